@@ -1,0 +1,1 @@
+"""Confine, execute and prove the tool calls a language model proposes."""

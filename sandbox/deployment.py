@@ -1,0 +1,107 @@
+"""Where does everything of one deployment lie? The folder that `sandbox init` makes; keys are refused if others can read them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+
+class Misconfigured(Exception):
+    """An operator's file or flag is wrong: one sentence saying what, where, and what would be accepted. Exit code 2."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """The paths of one deployment folder."""
+
+    root: Path
+
+    @property
+    def settings(self) -> Path:
+        """`sandbox.toml`."""
+        return self.root / "sandbox.toml"
+
+    @property
+    def connections(self) -> Path:
+        """`connections.toml`, the operators' file."""
+        return self.root / "connections.toml"
+
+    @property
+    def toolspecs(self) -> Path:
+        """One YAML file a tool."""
+        return self.root / "toolspecs"
+
+    @property
+    def policies(self) -> Path:
+        """Cedar files."""
+        return self.root / "policies"
+
+    @property
+    def pki(self) -> Path:
+        """The private CA and the certificates: `ca.pem ca.key server.pem server.key clients/NAME.pem clients/NAME.key`."""
+        return self.root / "pki"
+
+    @property
+    def keys(self) -> Path:
+        """`log.key log.vkey root.key token.key`."""
+        return self.root / "keys"
+
+    @property
+    def tokens(self) -> Path:
+        """`NAME.jwt`."""
+        return self.root / "tokens"
+
+    @property
+    def state(self) -> Path:
+        """The log, revocations and the address of the running service."""
+        return self.root / "state"
+
+    @property
+    def log_database(self) -> Path:
+        """Records, payloads and the tree."""
+        return self.state / "log.db"
+
+    @property
+    def revocations(self) -> Path:
+        """One revoked token id a line."""
+        return self.state / "revoked.txt"
+
+    @property
+    def address(self) -> Path:
+        """HOST:PORT of the running service."""
+        return self.state / "address"
+
+    @property
+    def schemas(self) -> Path:
+        """The editor's JSON Schema of tool specs."""
+        return self.root / "schema"
+
+
+def read_private(path: Path) -> bytes:
+    """Read a key file; raise `Misconfigured` if anybody but its owner may read or write it."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise Misconfigured(f"{path}: the key cannot be read ({error.strerror})") from error
+    with os.fdopen(descriptor, "rb") as file:
+        mode = os.fstat(file.fileno()).st_mode
+        if not stat.S_ISREG(mode):
+            raise Misconfigured(f"{path}: a key must be a regular file")
+        if mode & 0o077:
+            raise Misconfigured(
+                f"{path}: mode {stat.S_IMODE(mode):04o} lets others at the key; only 0600 is accepted (`chmod 600 {path}`)"
+            )
+        return file.read()
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a new key file with mode 0600; an existing file is never replaced."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,203 @@
+"""What happens to a proposed call? The whole way, one line a stage, and what each stage needs from the house.
+
+This module imports the stages and the reasons and nothing else of ours: adapters satisfy its Protocols by shape.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self, final
+
+from sandbox.stages import (
+    Action,
+    AuthenticatedCall,
+    AuthorizedCall,
+    Decision,
+    ExecutedCall,
+    Explanation,
+    PlannedCall,
+    ProposedCall,
+    ReleasedResult,
+    SealedResult,
+    TracedCall,
+    ValidatedCall,
+)
+
+
+class Identity(Protocol):
+    """Who asks?"""
+
+    def authenticate(self, proposed: ProposedCall) -> AuthenticatedCall:
+        """Prove the caller on this very request; strangers are refused and get no receipt."""
+        ...
+
+
+class Receipt(Protocol):
+    """The open record of one call. Leaving the block seals it, however it was left."""
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the log already holds the answer to this very request (`request_id`)."""
+        ...
+
+    @property
+    def sealed(self) -> SealedResult:
+        """The sealed result; exists once the block has been left, or at once if `is_answered`."""
+        ...
+
+    def intend(self, authorized: AuthorizedCall) -> None:
+        """Note what is about to run; durable before this returns if the call has effects."""
+        ...
+
+    def settle(self, outcome: ReleasedResult | Explanation) -> None:
+        """Note how it ended."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool: ...
+
+
+class Receipts(Protocol):
+    """No record, no call."""
+
+    def open(self, authenticated: AuthenticatedCall) -> Receipt:
+        """Open the record of a call, or find the earlier one with the same `request_id`.
+
+        Raises `Refused` with `CALL_REPLAYED` for other bytes, `RECEIPT_LOG_UNAVAILABLE` if the log cannot be written.
+        """
+        ...
+
+
+class Specs(Protocol):
+    """Is it a call the specs know, in the caller's scope?"""
+
+    def validate(self, authenticated: AuthenticatedCall) -> ValidatedCall:
+        """Find the tool and check every argument against its spec."""
+        ...
+
+
+class Limits(Protocol):
+    """Within rates and concurrency?"""
+
+    def spend(self, validated: ValidatedCall, *, is_answered: bool) -> AbstractContextManager[None]:
+        """Charge the call's rates now and hold its place among concurrent calls for the block.
+
+        An answered call is not charged again.
+        """
+        ...
+
+
+class Flow(Protocol):
+    """What came from where, and what may go where?"""
+
+    def trace(self, validated: ValidatedCall) -> TracedCall:
+        """Find the origin of every argument."""
+        ...
+
+    def release(self, executed: ExecutedCall) -> ReleasedResult:
+        """Turn what came back into what may go back."""
+        ...
+
+
+class Executors(Protocol):
+    """What exactly would run? And then: run it, bounded."""
+
+    def plan(self, traced: TracedCall) -> PlannedCall:
+        """Make the exact statement and the rights it needs; touches nothing but the cached catalogue."""
+        ...
+
+    def execute(self, authorized: AuthorizedCall, lease: Lease) -> ExecutedCall:
+        """Spend the permit and run the plan with the lease, within its bounds."""
+        ...
+
+
+class Policy(Protocol):
+    """May they, now, here, this?"""
+
+    def permit(self, authenticated: AuthenticatedCall, action: Action, tool: str = "") -> None:
+        """Raise `Refused` with `POLICY_DENIED` unless the principal may do `action` (to `tool`)."""
+        ...
+
+    def decide(self, planned: PlannedCall) -> Decision:
+        """Decide about the very plan that would run."""
+        ...
+
+    def authorize(self, planned: PlannedCall) -> AuthorizedCall:
+        """Turn a permit into an authorized call; raise `Refused` with `POLICY_DENIED` otherwise."""
+        ...
+
+
+class Lease(Protocol):
+    """The least credential that does it, for the length of one call."""
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the lease's public facts, for the record."""
+        ...
+
+
+class Leases(Protocol):
+    """Credentials, narrow and short."""
+
+    def take(self, authorized: AuthorizedCall) -> AbstractContextManager[Lease]:
+        """Lend the credential for the block."""
+        ...
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """The way of a call over one generation of specs, policies and connections. A reload makes a new one."""
+
+    identity: Identity
+    receipts: Receipts
+    specs: Specs
+    limits: Limits
+    flow: Flow
+    executors: Executors
+    policy: Policy
+    leases: Leases
+
+    def run(self, proposed: ProposedCall) -> SealedResult:
+        """Take one proposed call to its sealed result: permitted, refused or answered before."""
+        authenticated = self.identity.authenticate(proposed)  # who asks? strangers get no receipt
+        with self.receipts.open(authenticated) as receipt:  # no record, no call
+            validated = self.specs.validate(authenticated)  # is it a call the spec knows, in their scope?
+            with self.limits.spend(validated, is_answered=receipt.is_answered):  # within rates and concurrency?
+                traced = self.flow.trace(validated)  # where did each argument come from? (facts)
+                planned = self.executors.plan(traced)  # what exactly would run?
+                authorized = self.policy.authorize(planned)  # may they, now, here, this? (decision)
+                if receipt.is_answered:  # the same request as before: authorized again, never run again
+                    return receipt.sealed
+                receipt.intend(authorized)  # effects: durable before the act
+                with self.leases.take(authorized) as lease:  # the least credential that does it
+                    executed = self.executors.execute(authorized, lease)  # run it, bounded
+                receipt.settle(self.flow.release(executed))  # what may go back
+        return receipt.sealed
+
+    def explain(self, proposed: ProposedCall) -> SealedResult:
+        """Say what a call would do, and run nothing."""
+        authenticated = self.identity.authenticate(proposed)
+        with self.receipts.open(authenticated) as receipt:
+            validated = self.specs.validate(authenticated)
+            self.policy.permit(authenticated, Action.EXPLAIN, validated.spec.name)  # an action of its own
+            with self.limits.spend(validated, is_answered=False):
+                planned = self.executors.plan(self.flow.trace(validated))
+                receipt.settle(
+                    Explanation(
+                        decision=self.policy.decide(planned),
+                        sql_to_run=planned.plan.sql_to_run,
+                        rights=planned.plan.rights,
+                        row_filters={
+                            rule.table: rule.row_filter
+                            for rule in validated.spec.tables.values()
+                            if rule.row_filter is not None and rule.table in planned.plan.rights.relations
+                        },
+                    )
+                )
+        return receipt.sealed

@@ -1,0 +1,202 @@
+"""Why did we say no? The one table of reasons, and the two roots of everything that stops a call.
+
+Stopped
+├── Refused      we decided; a reason, a sentence a model may read, string metadata
+└── Fault        we broke; the caller gets a reference, the event log gets the cause
+"""
+
+from __future__ import annotations
+
+import enum
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+
+class Status(enum.IntEnum):
+    """The gRPC status codes that a refusal maps to (grpc/doc/statuscodes.md)."""
+
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    CANCELLED = 1
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    UNAUTHENTICATED = 16
+
+
+class Reason(enum.StrEnum):
+    """Stable names, `google.rpc.ErrorInfo.reason` in the domain `sandbox.v1`. Only ever added to."""
+
+    CREDENTIAL_MISSING = "CREDENTIAL_MISSING"
+    CREDENTIAL_INVALID = "CREDENTIAL_INVALID"
+    CREDENTIAL_EXPIRED = "CREDENTIAL_EXPIRED"
+    POLICY_DENIED = "POLICY_DENIED"
+    TOOL_UNKNOWN = "TOOL_UNKNOWN"
+    CALL_UNKNOWN = "CALL_UNKNOWN"
+    REQUEST_INVALID = "REQUEST_INVALID"
+    ARGUMENT_INVALID = "ARGUMENT_INVALID"
+    SQL_UNPARSABLE = "SQL_UNPARSABLE"
+    SQL_NOT_READ_ONLY = "SQL_NOT_READ_ONLY"
+    SQL_OBJECT_FORBIDDEN = "SQL_OBJECT_FORBIDDEN"
+    SQL_NOT_SUPPORTED = "SQL_NOT_SUPPORTED"
+    SQL_FAILED = "SQL_FAILED"
+    CLAIM_MISSING = "CLAIM_MISSING"
+    CALL_REPLAYED = "CALL_REPLAYED"
+    CALL_CANCELLED = "CALL_CANCELLED"
+    RATE_LIMITED = "RATE_LIMITED"
+    RESULT_TOO_LARGE = "RESULT_TOO_LARGE"
+    EXECUTION_TIMED_OUT = "EXECUTION_TIMED_OUT"
+    EXECUTOR_UNAVAILABLE = "EXECUTOR_UNAVAILABLE"
+    RECEIPT_LOG_UNAVAILABLE = "RECEIPT_LOG_UNAVAILABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonInfo:
+    """One row of the table that feeds gRPC, the command line and docs/reasons.md."""
+
+    status: Status
+    meaning: str
+    who_can_act: str
+
+
+REASONS: Final[Mapping[Reason, ReasonInfo]] = MappingProxyType(
+    {
+        Reason.CREDENTIAL_MISSING: ReasonInfo(
+            Status.UNAUTHENTICATED, "The request carries no client certificate or no token.", "agent operator"
+        ),
+        Reason.CREDENTIAL_INVALID: ReasonInfo(
+            Status.UNAUTHENTICATED,
+            "The token does not verify: signature, audience, certificate binding or revocation.",
+            "agent operator",
+        ),
+        Reason.CREDENTIAL_EXPIRED: ReasonInfo(
+            Status.UNAUTHENTICATED, "The token's time is over or has not begun.", "agent operator"
+        ),
+        Reason.POLICY_DENIED: ReasonInfo(
+            Status.PERMISSION_DENIED, "No policy permits this, or one forbids it.", "policy owner"
+        ),
+        Reason.TOOL_UNKNOWN: ReasonInfo(Status.NOT_FOUND, "There is no such tool within the caller's scope.", "agent"),
+        Reason.CALL_UNKNOWN: ReasonInfo(Status.NOT_FOUND, "There is no such call among the caller's own.", "agent"),
+        Reason.REQUEST_INVALID: ReasonInfo(
+            Status.INVALID_ARGUMENT, "A field of the request is out of its range.", "agent developer"
+        ),
+        Reason.ARGUMENT_INVALID: ReasonInfo(
+            Status.INVALID_ARGUMENT, "The arguments do not fit the tool's spec.", "agent"
+        ),
+        Reason.SQL_UNPARSABLE: ReasonInfo(
+            Status.INVALID_ARGUMENT, "The text is not one SQL statement, or is beyond the gate's bounds.", "agent"
+        ),
+        Reason.SQL_NOT_READ_ONLY: ReasonInfo(
+            Status.INVALID_ARGUMENT, "The statement would do something other than read.", "agent"
+        ),
+        Reason.SQL_OBJECT_FORBIDDEN: ReasonInfo(
+            Status.INVALID_ARGUMENT,
+            "The statement names a table, column or function outside the tool's rules.",
+            "agent",
+        ),
+        Reason.SQL_NOT_SUPPORTED: ReasonInfo(
+            Status.INVALID_ARGUMENT, "The gate cannot prove this construct, so it does not run.", "agent"
+        ),
+        Reason.SQL_FAILED: ReasonInfo(
+            Status.INVALID_ARGUMENT,
+            "The engine accepted the statement and stopped while running it, for example on an overflow.",
+            "agent",
+        ),
+        Reason.CLAIM_MISSING: ReasonInfo(
+            Status.PERMISSION_DENIED, "A row filter needs a claim that the token does not carry.", "agent operator"
+        ),
+        Reason.CALL_REPLAYED: ReasonInfo(
+            Status.ALREADY_EXISTS, "The same `request_id` came with other bytes.", "agent developer"
+        ),
+        Reason.CALL_CANCELLED: ReasonInfo(
+            Status.CANCELLED, "The call was stopped by its caller, or its caller hung up.", "agent"
+        ),
+        Reason.RATE_LIMITED: ReasonInfo(
+            Status.RESOURCE_EXHAUSTED, "A rate, a concurrency or a cold-parse limit is spent.", "agent, later"
+        ),
+        Reason.RESULT_TOO_LARGE: ReasonInfo(
+            Status.RESOURCE_EXHAUSTED, "A single row is larger than the tool's `max_bytes`.", "agent"
+        ),
+        Reason.EXECUTION_TIMED_OUT: ReasonInfo(
+            Status.DEADLINE_EXCEEDED, "The tool's time, or the caller's, ran out; the engine was stopped.", "agent"
+        ),
+        Reason.EXECUTOR_UNAVAILABLE: ReasonInfo(
+            Status.UNAVAILABLE, "The target cannot be reached or has changed under its spec.", "operator"
+        ),
+        Reason.RECEIPT_LOG_UNAVAILABLE: ReasonInfo(
+            Status.UNAVAILABLE, "The log cannot be written, so nothing runs.", "operator"
+        ),
+    }
+)
+
+
+class Stopped(Exception):
+    """A call that goes no further."""
+
+
+class Refused(Stopped):
+    """We decided. Carries what a caller may know and can act on."""
+
+    def __init__(  # noqa: PLR0913 - one keyword a wire field
+        self,
+        reason: Reason,
+        message: str,
+        *,
+        rule: str = "",
+        retry_after_s: float = 0.0,
+        line: int = 0,
+        column: int = 0,
+        is_recorded: bool = True,
+        **metadata: str,
+    ) -> None:
+        """Refuse for `reason`; `message` is one lower-case sentence that says what would be accepted.
+
+        `is_recorded=False` marks a refusal that is only counted: the second and later of one rate window.
+        """
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.rule = rule
+        self.retry_after_s = retry_after_s
+        self.line = line
+        self.column = column
+        self.is_recorded = is_recorded
+        self.metadata: Mapping[str, str] = metadata
+
+    @property
+    def status(self) -> Status:
+        """The conventional gRPC status code."""
+        return REASONS[self.reason].status
+
+
+class Fault(Stopped):
+    """We broke. The caller sees the reference; the cause (`__cause__`) stays in the event log and a sealed payload."""
+
+    def __init__(self, where: str) -> None:
+        """Break in `where`, a fixed phrase such as `sqlite executor`."""
+        self.where = where
+        self.reference = secrets.token_hex(8)
+        super().__init__(f"internal fault, reference {self.reference}")
+
+
+MAX_QUOTE: Final = 60
+"""Characters of the caller's own text quoted in a message: enough to recognise it, too few to flood a model."""
+
+
+def quoted(text: str, limit: int = MAX_QUOTE) -> str:
+    """Return `text` in backticks, cut short, control characters and backticks escaped, for a model will read it."""
+    shown = text if len(text) <= limit else text[: limit - 1] + "…"
+    return "`" + "".join(_shown(character) for character in shown) + "`"
+
+
+def _shown(character: str) -> str:
+    if character == "`":
+        return "'"
+    return character if character.isprintable() else character.encode("unicode_escape").decode()

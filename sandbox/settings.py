@@ -1,0 +1,129 @@
+"""How is this deployment configured? `sandbox.toml` as typed values; its digest goes into every record."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sandbox.deployment import Misconfigured
+from sandbox.toolspec import Digest
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ServerSettings(_Section):
+    """The gRPC door."""
+
+    listen: str = "127.0.0.1:7443"
+    """HOST:PORT; port 0 takes a free one, told by the `ready` line and in `state/address`."""
+    threads: int = Field(default=96, ge=1, le=1024)
+    """Calls worked on at once; more wait in the transport."""
+    stream_threads: int = Field(default=32, ge=1, le=1024)
+    """ExecuteStream streams held at once, over all principals; one idle stream holds a thread."""
+    streams_per_principal: int = Field(default=8, ge=1, le=1024)
+    stream_idle_seconds: int = Field(default=60, ge=1, le=3600)
+    """A stream without a call for so long is closed."""
+    max_message_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024)
+
+
+class IdentitySettings(_Section):
+    """Tokens of the built-in issuer."""
+
+    issuer: str = "sandbox"
+    audience: str = "sandbox"
+    token_hours: int = Field(default=720, ge=1, le=8760)
+    """Life of a token that `sandbox token new` mints."""
+    clock_skew_seconds: int = Field(default=5, ge=0, le=60)
+    cache_seconds: float = Field(default=2.0, ge=0.0, le=60.0)
+    """A verified token is believed for at most so long before revocation is looked up again."""
+
+
+class LimitSettings(_Section):
+    """Bounds across tools."""
+
+    cold_parses_per_second: int = Field(default=20, ge=1, le=100_000)
+    """SQL texts not met before, per principal; parsing is the dearest thing a caller can ask for."""
+    cold_parse_burst: int = Field(default=40, ge=1, le=100_000)
+    recorded_refusals_per_minute: int = Field(default=600, ge=1, le=1_000_000)
+    """Refusals with a record of their own, per principal; beyond it they are only counted, so that refusing cannot
+    fill the disk."""
+    window_seconds: int = Field(default=60, ge=1, le=3600)
+    """Of refusals by rate the first in each window leaves a receipt; the others are counted in one record."""
+
+
+class ArgumentSettings(_Section):
+    """Bounds on a call's arguments before anything reads them."""
+
+    max_bytes: int = Field(default=256 * 1024, ge=64, le=16 * 1024 * 1024)
+    max_depth: int = Field(default=32, ge=1, le=128)
+
+
+class SqlSettings(_Section):
+    """Bounds on model-written SQL before it is parsed."""
+
+    max_bytes: int = Field(default=64 * 1024, ge=64, le=1024 * 1024)
+    max_tokens: int = Field(default=5_000, ge=16, le=50_000)
+    max_depth: int = Field(default=60, ge=1, le=100)
+    """Nested parentheses; 60 keeps the pure and the compiled parser in agreement (research: 150 fails pure)."""
+    plan_cache: int = Field(default=4_096, ge=0, le=1_000_000)
+    """Proven statements remembered."""
+
+
+class LogSettings(_Section):
+    """The signed log."""
+
+    origin: str = Field(default="sandbox.example/log", min_length=1, max_length=255, pattern=r"^[^\s+]+$")
+    """The log's unique name (C2SP tlog-checkpoint): the first line of each checkpoint and the key's name."""
+    request_id_hours: int = Field(default=24, ge=1, le=168)
+
+
+class Settings(_Section):
+    """Everything `sandbox.toml` can say."""
+
+    server: ServerSettings = ServerSettings()
+    identity: IdentitySettings = IdentitySettings()
+    limits: LimitSettings = LimitSettings()
+    arguments: ArgumentSettings = ArgumentSettings()
+    sql: SqlSettings = SqlSettings()
+    log: LogSettings = LogSettings()
+
+
+MAX_FILE_BYTES: Final = 256 * 1024
+
+
+def read_settings(path: Path) -> tuple[Settings, bytes]:
+    """Read `sandbox.toml`; returns the settings and the bytes they were read from.
+
+    Raises `Misconfigured` with the file, the key and what would be accepted.
+    """
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        raise Misconfigured(
+            f"{path}: cannot be read ({error.strerror}); make a deployment with `sandbox init DIR`"
+        ) from error
+    if len(source) > MAX_FILE_BYTES:
+        raise Misconfigured(f"{path}: {len(source)} bytes; at most {MAX_FILE_BYTES} are accepted")
+    try:
+        document = tomllib.loads(source.decode("utf-8"))
+        return Settings.model_validate(document), source
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise Misconfigured(f"{path}: not TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise Misconfigured(f"{path}: `{key}`: {first['msg'].lower()}") from error
+
+
+def digest_of(*sources: bytes) -> Digest:
+    """SHA-256 over the SHA-256 of each source, in the order given."""
+    whole = hashlib.sha256()
+    for source in sources:
+        whole.update(hashlib.sha256(source).digest())
+    return Digest(whole.hexdigest())

@@ -1,0 +1,354 @@
+"""What has been proven about a call so far? Nine frozen types, each holding the one before it.
+
+A stage exists only if its check passed. Where each may be built is kept by `tests/architecture/test_minting.py`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal, NewType, final
+
+from sandbox.reasons import Fault, Reason, Refused
+from sandbox.toolspec import Digest, ToolSpec
+from sandbox.values import Cell, JsonObject, JsonValue, Row
+
+CallId = NewType("CallId", str)
+"""UUIDv7 as text, minted when the receipt is opened."""
+
+
+class Action(StrEnum):
+    """What can be asked of the service. Each is a Cedar action; the names are those of the RPCs."""
+
+    LIST_TOOLS = "ListTools"
+    GET_TOOL = "GetTool"
+    EXECUTE = "Execute"
+    EXPLAIN = "Explain"
+    GET_CALL = "GetCall"
+    CANCEL_CALL = "CancelCall"
+    GET_CHECKPOINT = "GetCheckpoint"
+    LIST_RECORDS = "ListRecords"
+    GET_RECEIPT = "GetReceipt"
+    GET_CONSISTENCY_PROOF = "GetConsistencyProof"
+    READ_PAYLOAD = "ReadPayload"
+    CHECK_HEALTH = "CheckHealth"
+    REFLECT = "Reflect"
+
+
+@final
+class Cancellation:
+    """Tells a running call to stop, from any thread. Signals only: callbacks must return at once."""
+
+    __slots__ = ("_callbacks", "_lock", "_reason", "deadline")
+
+    def __init__(self, deadline: float | None = None) -> None:
+        """Make one for a call that must end at `deadline` (`time.monotonic()` seconds), if it has one."""
+        self.deadline = deadline
+        self._lock = threading.Lock()
+        self._reason: str | None = None
+        self._callbacks: list[Callable[[], None]] = []
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether somebody has asked the call to stop."""
+        return self._reason is not None
+
+    def cancel(self, why: str) -> None:
+        """Ask the call to stop. The first reason stays."""
+        with self._lock:
+            if self._reason is not None:
+                return
+            self._reason = why
+            callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()
+
+    def on_cancel(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback` on cancellation (at once if it has happened); the returned function takes it back."""
+        with self._lock:
+            if self._reason is None:
+                self._callbacks.append(callback)
+                return lambda: self._forget(callback)
+        callback()
+        return lambda: None
+
+    def _forget(self, callback: Callable[[], None]) -> None:
+        with self._lock:
+            if callback in self._callbacks:
+                self._callbacks.remove(callback)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What a peer presented, unproven."""
+
+    certificate_pem: bytes
+    """The TLS peer's certificate, already verified against our CA by the TLS layer; empty if there was none."""
+    token: str
+    """The JWT of `authorization: Bearer …`; empty if there was none."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """Who asks, proven on this very request."""
+
+    subject: str
+    """The token's `sub`."""
+    actors: tuple[str, ...]
+    """The `act` chain (RFC 8693, section 4.1), the nearest actor first."""
+    roles: frozenset[str]
+    tools: tuple[str, ...]
+    """Patterns of tool names in scope, such as `shop.*`."""
+    claims: JsonObject
+    """The token's other claims, for row filters and policies."""
+    token_id: str
+    """The token's `jti`."""
+    token_digest: bytes
+    certificate_digest: bytes
+    expires_at: int
+    """Seconds since 1970 UTC."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProposedCall:
+    """Bytes a model produced. Nothing is proven."""
+
+    door: str
+    credential: Credential
+    tool: str
+    arguments_json: bytes
+    request_id: str
+    validate_only: bool
+    cancellation: Cancellation
+    received_at: float
+    """`time.monotonic()` seconds."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthenticatedCall:
+    """A live credential names a principal."""
+
+    proposed: ProposedCall
+    principal: Principal
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidatedCall:
+    """The tool exists in the caller's scope and the arguments fit its spec. Says nothing about permission."""
+
+    authenticated: AuthenticatedCall
+    spec: ToolSpec
+    arguments: JsonObject
+
+
+class Origin(StrEnum):
+    """Where a value came from."""
+
+    MODEL = "model"
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TracedCall:
+    """The origin of every argument is known."""
+
+    validated: ValidatedCall
+    origins: Mapping[str, Origin]
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rights:
+    """What a statement needs, no more. All sorted."""
+
+    relations: tuple[str, ...]
+    columns: tuple[tuple[str, str], ...]
+    """(table, column) pairs, in every use: output, filter, join, order, group."""
+    functions: tuple[str, ...]
+    claims: tuple[str, ...]
+    """Claims read by row filters."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class OmittedColumns:
+    """How many columns of a table `*` did not expand to."""
+
+    relation: str
+    count: int
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqlPlan:
+    """The exact statement that would run, proven to need no more than `rights`."""
+
+    dialect: Literal["sqlite"]
+    connection: str
+    connection_digest: Digest
+    proposed_sql: str | None
+    """The model's text; None for an author-written statement."""
+    sql_to_run: str
+    parameters: Mapping[str, Cell]
+    claims: JsonObject
+    """The values of `rights.claims`, no others."""
+    rights: Rights
+    omitted: tuple[OmittedColumns, ...]
+    is_fenced: bool
+    """Row filters must be evaluated before anything of the statement, because the statement can raise."""
+    max_seconds: float
+    max_rows: int
+    max_bytes: int
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedCall:
+    """The exact statement, the rights it needs, its bounds. Nothing has been touched but the cached catalogue."""
+
+    traced: TracedCall
+    plan: SqlPlan
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permit:
+    """Policy allows this very plan."""
+
+    policy_digest: Digest
+    rule_ids: tuple[str, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deny:
+    """Policy does not allow it. `rule_ids` is empty where nothing permitted it."""
+
+    policy_digest: Digest
+    rule_ids: tuple[str, ...]
+
+
+Decision = Permit | Deny
+"""The policy's answer: a closed union, matched with `assert_never`."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorizedCall:
+    """A permit for that very plan from a named policy version. Spendable once."""
+
+    planned: PlannedCall
+    permit: Permit
+    _spent: list[bool] = field(default_factory=list, repr=False, compare=False)
+
+    def spend(self) -> SqlPlan:
+        """Hand over the plan to run; a second time is a fault, whoever asks."""
+        self._spent.append(True)
+        if len(self._spent) > 1:
+            raise Fault("an authorized call was spent twice")
+        return self.planned.plan
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ResultColumn:
+    """A column of a result."""
+
+    name: str
+    type: str
+    """`integer`, `real`, `text`, `blob`, `null` or `any`."""
+    declared_type: str
+
+
+class Truncation(StrEnum):
+    """Which limit cut the result."""
+
+    NONE = ""
+    ROWS = "rows"
+    BYTES = "bytes"
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutedCall:
+    """What ran and what came back, within bounds."""
+
+    authorized: AuthorizedCall
+    columns: tuple[ResultColumn, ...]
+    rows: tuple[Row, ...]
+    truncation: Truncation
+    lease_digest: bytes
+    execute_us: int
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultBody:
+    """A result as it goes back to the caller."""
+
+    columns: tuple[ResultColumn, ...]
+    rows_json: bytes
+    """A JSON array of arrays; how a cell is encoded: docs/contract.md."""
+    row_count: int
+    truncation: Truncation
+    omitted: tuple[OmittedColumns, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleasedResult:
+    """What may go back: encoded and capped, with everything left out stated in typed fields."""
+
+    executed: ExecutedCall
+    body: ResultBody
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """What a call would do. Nothing ran."""
+
+    decision: Decision
+    sql_to_run: str
+    rights: Rights
+    row_filters: Mapping[str, str]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class StillRunning:
+    """The same `request_id` is still being worked on."""
+
+    retry_after_s: float
+
+
+Answer = ResultBody | Refused | StillRunning | Explanation
+"""How a call ends for its caller: a closed union, matched with `assert_never`."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedResult:
+    """The answer and its receipt: signed, at a place in the log."""
+
+    call_id: CallId
+    tool: str
+    answer: Answer
+    receipt: bytes
+    """A C2SP tlog-proof; empty only for `StillRunning`."""
+
+
+def json_copy(value: JsonValue) -> JsonValue:
+    """Return `value` with every mapping and sequence copied, so that no caller can change it later."""
+    if isinstance(value, Mapping):
+        return {name: json_copy(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [json_copy(item) for item in value]
+    return value

@@ -1,0 +1,1 @@
+"""Generated from protos/sandbox/v1 by scripts/generate. Do not edit."""
