@@ -1,4 +1,4 @@
-"""Where does everything of one deployment lie? The folder that `sandbox init` makes; keys are refused if others can read them."""
+"""Where does everything of one deployment lie? In the folder `sandbox init` makes; its keys are for its owner alone."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Deployment:
 
     @property
     def pki(self) -> Path:
-        """The private CA and the certificates: `ca.pem ca.key server.pem server.key clients/NAME.pem clients/NAME.key`."""
+        """The private CA and certificates: `ca.pem ca.key server.pem server.key clients/NAME.pem clients/NAME.key`."""
         return self.root / "pki"
 
     @property
@@ -92,9 +92,7 @@ def read_private(path: Path) -> bytes:
         if not stat.S_ISREG(mode):
             raise Misconfigured(f"{path}: a key must be a regular file")
         if mode & 0o077:
-            raise Misconfigured(
-                f"{path}: mode {stat.S_IMODE(mode):04o} lets others at the key; only 0600 is accepted (`chmod 600 {path}`)"
-            )
+            raise Misconfigured(f"{path}: mode {stat.S_IMODE(mode):04o} lets others at the key; only 0600 is accepted")
         return file.read()
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, NewType, final
 
-from sandbox.reasons import Fault, Reason, Refused
+from sandbox.reasons import Fault, Refused
 from sandbox.toolspec import Digest, ToolSpec
 from sandbox.values import Cell, JsonObject, JsonValue, Row
 
