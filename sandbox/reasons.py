@@ -51,6 +51,7 @@ class Reason(enum.StrEnum):
     CALL_REPLAYED = "CALL_REPLAYED"
     CALL_CANCELLED = "CALL_CANCELLED"
     RATE_LIMITED = "RATE_LIMITED"
+    STREAM_IDLE = "STREAM_IDLE"
     RESULT_TOO_LARGE = "RESULT_TOO_LARGE"
     EXECUTION_TIMED_OUT = "EXECUTION_TIMED_OUT"
     EXECUTOR_UNAVAILABLE = "EXECUTOR_UNAVAILABLE"
@@ -120,6 +121,9 @@ REASONS: Final[Mapping[Reason, ReasonInfo]] = MappingProxyType(
         ),
         Reason.RATE_LIMITED: ReasonInfo(
             Status.RESOURCE_EXHAUSTED, "A rate, a concurrency or a cold-parse limit is spent.", "agent, later"
+        ),
+        Reason.STREAM_IDLE: ReasonInfo(
+            Status.DEADLINE_EXCEEDED, "A stream had no call for longer than it may; it was closed.", "agent developer"
         ),
         Reason.RESULT_TOO_LARGE: ReasonInfo(
             Status.RESOURCE_EXHAUSTED, "A single row is larger than the tool's `max_bytes`.", "agent"

@@ -1,0 +1,1 @@
+"""Ways in. A door only translates between a transport and the pipeline; it decides nothing."""

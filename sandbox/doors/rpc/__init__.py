@@ -1,0 +1,1 @@
+"""The gRPC door: the only room, with the client, that knows gRPC."""

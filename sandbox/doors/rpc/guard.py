@@ -1,0 +1,74 @@
+"""What reaches the wire when something goes wrong? Refusals and references; never an exception's own text.
+
+The guard is the outermost layer of every handler: without it grpc sends an uncaught exception's text to the client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, TypeVar, cast
+
+import grpc
+
+from sandbox.doors.rpc.status import abort_fault, abort_refused
+from sandbox.reasons import Fault, Refused
+from sandbox.stages import Credential
+from sandbox.telemetry.events import broke, note
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+Unary = Callable[[Request, grpc.ServicerContext], Response]
+Streaming = Callable[[Request, grpc.ServicerContext], Iterator[Response]]
+
+_BEARER: Final = "Bearer "
+
+
+def credential_of(context: grpc.ServicerContext) -> Credential:
+    """Return what the peer presented on this very request: its TLS certificate and its bearer token."""
+    pem = cast("Mapping[str, Sequence[bytes]]", context.auth_context()).get("x509_pem_cert")
+    token = ""
+    for key, value in context.invocation_metadata():
+        if key == "authorization" and isinstance(value, str) and value.startswith(_BEARER):
+            token = value[len(_BEARER) :]
+            break
+    return Credential(pem[0] if pem else b"", token)
+
+
+def guarded(handler: Unary[Request, Response]) -> Unary[Request, Response]:
+    """Wrap a handler so that a refusal becomes its status and anything unforeseen an opaque fault."""
+
+    def outermost(request: Request, context: grpc.ServicerContext) -> Response:
+        try:
+            return handler(request, context)
+        except Exception as error:  # the one place that must catch everything
+            _abort(context, error)
+            raise
+
+    return outermost
+
+
+def guarded_stream(handler: Streaming[Request, Response]) -> Streaming[Request, Response]:
+    """Wrap a streaming handler like `guarded`."""
+
+    def outermost(request: Request, context: grpc.ServicerContext) -> Iterator[Response]:
+        try:
+            yield from handler(request, context)
+        except Exception as error:  # the one place that must catch everything
+            _abort(context, error)
+            raise
+
+    return outermost
+
+
+def as_fault(error: Exception, where: str) -> Fault:
+    """Turn an unforeseen exception into a fault, told to operators by class and place."""
+    fault = error if isinstance(error, Fault) else Fault(where)
+    broke("fault", fault.__cause__ or error, reference=fault.reference)
+    return fault
+
+
+def _abort(context: grpc.ServicerContext, error: Exception) -> None:
+    if isinstance(error, Refused):
+        note("refused without a receipt", reason=error.reason.value, rule=error.rule)
+        abort_refused(context, error)
+    abort_fault(context, as_fault(error, "grpc handler"))

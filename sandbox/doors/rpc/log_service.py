@@ -1,0 +1,63 @@
+"""How does a reviewer read the log over gRPC? `sandbox.v1.ExecutionLogService`; it cannot write."""
+
+from __future__ import annotations
+
+import grpc
+
+from sandbox.doors.rpc.desk import Desk
+from sandbox.doors.rpc.guard import credential_of
+from sandbox.doors.rpc.pages import page_size, page_start
+from sandbox.stages import Action, Principal
+from sandbox.v1 import execution_log_pb2 as pb
+
+
+class ExecutionLogServicer:
+    """Translates each RPC of the service."""
+
+    def __init__(self, desk: Desk) -> None:
+        """Serve what `desk` offers."""
+        self._desk = desk
+
+    def get_checkpoint(self, _: pb.GetCheckpointRequest, context: grpc.ServicerContext) -> pb.GetCheckpointResponse:
+        """Give the newest checkpoint."""
+        self._permitted(context, Action.GET_CHECKPOINT)
+        return pb.GetCheckpointResponse(checkpoint=self._desk.log.checkpoint())
+
+    def list_records(self, request: pb.ListRecordsRequest, context: grpc.ServicerContext) -> pb.ListRecordsResponse:
+        """Give a page of records."""
+        self._permitted(context, Action.LIST_RECORDS)
+        records, following = self._desk.log.list_records(
+            start=page_start(request.page_token, request.start_index),
+            limit=page_size(request.page_size),
+            tool=request.tool,
+            kind=request.kind,
+        )
+        return pb.ListRecordsResponse(
+            records=[pb.LoggedRecord(index=logged.index, record=logged.record) for logged in records],
+            next_page_token="" if following is None else str(following),
+        )
+
+    def get_receipt(self, request: pb.GetReceiptRequest, context: grpc.ServicerContext) -> pb.GetReceiptResponse:
+        """Give a receipt: of the caller's own calls, or of all for those who may list records."""
+        principal = self._permitted(context, Action.GET_RECEIPT)
+        own_only = not self._desk.rules.may(principal, Action.LIST_RECORDS)
+        return pb.GetReceiptResponse(receipt=self._desk.log.receipt(principal, request.call_id, own_only=own_only))
+
+    def get_consistency_proof(
+        self, request: pb.GetConsistencyProofRequest, context: grpc.ServicerContext
+    ) -> pb.GetConsistencyProofResponse:
+        """Prove that one tree is the beginning of another."""
+        self._permitted(context, Action.GET_CONSISTENCY_PROOF)
+        hashes, checkpoint = self._desk.log.consistency_proof(request.first_size, request.second_size)
+        return pb.GetConsistencyProofResponse(hashes=hashes, checkpoint=checkpoint)
+
+    def read_payload(self, request: pb.ReadPayloadRequest, context: grpc.ServicerContext) -> pb.ReadPayloadResponse:
+        """Decrypt one payload; the reading is on record before the answer leaves."""
+        principal = self._permitted(context, Action.READ_PAYLOAD)
+        plaintext, receipt = self._desk.log.read_payload(principal, request.call_id, request.role)
+        return pb.ReadPayloadResponse(plaintext=plaintext, access_receipt=receipt)
+
+    def _permitted(self, context: grpc.ServicerContext, action: Action) -> Principal:
+        principal = self._desk.guests.principal(credential_of(context))
+        self._desk.rules.permit_principal(principal, action)
+        return principal

@@ -1,0 +1,180 @@
+"""How is the gRPC door opened? Mutual TLS always; certificates reread when their files change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from operator import methodcaller
+from pathlib import Path
+from typing import Final, Protocol, TypeAlias, TypeVar, cast, final
+
+import grpc
+from grpc_health.v1 import health
+
+from sandbox.deployment import Deployment, Misconfigured, read_private
+from sandbox.doors.rpc.desk import Desk
+from sandbox.doors.rpc.guard import Unary, guarded, guarded_stream
+from sandbox.doors.rpc.log_service import ExecutionLogServicer
+from sandbox.doors.rpc.standard import add_health, add_reflection
+from sandbox.doors.rpc.streams import StreamRoom
+from sandbox.doors.rpc.tool_service import ToolExecutionServicer
+from sandbox.settings import ServerSettings
+from sandbox.v1 import execution_log_pb2 as log_pb
+from sandbox.v1 import tool_execution_pb2 as tool_pb
+
+TOOL_SERVICE: Final = "sandbox.v1.ToolExecutionService"
+LOG_SERVICE: Final = "sandbox.v1.ExecutionLogService"
+
+_Handler: TypeAlias = "grpc.RpcMethodHandler[object, object]"
+
+_UNCHANGED: Final = cast("grpc.ServerCertificateConfiguration", None)
+"""What grpc's fetcher returns for "no newer certificate"; its stubs do not know."""
+
+KEEPALIVE_MS: Final = 30_000
+MIN_PING_MS: Final = 10_000
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class RpcDoor:
+    """An open door."""
+
+    server: grpc.Server
+    host: str
+    port: int
+    health: health.HealthServicer
+    streams: StreamRoom
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT that it answers on."""
+        return f"{self.host}:{self.port}"
+
+    def close(self, grace_s: float) -> None:
+        """Take no new calls, give running ones `grace_s` seconds, then end."""
+        self.health.enter_graceful_shutdown()
+        self.server.stop(grace_s).wait()
+        self.streams.close()
+
+
+def open_door(
+    desk: Desk,
+    deployment: Deployment,
+    settings: ServerSettings,
+    add_more: Callable[[grpc.Server], None] = lambda _: None,
+) -> RpcDoor:
+    """Listen on `settings.listen` and serve; `add_more` may register further services (the bench's echo).
+
+    Raises `Misconfigured` if the address cannot be taken.
+    """
+    server = grpc.server(
+        ThreadPoolExecutor(settings.threads, thread_name_prefix="call"), options=_options(settings), compression=None
+    )
+    streams = StreamRoom(settings)
+    _add_services(server, desk, streams)
+    services = (TOOL_SERVICE, LOG_SERVICE)
+    health_servicer = add_health(server, desk, services)
+    add_reflection(server, desk, services)
+    add_more(server)
+    host, port = _listen(server, settings.listen, tls_credentials(deployment))
+    server.start()
+    return RpcDoor(server, host, port, health_servicer, streams)
+
+
+def tls_credentials(deployment: Deployment) -> grpc.ServerCredentials:
+    """Return mutual-TLS credentials that follow the files `pki/server.pem`, `server.key` and `ca.pem`."""
+    paths = (deployment.pki / "server.pem", deployment.pki / "server.key", deployment.pki / "ca.pem")
+    seen = _stamp(paths)
+
+    def configuration() -> grpc.ServerCertificateConfiguration:
+        certificate, key, ca = paths[0].read_bytes(), read_private(paths[1]), paths[2].read_bytes()
+        return grpc.ssl_server_certificate_configuration([(key, certificate)], root_certificates=ca)
+
+    def newer() -> grpc.ServerCertificateConfiguration:
+        nonlocal seen
+        now = _stamp(paths)
+        if now == seen:
+            return _UNCHANGED
+        seen = now
+        return configuration()
+
+    return grpc.dynamic_ssl_server_credentials(configuration(), newer, require_client_authentication=True)
+
+
+Request_co = TypeVar("Request_co", covariant=True)
+Response = TypeVar("Response")
+
+
+class _Parsed(Protocol[Request_co]):
+    def FromString(self, s: bytes) -> Request_co: ...  # noqa: N802 - protobuf's name
+
+
+def _unary(behaviour: Unary[Request_co, Response], request: _Parsed[Request_co]) -> _Handler:
+    handler = grpc.unary_unary_rpc_method_handler(
+        guarded(behaviour),
+        request_deserializer=request.FromString,
+        response_serializer=methodcaller("SerializeToString"),
+    )
+    return cast("_Handler", handler)
+
+
+def _stamp(paths: tuple[Path, ...]) -> tuple[tuple[int, int, int], ...]:
+    facts = (path.stat() for path in paths)
+    return tuple((fact.st_mtime_ns, fact.st_ino, fact.st_size) for fact in facts)
+
+
+def _listen(server: grpc.Server, listen: str, credentials: grpc.ServerCredentials) -> tuple[str, int]:
+    host, colon, port = listen.rpartition(":")
+    if not (colon and host and port.isdigit()):
+        raise Misconfigured(f"`server.listen` is `{listen}`; HOST:PORT is accepted, such as `127.0.0.1:7443`")
+    try:
+        return host, server.add_secure_port(listen, credentials)
+    except RuntimeError as error:
+        message = f"`server.listen`: {listen} cannot be taken; is another service using it? port 0 takes a free one"
+        raise Misconfigured(message) from error
+
+
+def _options(settings: ServerSettings) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_metadata_size", 32 * 1024),
+        ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+        ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_MS),
+        ("grpc.so_reuseport", 0),
+    ]
+
+
+def _add_services(server: grpc.Server, desk: Desk, streams: StreamRoom) -> None:
+    tools, log = ToolExecutionServicer(desk, streams), ExecutionLogServicer(desk)
+    stream_handler = guarded_stream(tools.execute_stream)
+    stream_handler.experimental_thread_pool = streams.holders  # type: ignore[attr-defined]  # grpc looks here
+    tool_handlers: dict[str, _Handler] = {
+        "ListTools": _unary(tools.list_tools, tool_pb.ListToolsRequest),
+        "GetTool": _unary(tools.get_tool, tool_pb.GetToolRequest),
+        "Execute": _unary(tools.execute, tool_pb.ExecuteRequest),
+        "GetCall": _unary(tools.get_call, tool_pb.GetCallRequest),
+        "CancelCall": _unary(tools.cancel_call, tool_pb.CancelCallRequest),
+        "ExecuteStream": cast(
+            "_Handler",
+            grpc.stream_stream_rpc_method_handler(
+                stream_handler,
+                request_deserializer=tool_pb.ExecuteStreamRequest.FromString,
+                response_serializer=tool_pb.ExecuteStreamResponse.SerializeToString,
+            ),
+        ),
+    }
+    log_handlers = {
+        "GetCheckpoint": _unary(log.get_checkpoint, log_pb.GetCheckpointRequest),
+        "ListRecords": _unary(log.list_records, log_pb.ListRecordsRequest),
+        "GetReceipt": _unary(log.get_receipt, log_pb.GetReceiptRequest),
+        "GetConsistencyProof": _unary(log.get_consistency_proof, log_pb.GetConsistencyProofRequest),
+        "ReadPayload": _unary(log.read_payload, log_pb.ReadPayloadRequest),
+    }
+    server.add_generic_rpc_handlers(
+        (
+            grpc.method_handlers_generic_handler(TOOL_SERVICE, tool_handlers),
+            grpc.method_handlers_generic_handler(LOG_SERVICE, log_handlers),
+        )
+    )

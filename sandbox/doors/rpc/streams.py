@@ -1,0 +1,143 @@
+"""How many calls of a stream run at once, and who may hold a stream? A bounded room with a cap per principal."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Final
+
+from sandbox.doors.rpc.guard import as_fault
+from sandbox.doors.rpc.status import retry_after_ms
+from sandbox.reasons import Reason, Refused, Status
+from sandbox.settings import ServerSettings
+from sandbox.stages import Cancellation
+from sandbox.v1 import tool_execution_pb2 as pb
+
+Answer = Callable[[pb.ExecuteRequest], pb.ExecuteResponse]
+
+CALLS_PER_STREAM: Final = 64
+"""Calls of one stream worked on at once; the transport holds the others back."""
+
+
+class StreamRoom:
+    """The threads that streams use, apart from those of single calls: an idle stream must not stop anybody else."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        """Make room for `settings.stream_threads` streams."""
+        self._settings = settings
+        self.holders = ThreadPoolExecutor(settings.stream_threads, thread_name_prefix="stream")
+        """One thread a stream: it writes the answers."""
+        self._readers = ThreadPoolExecutor(settings.stream_threads, thread_name_prefix="stream-reader")
+        self._workers = ThreadPoolExecutor(settings.threads, thread_name_prefix="stream-call")
+        self._held: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def serve(
+        self, subject: str, requests: Iterator[pb.ExecuteStreamRequest], answer: Answer, hung_up: Cancellation
+    ) -> Iterator[pb.ExecuteStreamResponse]:
+        """Yield an answer to each request until the caller has no more, hangs up or stays idle too long."""
+        with self._place(subject):
+            stream = _Stream(self._workers, answer)
+            hung_up.on_cancel(stream.stop)
+            self._readers.submit(stream.read, requests)
+            yield from stream.answers(self._settings.stream_idle_seconds)
+
+    def close(self) -> None:
+        """Let the threads go once their streams have ended."""
+        for pool in (self.holders, self._readers, self._workers):
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    @contextmanager
+    def _place(self, subject: str) -> Iterator[None]:
+        most = self._settings.streams_per_principal
+        with self._lock:
+            if self._held[subject] >= most:
+                message = f"{most} streams are open for this principal; close one, or send more calls over them"
+                raise Refused(Reason.RATE_LIMITED, message, rule="limits/streams", retry_after_s=1.0)
+            self._held[subject] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._held[subject] -= 1
+
+
+class _Stream:
+    """One stream's calls in flight."""
+
+    _END: Final = None
+
+    def __init__(self, workers: ThreadPoolExecutor, answer: Answer) -> None:
+        self._workers = workers
+        self._answer = answer
+        self._ready: queue.SimpleQueue[pb.ExecuteStreamResponse | None] = queue.SimpleQueue()
+        self._slots = threading.Semaphore(CALLS_PER_STREAM)
+        self._lock = threading.Lock()
+        self._in_flight = 1  # the reader itself
+        self._is_stopped = False
+
+    def stop(self) -> None:
+        """Signal the end from any thread."""
+        self._is_stopped = True
+        self._ready.put(self._END)
+
+    def read(self, requests: Iterator[pb.ExecuteStreamRequest]) -> None:
+        """Take requests as they come and hand each to a worker."""
+        try:
+            for request in requests:
+                self._slots.acquire()
+                if self._is_stopped:
+                    return
+                with self._lock:
+                    self._in_flight += 1
+                self._workers.submit(self._work, request)
+        except Exception:  # noqa: BLE001 - grpc raises a bare Exception here when the caller hangs up
+            self.stop()
+        finally:
+            self._leave()
+
+    def answers(self, idle_s: float) -> Iterator[pb.ExecuteStreamResponse]:
+        """Yield answers until the end; raise `Refused` after `idle_s` seconds in which nothing was in flight."""
+        while True:
+            try:
+                response = self._ready.get(timeout=idle_s)
+            except queue.Empty:
+                if self._in_flight > 1:
+                    continue
+                message = f"the stream was idle for {idle_s} s; open a new one for the next call"
+                raise Refused(Reason.STREAM_IDLE, message) from None
+            if response is self._END:
+                return
+            yield response
+
+    def _work(self, request: pb.ExecuteStreamRequest) -> None:
+        try:
+            self._ready.put(self._answered(request))
+        finally:
+            self._slots.release()
+            self._leave()
+
+    def _answered(self, request: pb.ExecuteStreamRequest) -> pb.ExecuteStreamResponse:
+        try:
+            return pb.ExecuteStreamResponse(tag=request.tag, response=self._answer(request.call))
+        except Refused as refused:
+            error = pb.StreamError(
+                status_code=int(refused.status),
+                reason=refused.reason.value,
+                message=refused.message,
+                retry_after_ms=retry_after_ms(refused),
+            )
+        except Exception as unforeseen:  # noqa: BLE001 - nothing but a reference may reach the wire
+            error = pb.StreamError(status_code=int(Status.INTERNAL), message=str(as_fault(unforeseen, "stream call")))
+        return pb.ExecuteStreamResponse(tag=request.tag, error=error)
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._in_flight -= 1
+            is_last = self._in_flight == 0
+        if is_last:
+            self._ready.put(self._END)

@@ -1,0 +1,80 @@
+"""How does an answer look on the wire? Translation between stage types and `sandbox.v1` messages, nothing else."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from sandbox.doors.rpc.status import retry_after_ms
+from sandbox.reasons import Refused
+from sandbox.stages import (
+    Explanation,
+    Permit,
+    ResultBody,
+    Rights,
+    SealedResult,
+    StillRunning,
+    Truncation,
+)
+from sandbox.v1 import outcome_pb2, tool_execution_pb2
+
+_TRUNCATION = {
+    Truncation.NONE: outcome_pb2.TRUNCATION_UNSPECIFIED,
+    Truncation.ROWS: outcome_pb2.TRUNCATION_ROWS,
+    Truncation.BYTES: outcome_pb2.TRUNCATION_BYTES,
+}
+
+
+def execute_response(sealed: SealedResult) -> tool_execution_pb2.ExecuteResponse:
+    """Return the wire form of a sealed result."""
+    response = tool_execution_pb2.ExecuteResponse(call_id=sealed.call_id, receipt=sealed.receipt)
+    match sealed.answer:
+        case ResultBody() as body:
+            _fill_result(response.result, body)
+        case Refused() as refused:
+            _fill_refusal(response.refusal, refused)
+        case StillRunning(retry_after_s=delay):
+            response.pending.cause = outcome_pb2.Pending.CAUSE_RUNNING
+            response.pending.retry_after_ms = round(delay * 1000)
+        case Explanation() as explanation:
+            _fill_explanation(response.explanation, explanation)
+        case _ as never:
+            assert_never(never)
+    return response
+
+
+def _fill_result(result: outcome_pb2.Result, body: ResultBody) -> None:
+    for column in body.columns:
+        result.columns.add(name=column.name, type=column.type, declared_type=column.declared_type)
+    result.rows_json = body.rows_json
+    result.row_count = body.row_count
+    if body.truncation is not Truncation.NONE:
+        result.truncation = _TRUNCATION[body.truncation]
+    for omitted in body.omitted:
+        result.omitted_columns.add(relation=omitted.relation, count=omitted.count)
+
+
+def _fill_refusal(refusal: outcome_pb2.Refusal, refused: Refused) -> None:
+    refusal.reason = refused.reason.value
+    refusal.status_code = int(refused.status)
+    refusal.message = refused.message
+    refusal.retry_after_ms = retry_after_ms(refused)
+    refusal.rule = refused.rule
+    refusal.metadata.update(refused.metadata)
+    refusal.line = refused.line
+    refusal.column = refused.column
+
+
+def _fill_explanation(message: outcome_pb2.Explanation, explanation: Explanation) -> None:
+    message.decision = "permit" if isinstance(explanation.decision, Permit) else "deny"
+    message.rule_ids.extend(explanation.decision.rule_ids)
+    message.sql_to_run = explanation.sql_to_run
+    _fill_rights(message.rights, explanation.rights)
+    message.row_filters.update(explanation.row_filters)
+
+
+def _fill_rights(message: outcome_pb2.Rights, rights: Rights) -> None:
+    message.relations.extend(rights.relations)
+    for relation, column in rights.columns:
+        message.columns.add(relation=relation, column=column)
+    message.functions.extend(rights.functions)
+    message.claims.extend(rights.claims)

@@ -1,0 +1,1 @@
+"""What is the service doing? Events by ids and digests, never contents."""
