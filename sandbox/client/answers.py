@@ -1,0 +1,250 @@
+"""What does a call give back? A result, a refusal, a pending call or an explanation: values, each with its receipt."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import final
+
+from sandbox.audit.verify import VerifiedReceipt, verify_receipt
+from sandbox.v1 import outcome_pb2, record_pb2, tool_execution_pb2
+from sandbox.values import Cell, JsonObject, Row
+
+
+class ClientError(Exception):
+    """The root of everything the client raises."""
+
+
+class NotAuthenticated(ClientError):
+    """The service does not know us: certificate or token is missing, wrong or expired."""
+
+
+class Unavailable(ClientError):
+    """The service cannot be reached, is overloaded, or did not answer in time; `retry_after_s` if it said so."""
+
+    def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
+        """Carry the service's sentence and its delay."""
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class ServiceError(ClientError):
+    """The service answered with an error that has no receipt; `reason` is empty for a fault."""
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        """Carry the service's sentence and its reason."""
+        super().__init__(message)
+        self.reason = reason
+
+
+class ReceiptInvalid(ClientError):
+    """The receipt does not prove this answer. Do not use the answer."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a result."""
+
+    name: str
+    type: str
+    declared_type: str = ""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """A receipt that verified offline, on arrival."""
+
+    text: bytes
+    """The C2SP tlog-proof; write it to a file and `sandbox log verify` checks it anywhere."""
+    verified: VerifiedReceipt = field(repr=False)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """The call ran."""
+
+    call_id: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    truncated_by: str
+    """`rows` or `bytes` if a limit cut the end off, else empty."""
+    omitted_columns: Mapping[str, int]
+    """By table, how many columns `*` did not name."""
+    receipt: Receipt = field(repr=False)
+
+    def as_dicts(self) -> list[dict[str, Cell]]:
+        """Return each row by column name; of equal names the last wins."""
+        return [dict(zip((c.name for c in self.columns), row, strict=True)) for row in self.rows]
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """The service said no, and why. `message` is written for a model to act on."""
+
+    call_id: str
+    reason: str
+    message: str
+    rule: str
+    retry_after_s: float
+    line: int
+    column: int
+    metadata: Mapping[str, str]
+    receipt: Receipt | None = field(repr=False)
+    """None only for refusals that are counted and not recorded one by one (a rate already exceeded)."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """The call is known and not finished."""
+
+    call_id: str
+    retry_after_s: float
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """What the call would do; nothing ran."""
+
+    call_id: str
+    decision: str
+    rule_ids: tuple[str, ...]
+    sql_to_run: str
+    relations: tuple[str, ...]
+    columns: tuple[str, ...]
+    functions: tuple[str, ...]
+    claims: tuple[str, ...]
+    row_filters: Mapping[str, str]
+    receipt: Receipt = field(repr=False)
+
+
+Answer = Result | Refusal | Pending | Explanation
+
+_STATUS = {
+    "result": record_pb2.RECORD_STATUS_OK,
+    "refusal": record_pb2.RECORD_STATUS_REFUSED,
+    "explanation": record_pb2.RECORD_STATUS_OK,
+}
+_TRUNCATED = {outcome_pb2.TRUNCATION_ROWS: "rows", outcome_pb2.TRUNCATION_BYTES: "bytes"}
+
+
+def read_answer(response: tool_execution_pb2.ExecuteResponse, tool: str, verifier_key: str) -> Answer:
+    """Verify the receipt, check that it is about this very answer, and return the answer as a value.
+
+    Raises `ReceiptInvalid` if either fails.
+    """
+    kind = response.WhichOneof("outcome")
+    if kind == "pending":
+        return Pending(call_id=response.call_id, retry_after_s=response.pending.retry_after_ms / 1000)
+    receipt = _verified(response, tool, verifier_key)
+    if kind == "result":
+        return _result(response, receipt)
+    if kind == "refusal":
+        return refusal_of(response.call_id, response.refusal, receipt)
+    return _explanation(response, receipt)
+
+
+def _verified(response: tool_execution_pb2.ExecuteResponse, tool: str, verifier_key: str) -> Receipt:
+    try:
+        verified = verify_receipt(response.receipt, verifier_key)
+    except ValueError as error:
+        raise ReceiptInvalid(f"the receipt of call {response.call_id} does not verify: {error}") from error
+    record = verified.record
+    kind = response.WhichOneof("outcome") or ""
+    facts = {
+        "call id": record.call_id == response.call_id,
+        "tool": not tool or record.tool == tool,
+        "outcome": record.status == _STATUS.get(kind),
+        "reason": kind != "refusal" or record.reason == response.refusal.reason,
+        "row count": kind != "result" or record.rows == response.result.row_count,
+        "size": kind != "result" or record.bytes == len(response.result.rows_json),
+    }
+    wrong = [name for name, is_equal in facts.items() if not is_equal]
+    if wrong:
+        raise ReceiptInvalid(
+            f"the receipt of call {response.call_id} is about another answer: {', '.join(wrong)} differ"
+        )
+    return Receipt(text=response.receipt, verified=verified)
+
+
+def _result(response: tool_execution_pb2.ExecuteResponse, receipt: Receipt) -> Result:
+    result = response.result
+    columns = tuple(Column(c.name, c.type, c.declared_type) for c in result.columns)
+    readers = [_READERS.get(column.type, _as_is) for column in columns]
+    rows = tuple(
+        tuple(read(cell) for read, cell in zip(readers, row, strict=True)) for row in json.loads(result.rows_json)
+    )
+    return Result(
+        call_id=response.call_id,
+        columns=columns,
+        rows=rows,
+        truncated_by=_TRUNCATED.get(result.truncation, ""),
+        omitted_columns={omitted.relation: omitted.count for omitted in result.omitted_columns},
+        receipt=receipt,
+    )
+
+
+def refusal_of(call_id: str, refusal: outcome_pb2.Refusal, receipt: Receipt | None) -> Refusal:
+    """Return the wire's refusal as a value."""
+    return Refusal(
+        call_id=call_id,
+        reason=refusal.reason,
+        message=refusal.message,
+        rule=refusal.rule,
+        retry_after_s=refusal.retry_after_ms / 1000,
+        line=refusal.line,
+        column=refusal.column,
+        metadata=dict(refusal.metadata),
+        receipt=receipt,
+    )
+
+
+def _explanation(response: tool_execution_pb2.ExecuteResponse, receipt: Receipt) -> Explanation:
+    explanation = response.explanation
+    return Explanation(
+        call_id=response.call_id,
+        decision=explanation.decision,
+        rule_ids=tuple(explanation.rule_ids),
+        sql_to_run=explanation.sql_to_run,
+        relations=tuple(explanation.rights.relations),
+        columns=tuple(f"{right.relation}.{right.column}" for right in explanation.rights.columns),
+        functions=tuple(explanation.rights.functions),
+        claims=tuple(explanation.rights.claims),
+        row_filters=dict(explanation.row_filters),
+        receipt=receipt,
+    )
+
+
+def _as_is(cell: Cell) -> Cell:
+    return cell
+
+
+def _integer(cell: Cell) -> Cell:
+    return int(cell) if isinstance(cell, str) else cell
+
+
+def _real(cell: Cell) -> Cell:
+    return float(cell) if isinstance(cell, str | int) else cell
+
+
+def _blob(cell: Cell) -> Cell:
+    return base64.b64decode(cell, validate=True) if isinstance(cell, str) else cell
+
+
+_READERS = {"integer": _integer, "real": _real, "blob": _blob}
+
+
+def arguments_json(arguments: JsonObject | str | bytes) -> bytes:
+    """Return the bytes that go on the wire; text a model wrote is sent as it is, for the service to judge."""
+    if isinstance(arguments, bytes):
+        return arguments
+    if isinstance(arguments, str):
+        return arguments.encode("utf-8", "surrogatepass")
+    return json.dumps(arguments, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,0 +1,71 @@
+"""What does a client need to be let in? Certificate, key, token, CA and the log's public key, as files or bytes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Self, final
+
+import grpc
+
+CHANNEL_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who the client is to the service, and which log key it believes."""
+
+    ca_pem: bytes
+    certificate_pem: bytes
+    key_pem: bytes = field(repr=False)
+    token: str = field(repr=False)
+    log_verifier_key: str
+    """The line of `keys/log.vkey`. Receipts are verified with this and nothing else."""
+
+    @classmethod
+    def from_deployment(cls, deployment: str | os.PathLike[str], name: str) -> Self:
+        """Read the identity `name` from a deployment folder on this machine.
+
+        Raises `FileNotFoundError` naming the missing file; `sandbox token new NAME` makes one.
+        """
+        root = Path(deployment)
+        return cls.from_files(
+            ca=root / "pki" / "ca.pem",
+            certificate=root / "pki" / "clients" / f"{name}.pem",
+            key=root / "pki" / "clients" / f"{name}.key",
+            token=root / "tokens" / f"{name}.jwt",
+            log_key=root / "keys" / "log.vkey",
+        )
+
+    @classmethod
+    def from_files(cls, *, ca: Path, certificate: Path, key: Path, token: Path, log_key: Path) -> Self:
+        """Read an identity from the five files that an operator hands out."""
+        return cls(
+            ca_pem=ca.read_bytes(),
+            certificate_pem=certificate.read_bytes(),
+            key_pem=key.read_bytes(),
+            token=token.read_text("ascii").strip(),
+            log_verifier_key=log_key.read_text("utf-8").strip(),
+        )
+
+    def channel_credentials(self) -> grpc.ChannelCredentials:
+        """Return credentials for mutual TLS."""
+        return grpc.ssl_channel_credentials(self.ca_pem, self.key_pem, self.certificate_pem)
+
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """Return what goes with every request."""
+        return (("authorization", f"Bearer {self.token}"),)
+
+
+def address_of(deployment: str | os.PathLike[str]) -> str:
+    """Return HOST:PORT of the service running over a deployment on this machine.
+
+    Raises `FileNotFoundError` if none has been started there.
+    """
+    return (Path(deployment) / "state" / "address").read_text("ascii").strip()

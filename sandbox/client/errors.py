@@ -1,0 +1,64 @@
+"""Which exception, or which value, is a gRPC status? The one translation, for both clients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import cast
+
+import grpc
+from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status as RpcStatus
+
+from sandbox.client.answers import ClientError, NotAuthenticated, Refusal, ServiceError, Unavailable
+
+_DETAILS = "grpc-status-details-bin"
+_UNAVAILABLE = frozenset(
+    {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED}
+)
+
+
+def refusal_or_raise(error: grpc.RpcError) -> Refusal:
+    """Return the refusal that a status carries, if it is about a call; raise what else it means."""
+    info, delay_s = _details(error)
+    if info is not None and error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        metadata = dict(info.metadata)
+        return Refusal(
+            call_id="",
+            reason=info.reason,
+            message=error.details() or "",
+            rule=metadata.pop("rule", ""),
+            retry_after_s=delay_s,
+            line=0,
+            column=0,
+            metadata=metadata,
+            receipt=None,
+        )
+    raise meaning_of(error) from error
+
+
+def meaning_of(error: grpc.RpcError) -> ClientError:
+    """Return what a status means to the caller."""
+    info, delay_s = _details(error)
+    message = error.details() or str(error.code())
+    if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+        return NotAuthenticated(message)
+    if error.code() in _UNAVAILABLE:
+        return Unavailable(message, delay_s)
+    return ServiceError(message, info.reason if info is not None else "")
+
+
+def _details(error: grpc.RpcError) -> tuple[ErrorInfo | None, float]:
+    info, delay_s = None, 0.0
+    trailers = cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ())
+    for key, value in trailers:
+        if key != _DETAILS or not isinstance(value, bytes):
+            continue
+        for detail in RpcStatus.FromString(value).details:
+            if detail.Is(ErrorInfo.DESCRIPTOR):
+                info = ErrorInfo()
+                detail.Unpack(info)
+            elif detail.Is(RetryInfo.DESCRIPTOR):
+                retry = RetryInfo()
+                detail.Unpack(retry)
+                delay_s = retry.retry_delay.ToNanoseconds() / 1e9
+    return info, delay_s
