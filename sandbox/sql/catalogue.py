@@ -1,0 +1,51 @@
+"""Which tables and columns does a database have? The catalogue as the gate sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, final
+
+from sandbox.toolspec import Digest
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ColumnShape:
+    """One column of a table or view."""
+
+    name: str
+    declared_type: str
+    is_hidden: bool = False
+    """`*` does not expand to it (the hidden columns of a virtual table)."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class TableShape:
+    """One table or view."""
+
+    name: str
+    columns: tuple[ColumnShape, ...]
+    """In the engine's order."""
+    kind: Literal["table", "view"]
+    has_rowid: bool
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Everything a connection has, whether a tool may see it or not."""
+
+    tables: Mapping[str, TableShape]
+    """By name, ASCII letters in lower case."""
+    fingerprint: Digest
+    """Changes when anything of the catalogue does."""
+
+
+def folded(name: str) -> str:
+    """Return `name` as engines compare names: only ASCII letters lose their case.
+
+    # WHY: `str.lower` maps U+212A (the Kelvin sign) to `k`; SQLite does not, and two names would become one.
+    """
+    return name.lower() if name.isascii() else "".join(c.lower() if c.isascii() else c for c in name)
