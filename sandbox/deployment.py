@@ -19,6 +19,8 @@ class Deployment:
     """The paths of one deployment folder."""
 
     root: Path
+    state_elsewhere: Path | None = None
+    """Another folder for what the service writes: `sandbox test` keeps its log apart from the real one."""
 
     @property
     def settings(self) -> Path:
@@ -58,7 +60,7 @@ class Deployment:
     @property
     def state(self) -> Path:
         """The log, revocations and the address of the running service."""
-        return self.root / "state"
+        return self.state_elsewhere or self.root / "state"
 
     @property
     def log_database(self) -> Path:

@@ -1,0 +1,143 @@
+"""Which implementation stands where? The composition root: the one place that opens a deployment."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, final
+
+from sandbox.build import build_id
+from sandbox.deployment import Deployment
+from sandbox.executors import Executors, read_catalogue
+from sandbox.flow import Flow
+from sandbox.identity import Authenticator
+from sandbox.leases import Leases
+from sandbox.limits import Limits
+from sandbox.pipeline import Pipeline
+from sandbox.policy import CedarPolicy, load_policies
+from sandbox.receipts import Calls, ExecutionLog, Generation, LogReader, Receipts, RecordKind
+from sandbox.settings import Settings, digest_of, read_settings
+from sandbox.specs import Specs, load_specs, read_connections
+from sandbox.telemetry.events import note
+from sandbox.toolspec import Connection
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """One generation: what one set of specs, policies and connections makes. A reload replaces it whole."""
+
+    pipeline: Pipeline
+    specs: Specs
+    policy: CedarPolicy
+    executors: Executors
+    connections: Mapping[str, Connection]
+    digests: Mapping[str, str]
+    """`config` and `policy`, and each tool's spec, for the reload event."""
+
+
+@final
+class House:
+    """An open deployment: what outlives reloads, and the current generation. Satisfies `doors.rpc.desk.Desk`."""
+
+    def __init__(self, deployment: Deployment, settings: Settings, settings_source: bytes) -> None:
+        """Open the log, then load everything; raises `Misconfigured` (or `LintFailed`) and leaves nothing open."""
+        self.deployment = deployment
+        self.settings = settings
+        self._settings_source = settings_source
+        self.guests = Authenticator(deployment, settings.identity)
+        self._limits = Limits(settings.limits)
+        self._log = ExecutionLog.open(deployment, settings)
+        self.calls = Calls(self._log)
+        self.log = LogReader(self._log)
+        self._reloading = threading.Lock()
+        try:
+            self.loaded = self._load()
+        except BaseException:
+            self._log.close()
+            raise
+
+    @classmethod
+    def open(cls, root: Path, change: Callable[[Settings], Settings] = lambda same: same) -> Self:
+        """Open the deployment in `root`; `change` may override settings for this process."""
+        deployment = Deployment(root.resolve())
+        settings, source = read_settings(deployment.settings)
+        return cls(deployment, change(settings), source)
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """The way of a call, of the current generation."""
+        return self.loaded.pipeline
+
+    @property
+    def rules(self) -> CedarPolicy:
+        """Who may, of the current generation."""
+        return self.loaded.policy
+
+    @property
+    def tools(self) -> Specs:
+        """What there is, of the current generation."""
+        return self.loaded.specs
+
+    def reload(self) -> None:
+        """Load specs, policies and connections anew, all or nothing: on `LintFailed` the last good set stays.
+
+        Calls under way finish with the generation they began with.
+        """
+        with self._reloading:
+            before, self.loaded = self.loaded.digests, self._load()
+            for name, digest in self.loaded.digests.items():
+                if before.get(name) != digest:
+                    note("reloaded", name=name, before=before.get(name, ""), after=digest)
+
+    def close(self) -> None:
+        """Write what is counted and close the log."""
+        self.loaded.executors.close()
+        self._log.close()
+
+    def _load(self) -> Loaded:
+        connections = read_connections(self.deployment)
+        spec_set = load_specs(self.deployment, connections, read_catalogue, self.settings)
+        policy = load_policies(self.deployment.policies, spec_set.tools)
+        executors = Executors(connections, spec_set.tools, self.settings, self._limits.spend_cold_parse)
+        specs = Specs(spec_set.tools, self.settings.arguments)
+        configuration = {
+            "sandbox.toml": self._settings_source,
+            "connections.toml": self.deployment.connections.read_bytes(),
+        }
+        generation = Generation(
+            build=build_id(),
+            spec_indexes={
+                spec.digest: self._log.enroll(RecordKind.SPEC, f"toolspecs/{spec.file}", spec.source)
+                for spec in spec_set.tools.values()
+            },
+            policy_digest=policy.digest,
+            policy_indexes=self._enroll(RecordKind.POLICY, policy.sources),
+            config_digest=digest_of(*configuration.values()),
+            config_indexes=self._enroll(RecordKind.CONFIG, configuration),
+        )
+        pipeline = Pipeline(
+            identity=self.guests,
+            receipts=Receipts(self._log, generation),
+            specs=specs,
+            limits=self._limits,
+            flow=Flow(),
+            executors=executors,
+            policy=policy,
+            leases=Leases(connections),
+        )
+        digests = {"config": generation.config_digest, "policy": policy.digest}
+        digests |= {str(spec.name): spec.digest for spec in spec_set.tools.values()}
+        return Loaded(
+            pipeline=pipeline,
+            specs=specs,
+            policy=policy,
+            executors=executors,
+            connections=connections,
+            digests=digests,
+        )
+
+    def _enroll(self, kind: RecordKind, sources: Mapping[str, bytes]) -> tuple[int, ...]:
+        return tuple(self._log.enroll(kind, name, source) for name, source in sources.items())

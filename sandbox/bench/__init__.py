@@ -1,0 +1,1 @@
+"""How fast is it? Ratios a stranger can reproduce: each bench makes its own deployment and measures a yardstick."""

@@ -1,0 +1,117 @@
+"""What does a governed call cost beside a bare echo and the bare driver? `sandbox bench call`."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final, final
+
+from sandbox.bench.deployment import BENCH_TOOL, make_bench_deployment
+from sandbox.bench.process import ServerProcess, client_core, running
+from sandbox.client.credentials import Identity
+from sandbox.client.load import Load, run
+from sandbox.executors.bare import measure_driver
+from sandbox.v1 import tool_execution_pb2 as pb
+
+CONCURRENCIES: Final = (1, 8, 64)
+ECHO_BYTES: Final = 1024
+WARM_UP_S: Final = 0.5
+
+ECHO: Final = "/sandbox.bench.Echo/Echo"
+EXECUTE: Final = "/sandbox.v1.ToolExecutionService/Execute"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured line."""
+
+    name: str
+    concurrency: int
+    cpu_us: float
+    """Server CPU, user and system, per answered call."""
+    per_s: float
+    p50_ms: float
+    p99_ms: float
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Range:
+    """What stands ready to be measured."""
+
+    service: ServerProcess
+    bare: ServerProcess
+    identity: Identity
+    database: Path
+    seconds: float
+
+
+def bench_call(seconds: float, tell: Callable[[str], None]) -> list[dict[str, str | float]]:
+    """Measure echo, governed call and driver, single and streamed, for each concurrency, `seconds` each."""
+    figures: list[Figure] = []
+    with _range(seconds) as stand:
+        for concurrency in CONCURRENCIES:
+            for suffix in ("", "Stream"):
+                tell(f"{concurrency} callers{', streamed' if suffix else ''}")
+                figures += _round(stand, suffix, concurrency)
+    return [asdict(figure) for figure in figures]
+
+
+@contextmanager
+def _range(seconds: float) -> Iterator[_Range]:
+    with ExitStack() as stack:
+        root = Path(stack.enter_context(TemporaryDirectory(prefix="sandbox-bench-"))) / "deployment"
+        make_bench_deployment(root)
+        service = stack.enter_context(running("service", root))
+        bare = stack.enter_context(running("bare", root))
+        stack.enter_context(client_core())
+        yield _Range(service, bare, Identity.from_deployment(root, "agent"), root / "data" / "shop.db", seconds)
+
+
+def _round(stand: _Range, suffix: str, concurrency: int) -> Iterator[Figure]:
+    echo = b"x" * ECHO_BYTES
+    call = pb.ExecuteRequest(tool=BENCH_TOOL, arguments_json=b'{"id":7}').SerializeToString()
+    ending = "-stream" if suffix else ""
+    for name, server, method, request in (
+        ("bare-echo", stand.bare, ECHO, echo),
+        ("echo", stand.service, ECHO, echo),
+        ("governed", stand.service, EXECUTE, call),
+    ):
+        load = Load(
+            address=server.address,
+            identity=stand.identity,
+            method=method + suffix,
+            request=request,
+            concurrency=concurrency,
+            seconds=stand.seconds,
+        )
+        yield _measure(name + ending, server, load)
+    driver = measure_driver(stand.database, stand.seconds / 3)
+    yield _figure(
+        "driver" + ending, concurrency, driver.cpu_s / len(driver.latencies_s), driver.latencies_s, driver.seconds
+    )
+
+
+def _measure(name: str, server: ServerProcess, load: Load) -> Figure:
+    run(replace(load, seconds=min(WARM_UP_S, load.seconds)))
+    before = server.cpu_s()
+    seen = run(load)
+    cpu_s = (server.cpu_s() - before) / len(seen.latencies_s)
+    return _figure(name, load.concurrency, cpu_s, seen.latencies_s, seen.seconds)
+
+
+def _figure(name: str, concurrency: int, cpu_s: float, latencies_s: list[float], seconds: float) -> Figure:
+    percentiles = statistics.quantiles(latencies_s, n=100)
+    return Figure(
+        name,
+        concurrency,
+        round(cpu_s * 1e6, 1),
+        round(len(latencies_s) / seconds, 1),
+        round(percentiles[49] * 1e3, 3),
+        round(percentiles[98] * 1e3, 3),
+    )

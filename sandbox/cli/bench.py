@@ -1,0 +1,57 @@
+"""`sandbox bench …`: figures as ratios against yardsticks measured in the same run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from sandbox.cli.common import JsonOption, emit
+from sandbox.values import JsonObject
+
+app = typer.Typer(help="Measure, with yardsticks in the same run. Needs no deployment.", no_args_is_help=True)
+
+SecondsOption = Annotated[float, typer.Option(help="Seconds for each figure.")]
+
+
+@app.callback()
+def benches() -> None:
+    """Measure, with yardsticks in the same run. Needs no deployment."""
+
+
+@app.command("call")
+def call(
+    seconds: SecondsOption = 3.0,
+    json: JsonOption = False,
+) -> None:
+    """Measure a governed, logged and sealed point read beside an echo RPC and the bare driver."""
+    from sandbox.bench.call import bench_call
+
+    figures = bench_call(seconds, _tell)
+    if json:
+        emit(figures)
+        return
+    _print(figures)
+    _print_ratios(figures)
+
+
+def _tell(what: str) -> None:
+    sys.stderr.write(f"… {what}\n")
+
+
+def _print(figures: Sequence[JsonObject]) -> None:
+    sys.stdout.write(f"{'':<18}{'callers':>8}{'CPU µs/call':>13}{'calls/s':>11}{'p50 ms':>9}{'p99 ms':>9}\n")
+    for f in figures:
+        sys.stdout.write(
+            f"{f['name']!s:<18}{f['concurrency']:>8}{f['cpu_us']:>13}{f['per_s']:>11}{f['p50_ms']:>9}{f['p99_ms']:>9}\n"
+        )
+
+
+def _print_ratios(figures: Sequence[JsonObject]) -> None:
+    by_name = {(f["name"], f["concurrency"]): f["cpu_us"] for f in figures}
+    for (name, concurrency), cpu_us in by_name.items():
+        yardstick = by_name.get((str(name).replace("governed", "echo"), concurrency))
+        if str(name).startswith("governed") and isinstance(cpu_us, float) and isinstance(yardstick, float):
+            sys.stdout.write(f"{name} at {concurrency}: {cpu_us / yardstick:.2f} times the CPU of its echo\n")
