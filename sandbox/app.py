@@ -60,9 +60,15 @@ class House:
             raise
 
     @classmethod
-    def open(cls, root: Path, change: Callable[[Settings], Settings] = lambda same: same) -> Self:
+    def open(
+        cls,
+        root: Path,
+        change: Callable[[Settings], Settings] = lambda same: same,
+        *,
+        state_elsewhere: Path | None = None,
+    ) -> Self:
         """Open the deployment in `root`; `change` may override settings for this process."""
-        deployment = Deployment(root.resolve())
+        deployment = Deployment(root.resolve(), state_elsewhere)
         settings, source = read_settings(deployment.settings)
         return cls(deployment, change(settings), source)
 
