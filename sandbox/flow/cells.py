@@ -1,0 +1,74 @@
+"""How does a cell look in JSON? Integers beyond 2^53 and non-finite numbers as strings, blobs as base64."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import orjson
+
+from sandbox.reasons import Reason, Refused
+from sandbox.values import Cell, Row
+
+MAX_EXACT: Final = 2**53
+"""The largest integer that every JSON reader keeps exactly (RFC 8259, section 6)."""
+
+
+def encoded_rows(rows: Sequence[Row], max_bytes: int) -> tuple[bytes, int]:
+    """Return the rows as a JSON array of arrays within `max_bytes`, and how many of them fit.
+
+    Raises `Refused` with `RESULT_TOO_LARGE` if not even the first row fits.
+    """
+    encoded = _dumps(rows)
+    if len(encoded) <= max_bytes:
+        return encoded, len(rows)
+    parts: list[bytes] = []
+    size = 2
+    for row in rows:
+        part = _dumps([row])[1:-1]
+        size += len(part) + bool(parts)
+        if size > max_bytes:
+            break
+        parts.append(part)
+    if not parts:
+        message = f"a single row is larger than the tool's {max_bytes} bytes; select fewer or shorter columns"
+        raise Refused(Reason.RESULT_TOO_LARGE, message)
+    return b"[" + b",".join(parts) + b"]", len(parts)
+
+
+def _dumps(rows: Sequence[Row]) -> bytes:
+    if all(cell is None or _is_plain(cell) for row in rows for cell in row):
+        return orjson.dumps(rows)
+    return orjson.dumps([[_json_cell(cell) for cell in row] for row in rows])
+
+
+def _is_plain(cell: Cell) -> bool:
+    if isinstance(cell, int):
+        return -MAX_EXACT <= cell <= MAX_EXACT
+    if isinstance(cell, float):
+        return math.isfinite(cell)
+    return isinstance(cell, str) and _is_utf8(cell)
+
+
+def _json_cell(cell: Cell) -> float | str | None:
+    if isinstance(cell, bytes):
+        return base64.b64encode(cell).decode("ascii")
+    if cell is None or _is_plain(cell):
+        return cell
+    if isinstance(cell, float):
+        return "NaN" if math.isnan(cell) else "Infinity" if cell > 0 else "-Infinity"
+    if isinstance(cell, int):
+        return str(cell)
+    return cell.encode("utf-8", "replace").decode("utf-8")
+
+
+def _is_utf8(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

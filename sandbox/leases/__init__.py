@@ -1,0 +1,7 @@
+"""With which credential does a plan run? The least one, lent for one call."""
+
+from __future__ import annotations
+
+from sandbox.leases.files import FileLease, Leases
+
+__all__ = ["FileLease", "Leases"]

@@ -1,0 +1,52 @@
+"""With which credential is a database file read? A standing one: the file system's right to open it read-only.
+
+SQLite has no logins and nothing that could expire, so the lease names itself standing; what confines it is the
+read-only open and the authorizer in the executor.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, final
+
+from sandbox.reasons import Fault
+from sandbox.stages import AuthorizedCall
+from sandbox.toolspec import Connection
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class FileLease:
+    """The right to read one database file."""
+
+    connection: str
+    path: str
+    access: Literal["read-only"]
+    is_standing: Literal[True]
+    digest: bytes
+    """SHA-256 over the public facts: connection, its digest, access, standing."""
+
+
+@final
+class Leases:
+    """Lends file leases, one a connection, made once."""
+
+    def __init__(self, connections: Mapping[str, Connection]) -> None:
+        """Know the operators' connections."""
+        self._leases = {name: _lease(connection) for name, connection in connections.items()}
+
+    @contextmanager
+    def take(self, authorized: AuthorizedCall) -> Iterator[FileLease]:
+        """Lend the lease of the plan's connection for the block."""
+        lease = self._leases.get(authorized.planned.plan.connection)
+        if lease is None:
+            raise Fault("leases: a plan names a connection that does not exist")
+        yield lease
+
+
+def _lease(connection: Connection) -> FileLease:
+    facts = f"file\n{connection.name}\n{connection.digest}\nread-only\nstanding\n"
+    return FileLease(connection.name, connection.path, "read-only", True, hashlib.sha256(facts.encode()).digest())
