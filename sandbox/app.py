@@ -126,7 +126,7 @@ class House:
         )
         pipeline = Pipeline(
             identity=self.guests,
-            receipts=Receipts(self._log, generation),
+            receipts=Receipts(self._log, self.calls, generation),
             specs=specs,
             limits=self._limits,
             flow=Flow(),

@@ -188,9 +188,11 @@ class Pipeline:
             self.policy.permit(authenticated, Action.EXPLAIN, validated.spec.name)  # an action of its own
             with self.limits.spend(validated, is_answered=False):
                 planned = self.executors.plan(self.flow.trace(validated))
+                decision = self.policy.decide(planned)
                 receipt.settle(
                     Explanation(
-                        decision=self.policy.decide(planned),
+                        decision=decision.word,
+                        rule_ids=decision.rule_ids,
                         sql_to_run=planned.plan.sql_to_run,
                         rights=planned.plan.rights,
                         row_filters={

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, NewType, final
+from typing import ClassVar, Literal, NewType, final
 
 from sandbox.reasons import Fault, Refused
 from sandbox.toolspec import Digest, ToolSpec
@@ -222,6 +222,7 @@ class PlannedCall:
 class Permit:
     """Policy allows this very plan."""
 
+    word: ClassVar[Literal["permit"]] = "permit"
     policy_digest: Digest
     rule_ids: tuple[str, ...]
 
@@ -231,6 +232,7 @@ class Permit:
 class Deny:
     """Policy does not allow it. `rule_ids` is empty where nothing permitted it."""
 
+    word: ClassVar[Literal["deny"]] = "deny"
     policy_digest: Digest
     rule_ids: tuple[str, ...]
 
@@ -315,7 +317,9 @@ class ReleasedResult:
 class Explanation:
     """What a call would do. Nothing ran."""
 
-    decision: Decision
+    decision: Literal["permit", "deny"]
+    rule_ids: tuple[str, ...]
+    """Of the policies that decided."""
     sql_to_run: str
     rights: Rights
     row_filters: Mapping[str, str]

@@ -8,7 +8,6 @@ from sandbox.doors.rpc.status import retry_after_ms
 from sandbox.reasons import Refused
 from sandbox.stages import (
     Explanation,
-    Permit,
     ResultBody,
     Rights,
     SealedResult,
@@ -65,8 +64,8 @@ def _fill_refusal(refusal: outcome_pb2.Refusal, refused: Refused) -> None:
 
 
 def _fill_explanation(message: outcome_pb2.Explanation, explanation: Explanation) -> None:
-    message.decision = "permit" if isinstance(explanation.decision, Permit) else "deny"
-    message.rule_ids.extend(explanation.decision.rule_ids)
+    message.decision = explanation.decision
+    message.rule_ids.extend(explanation.rule_ids)
     message.sql_to_run = explanation.sql_to_run
     _fill_rights(message.rights, explanation.rights)
     message.row_filters.update(explanation.row_filters)

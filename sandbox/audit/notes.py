@@ -1,0 +1,208 @@
+"""Who signed what? The verifier's own reading of C2SP signed notes, verifier keys and checkpoints.
+
+https://c2sp.org/signed-note, https://c2sp.org/tlog-checkpoint, https://c2sp.org/tlog-cosignature
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from dataclasses import dataclass
+from typing import Final, final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+ED25519: Final = 1
+COSIGNATURE: Final = 4
+"""Timestamped Ed25519 cosignatures of witnesses."""
+
+MAX_NOTE_BYTES: Final = 1_000_000
+MAX_SIGNATURES: Final = 100
+
+_P: Final = 2**255 - 19
+_D: Final = -121665 * pow(121666, _P - 2, _P) % _P
+
+
+class NoteInvalid(ValueError):
+    """A note, a key or a signature is not what its specification says."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class VerifierKey:
+    """A public key with the name it signs under."""
+
+    name: str
+    key_id: bytes
+    kind: int
+    public: bytes
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class SignatureLine:
+    """A signature line of a note, unverified."""
+
+    name: str
+    key_id: bytes
+    signature: bytes
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A note's text and its signature lines, unverified."""
+
+    text: bytes
+    lines: tuple[SignatureLine, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A tree that somebody signed for."""
+
+    origin: str
+    size: int
+    root: bytes
+
+
+def parse_verifier_key(text: str) -> VerifierKey:
+    """Read a `name+hash+base64` line; raises `NoteInvalid` for malformed, unknown and unsafe keys."""
+    name, plus, rest = text.strip().partition("+")
+    identifier, plus2, encoded = rest.partition("+")
+    if not (plus and plus2 and _is_name(name)):
+        raise NoteInvalid("a verifier key is `name+hash+base64`")
+    try:
+        key_id = bytes.fromhex(identifier)
+    except ValueError as error:
+        raise NoteInvalid("a verifier key's hash is eight hexadecimal digits") from error
+    content = strict_base64(encoded)
+    if len(identifier) != 8 or len(content) < 2:
+        raise NoteInvalid("a verifier key's hash is eight hexadecimal digits, its key is not empty")
+    expected = hashlib.sha256(name.encode() + b"\n" + content).digest()[:4]
+    if key_id != expected:
+        raise NoteInvalid("a verifier key's hash is not that of its name and key")
+    if content[0] not in {ED25519, COSIGNATURE} or len(content) != 33:
+        raise NoteInvalid(f"a verifier key of type {content[0]} is not one of Ed25519")
+    check_point(content[1:])
+    return VerifierKey(name, key_id, content[0], content[1:])
+
+
+def check_point(encoded: bytes) -> None:
+    """Raise `NoteInvalid` unless an Ed25519 key is canonical, on the curve and not of low order.
+
+    OpenSSL accepts low-order keys, under one of which a single signature verifies for every message (reproduced).
+    """
+    y = int.from_bytes(encoded, "little") & (1 << 255) - 1
+    if y >= _P:
+        raise NoteInvalid("an Ed25519 key is not canonically encoded")
+    x_squared = (y * y - 1) * pow(_D * y * y + 1, _P - 2, _P) % _P
+    x = pow(x_squared, (_P + 3) // 8, _P)
+    if (x * x - x_squared) % _P:
+        x = x * pow(2, (_P - 1) // 4, _P) % _P
+    if (x * x - x_squared) % _P:
+        raise NoteInvalid("an Ed25519 key is not a point of the curve")
+    point = (x, y)
+    for _ in range(3):
+        point = _doubled(point)
+    if point == (0, 1):
+        raise NoteInvalid("an Ed25519 key is of low order: signatures under it prove nothing")
+
+
+def _doubled(point: tuple[int, int]) -> tuple[int, int]:
+    x, y = point
+    product = _D * x * x * y * y % _P
+    return (
+        2 * x * y * pow(1 + product, _P - 2, _P) % _P,
+        (y * y + x * x) * pow(1 - product, _P - 2, _P) % _P,
+    )
+
+
+def parse_note(content: bytes) -> Note:
+    """Read a signed note; raises `NoteInvalid`."""
+    if len(content) > MAX_NOTE_BYTES:
+        raise NoteInvalid(f"a note of {len(content)} bytes; at most {MAX_NOTE_BYTES} are accepted")
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise NoteInvalid("a note is UTF-8") from error
+    if any(ord(c) < 0x20 and c != "\n" for c in text):
+        raise NoteInvalid("a note has no control characters but line feeds")
+    body, separator, signatures = text.rpartition("\n\n")
+    if not separator or not signatures.endswith("\n"):
+        raise NoteInvalid("a note is text, an empty line and signature lines, each ended by a line feed")
+    lines = signatures[:-1].split("\n")
+    if len(lines) > MAX_SIGNATURES:
+        raise NoteInvalid(f"a note of {len(lines)} signatures; at most {MAX_SIGNATURES} are accepted")
+    return Note((body + "\n").encode(), tuple(_signature_line(line) for line in lines))
+
+
+def _signature_line(line: str) -> SignatureLine:
+    dash, _, rest = line.partition(" ")
+    name, _, encoded = rest.partition(" ")
+    if dash != "—" or not _is_name(name):
+        raise NoteInvalid("a signature line is an em dash, a name and base64")
+    content = strict_base64(encoded)
+    if len(content) < 5:
+        raise NoteInvalid("a signature is too short")
+    return SignatureLine(name, content[:4], content[4:])
+
+
+def is_signed(note: Note, key: VerifierKey) -> bool:
+    """Whether the note has a signature of the key; raises `NoteInvalid` if a line in its name is false."""
+    found = [line for line in note.lines if line.name == key.name and line.key_id == key.key_id]
+    if len(found) > 1:
+        raise NoteInvalid(f"the note has two signatures of {key.name}")
+    for line in found:
+        _check_signature(note.text, key, line.signature)
+    return bool(found)
+
+
+def _check_signature(text: bytes, key: VerifierKey, signature: bytes) -> None:
+    message, bare = text, signature
+    if key.kind == COSIGNATURE:
+        if len(signature) != 72:
+            raise NoteInvalid(f"the cosignature of {key.name} has the wrong length")
+        seconds = int.from_bytes(signature[:8], "big")
+        message, bare = f"cosignature/v1\ntime {seconds}\n".encode() + text, signature[8:]
+    try:
+        Ed25519PublicKey.from_public_bytes(key.public).verify(bare, message)
+    except (InvalidSignature, ValueError) as error:
+        raise NoteInvalid(f"the signature of {key.name} is false") from error
+
+
+def parse_checkpoint(text: bytes) -> Checkpoint:
+    """Read a checkpoint's text: origin, size, root; raises `NoteInvalid`."""
+    lines = text.decode("utf-8").split("\n")
+    if len(lines) < 4 or lines[-1] or not all(lines[:-1]):
+        raise NoteInvalid("a checkpoint is an origin, a size and a root, a line each")
+    root = strict_base64(lines[2])
+    if len(root) != 32:
+        raise NoteInvalid("a checkpoint's root is 32 bytes")
+    return Checkpoint(lines[0], strict_number(lines[1]), root)
+
+
+def strict_number(text: str) -> int:
+    """Read a decimal number below 2^63 without sign, spaces or leading zeros; raises `NoteInvalid`."""
+    is_plain = text.isascii() and text.isdigit() and len(text) <= 19 and (text == "0" or text[0] != "0")
+    if not is_plain or int(text) >= 1 << 63:
+        raise NoteInvalid("a number is decimal, without leading zeros, below 2^63")
+    return int(text)
+
+
+def strict_base64(text: str) -> bytes:
+    """Read canonical, padded base64; raises `NoteInvalid`."""
+    try:
+        content = base64.b64decode(text.encode("ascii"), validate=True)
+    except (binascii.Error, UnicodeEncodeError) as error:
+        raise NoteInvalid("base64 is malformed") from error
+    if base64.b64encode(content).decode("ascii") != text:
+        raise NoteInvalid("base64 is not canonical")
+    return content
+
+
+def _is_name(name: str) -> bool:
+    return bool(name) and "+" not in name and not any(character.isspace() for character in name)

@@ -1,0 +1,156 @@
+"""Does this receipt prove its record? Offline, with the public key alone.
+
+The steps, in order: 1 the proof parses, strictly; 2 the checkpoint is signed by the log's key, under its name; 3 the
+leaf is in that tree; 4 enough witnesses have cosigned; 5 the record is read from the very bytes that were proven.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, final
+
+from google.protobuf.message import DecodeError
+
+from sandbox.audit.merkle import MerkleInvalid, hash_leaf, root_from_inclusion
+from sandbox.audit.notes import (
+    Checkpoint,
+    NoteInvalid,
+    is_signed,
+    parse_checkpoint,
+    parse_note,
+    parse_verifier_key,
+    strict_base64,
+    strict_number,
+)
+from sandbox.v1 import record_pb2
+
+MAGIC: Final = "c2sp.org/tlog-proof@v1"
+MAX_PROOF_BYTES: Final = 1_000_000
+MAX_PATH: Final = 64
+
+NOT_CHECKED: Final = (
+    "that the log shows everybody the same tree (witnesses, or a second checkpoint, would tell)",
+    "that no record is missing between this one and others (`sandbox log audit` tells)",
+    "what the encrypted payloads say (`sandbox log show` tells those who may)",
+)
+
+
+class ProofInvalid(ValueError):
+    """The receipt does not prove what it says."""
+
+
+class QuorumShort(ValueError):
+    """The receipt is valid, but fewer witnesses than asked for have cosigned."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A tlog-proof, parsed and unverified."""
+
+    extra: bytes | None
+    index: int
+    path: tuple[bytes, ...]
+    checkpoint: bytes
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class VerifiedReceipt:
+    """A record that a signed tree holds."""
+
+    record: record_pb2.Record
+    """Parsed from `leaf`; empty if the leaf is not one of this service."""
+    leaf: bytes
+    index: int
+    tree_size: int
+    origin: str
+    witnesses: tuple[str, ...]
+    """Names of the given witnesses that have cosigned."""
+    not_checked: tuple[str, ...]
+
+
+def verify_receipt(
+    text: bytes,
+    verifier_key: str,
+    *,
+    leaf: bytes | None = None,
+    witnesses: Sequence[str] = (),
+    quorum: int | None = None,
+) -> VerifiedReceipt:
+    """Verify a tlog-proof under the log's verifier key.
+
+    `leaf` is the proven entry for proofs that do not carry it. Raises `ProofInvalid`, or `QuorumShort` where fewer than
+    `quorum` of `witnesses` (default: all) have cosigned; both are `ValueError`.
+    """
+    try:
+        proof = parse_proof(text)
+        checkpoint, cosigners = _signed_checkpoint(proof.checkpoint, verifier_key, witnesses)
+        content = _leaf(proof, leaf)
+        root = root_from_inclusion(hash_leaf(content), proof.index, checkpoint.size, proof.path)
+    except (NoteInvalid, MerkleInvalid, UnicodeDecodeError) as error:
+        raise ProofInvalid(str(error)) from error
+    if root != checkpoint.root:
+        raise ProofInvalid("the record is not in the tree that was signed")
+    wanted = len(witnesses) if quorum is None else quorum
+    if len(cosigners) < wanted:
+        raise QuorumShort(f"{len(cosigners)} of {wanted} wanted witnesses have cosigned")
+    return VerifiedReceipt(
+        record=_record(content, is_ours=leaf is None),
+        leaf=content,
+        index=proof.index,
+        tree_size=checkpoint.size,
+        origin=checkpoint.origin,
+        witnesses=cosigners,
+        not_checked=NOT_CHECKED[1:] if cosigners else NOT_CHECKED,
+    )
+
+
+def parse_proof(text: bytes) -> Proof:
+    """Read a tlog-proof (https://c2sp.org/tlog-proof); raises `ProofInvalid` or `NoteInvalid`."""
+    if len(text) > MAX_PROOF_BYTES:
+        raise ProofInvalid(f"a proof of {len(text)} bytes; at most {MAX_PROOF_BYTES} are accepted")
+    head, separator, checkpoint = text.partition(b"\n\n")
+    lines = head.decode("utf-8").split("\n")
+    if not separator or lines[0] != MAGIC:
+        raise ProofInvalid(f"a proof begins with the line `{MAGIC}` and holds a checkpoint after an empty line")
+    rest = lines[1:]
+    extra = strict_base64(rest.pop(0).removeprefix("extra ")) if rest and rest[0].startswith("extra ") else None
+    if not rest or not rest[0].startswith("index "):
+        raise ProofInvalid("a proof has a line `index N`")
+    index = strict_number(rest.pop(0).removeprefix("index "))
+    path = tuple(strict_base64(line) for line in rest)
+    if len(path) > MAX_PATH or any(len(node) != 32 for node in path):
+        raise ProofInvalid(f"a proof's path has at most {MAX_PATH} hashes of 32 bytes")
+    return Proof(extra, index, path, checkpoint)
+
+
+def _signed_checkpoint(
+    content: bytes, verifier_key: str, witnesses: Sequence[str]
+) -> tuple[Checkpoint, tuple[str, ...]]:
+    key = parse_verifier_key(verifier_key)
+    note = parse_note(content)
+    if not is_signed(note, key):
+        raise ProofInvalid(f"the checkpoint has no signature of the key {key.name}+{key.key_id.hex()}")
+    checkpoint = parse_checkpoint(note.text)
+    if checkpoint.origin != key.name:
+        raise ProofInvalid("the checkpoint is of another log than the key's")
+    cosigners = {witness.name for witness in map(parse_verifier_key, witnesses) if is_signed(note, witness)}
+    return checkpoint, tuple(sorted(cosigners))
+
+
+def _leaf(proof: Proof, leaf: bytes | None) -> bytes:
+    content = proof.extra if leaf is None else leaf
+    if content is None:
+        raise ProofInvalid("the proof does not carry the proven entry; give it as the leaf")
+    return content
+
+
+def _record(content: bytes, *, is_ours: bool) -> record_pb2.Record:
+    try:
+        return record_pb2.Record.FromString(content)
+    except DecodeError as error:
+        if is_ours:
+            raise ProofInvalid("the proven entry is no record of this format") from error
+        return record_pb2.Record()

@@ -1,0 +1,11 @@
+"""What proves a call? Records, their tree, signatures and the receipts made of them."""
+
+from __future__ import annotations
+
+from sandbox.receipts.calls import Calls
+from sandbox.receipts.log import ExecutionLog, RecordKind
+from sandbox.receipts.reader import LogReader
+from sandbox.receipts.receipts import Receipts
+from sandbox.receipts.records import Generation
+
+__all__ = ["Calls", "ExecutionLog", "Generation", "LogReader", "Receipts", "RecordKind"]

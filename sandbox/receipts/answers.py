@@ -1,0 +1,104 @@
+"""How does an answer rest in a payload, and how does it come back? JSON, for a reviewer reads it too."""
+
+from __future__ import annotations
+
+import orjson
+
+from sandbox.reasons import Reason, Refused
+from sandbox.stages import (
+    Explanation,
+    OmittedColumns,
+    ResultBody,
+    ResultColumn,
+    Rights,
+    Truncation,
+)
+from sandbox.values import JsonObject
+
+
+def result_payload(body: ResultBody) -> bytes:
+    """Return a result as bytes; the rows are put in as they are."""
+    head = orjson.dumps(
+        {
+            "columns": [(column.name, column.type, column.declared_type) for column in body.columns],
+            "row_count": body.row_count,
+            "truncation": body.truncation.value,
+            "omitted": [(omitted.relation, omitted.count) for omitted in body.omitted],
+        }
+    )
+    return head[:-1] + b',"rows":' + body.rows_json + b"}"
+
+
+def read_result(payload: bytes) -> ResultBody:
+    """Return what `result_payload` wrote."""
+    head, _, rows = payload.partition(b',"rows":')
+    document = orjson.loads(head + b"}")
+    return ResultBody(
+        columns=tuple(ResultColumn(*column) for column in document["columns"]),
+        rows_json=rows[:-1],
+        row_count=document["row_count"],
+        truncation=Truncation(document["truncation"]),
+        omitted=tuple(OmittedColumns(*omitted) for omitted in document["omitted"]),
+    )
+
+
+def refusal_payload(refused: Refused) -> bytes:
+    """Return a refusal as bytes: its sentence and metadata may quote the caller, so they are contents."""
+    return orjson.dumps(
+        {
+            "reason": refused.reason.value,
+            "message": refused.message,
+            "rule": refused.rule,
+            "retry_after_s": refused.retry_after_s,
+            "line": refused.line,
+            "column": refused.column,
+            "metadata": dict(refused.metadata),
+        }
+    )
+
+
+def read_refusal(payload: bytes) -> Refused:
+    """Return what `refusal_payload` wrote."""
+    document = orjson.loads(payload)
+    return Refused(
+        Reason(document["reason"]),
+        document["message"],
+        rule=document["rule"],
+        retry_after_s=document["retry_after_s"],
+        line=document["line"],
+        column=document["column"],
+        **document["metadata"],
+    )
+
+
+def explanation_payload(explanation: Explanation) -> bytes:
+    """Return an explanation as bytes."""
+    rights = explanation.rights
+    document: JsonObject = {
+        "decision": explanation.decision,
+        "rule_ids": explanation.rule_ids,
+        "sql_to_run": explanation.sql_to_run,
+        "relations": rights.relations,
+        "columns": rights.columns,
+        "functions": rights.functions,
+        "claims": rights.claims,
+        "row_filters": dict(explanation.row_filters),
+    }
+    return orjson.dumps(document)
+
+
+def read_explanation(payload: bytes) -> Explanation:
+    """Return what `explanation_payload` wrote."""
+    document = orjson.loads(payload)
+    return Explanation(
+        decision=document["decision"],
+        rule_ids=tuple(document["rule_ids"]),
+        sql_to_run=document["sql_to_run"],
+        rights=Rights(
+            relations=tuple(document["relations"]),
+            columns=tuple((table, column) for table, column in document["columns"]),
+            functions=tuple(document["functions"]),
+            claims=tuple(document["claims"]),
+        ),
+        row_filters=document["row_filters"],
+    )

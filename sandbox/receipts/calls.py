@@ -1,0 +1,150 @@
+"""Where is a call now? Running ones in memory, answered ones in the log; each caller sees only their own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import Final, final
+
+from sandbox.reasons import Fault, Reason, Refused
+from sandbox.receipts.answers import read_explanation, read_refusal, read_result
+from sandbox.receipts.log import ExecutionLog
+from sandbox.receipts.payloads import PayloadUnreadable, SubjectKey
+from sandbox.receipts.records import call_key
+from sandbox.receipts.requests import RequestKey, lookup_key
+from sandbox.receipts.stored import stored_receipt
+from sandbox.stages import Answer, AuthenticatedCall, CallId, Cancellation, Principal, SealedResult, StillRunning
+from sandbox.stores.log import MAX_PAYLOADS
+from sandbox.v1 import record_pb2
+
+RETRY_S: Final = 0.2
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A call under way."""
+
+    call_id: CallId
+    tool: str
+    subject: str
+    cancellation: Cancellation
+
+
+@final
+class Calls:
+    """The calls of one process, and the answers in the log."""
+
+    def __init__(self, log: ExecutionLog) -> None:
+        """Know what `log` holds."""
+        self._log = log
+        self._lock = threading.Lock()
+        self._running: dict[CallId, Running] = {}
+        self._by_request: dict[bytes, Running] = {}
+
+    def begin(self, running: Running, key: RequestKey | None) -> Running | None:
+        """Note that a call is under way; returns the one already running for the same `request_id`, if any."""
+        if key is None:
+            self._running[running.call_id] = running
+            return None
+        with self._lock:
+            earlier = self._by_request.get(key.key)
+            if earlier is not None:
+                return earlier
+            self._by_request[key.key] = running
+            self._running[running.call_id] = running
+            return None
+
+    def end(self, running: Running, key: RequestKey | None) -> None:
+        """Forget a call that has ended."""
+        self._running.pop(running.call_id, None)
+        if key is not None:
+            self._by_request.pop(key.key, None)
+
+    def answered(self, authenticated: AuthenticatedCall, key: RequestKey) -> SealedResult | None:
+        """Return the earlier answer to the same request; raises `Refused` with `CALL_REPLAYED` for other bytes."""
+        stored = self._log.store.request(key.key)
+        if stored is None or stored.expires_us < time.time_ns() // 1000:
+            return None
+        if stored.content != key.content:
+            message = "this `request_id` was used with another tool or other arguments; choose a new one"
+            raise Refused(Reason.CALL_REPLAYED, message, is_recorded=False)
+        return self._sealed(stored.index, authenticated.principal)
+
+    def find(self, principal: Principal, *, call_id: str = "", request_id: str = "") -> SealedResult:
+        """Return the answer so far; raises `Refused` with `CALL_UNKNOWN` for any but the principal's own."""
+        running = self._find_running(principal, call_id, request_id)
+        if running is not None:
+            return SealedResult(call_id=running.call_id, tool=running.tool, answer=StillRunning(RETRY_S), receipt=b"")
+        index = self._index_of(principal, call_id, request_id)
+        if index is None:
+            raise unknown_call()
+        return self._sealed(index, principal)
+
+    def cancel(self, principal: Principal, *, call_id: str = "", request_id: str = "") -> bool:
+        """Tell a running call to stop; whether there was one. Raises like `find`."""
+        running = self._find_running(principal, call_id, request_id)
+        if running is None:
+            self.find(principal, call_id=call_id, request_id=request_id)
+            return False
+        running.cancellation.cancel("cancelled by its caller")
+        return True
+
+    def _find_running(self, principal: Principal, call_id: str, request_id: str) -> Running | None:
+        if call_id:
+            running = self._running.get(CallId(call_id))
+        else:
+            running = self._by_request.get(lookup_key(self._log, principal, request_id))
+        return running if running is not None and running.subject == principal.subject else None
+
+    def _index_of(self, principal: Principal, call_id: str, request_id: str) -> int | None:
+        if call_id:
+            indexes = self._log.store.indexes_of_call(call_key(call_id))
+            return indexes[-1] if indexes else None
+        stored = self._log.store.request(lookup_key(self._log, principal, request_id))
+        return stored.index if stored is not None else None
+
+    def _sealed(self, index: int, principal: Principal) -> SealedResult:
+        content = self._log.store.record(index)
+        if content is None:
+            raise unknown_call()
+        record = record_pb2.Record.FromString(content)
+        key = self._log.subjects.key_of(principal.subject)
+        if record.principal_pseudonym != key.pseudonym or record.kind not in _ANSWERED:
+            raise unknown_call()
+        return SealedResult(
+            call_id=CallId(record.call_id),
+            tool=record.tool,
+            answer=self._answer(index, record, key),
+            receipt=stored_receipt(self._log.store, self._log.signer, index, content),
+        )
+
+    def _answer(self, index: int, record: record_pb2.Record, key: SubjectKey) -> Answer:
+        for position, descriptor in enumerate(record.payloads):
+            if descriptor.role not in {"result", "refusal"}:
+                continue
+            stored = self._log.store.payload(index * MAX_PAYLOADS + position)
+            if stored is None:
+                raise PayloadUnreadable("the payload is gone")
+            plaintext = key.open(descriptor, stored, call_key(record.call_id))
+            if descriptor.role == "refusal":
+                return read_refusal(plaintext)
+            is_explanation = record.kind == record_pb2.RECORD_KIND_EXPLANATION
+            return read_explanation(plaintext) if is_explanation else read_result(plaintext)
+        raise Fault("the call ended with a fault; its cause is in the log")
+
+
+_ANSWERED: Final = frozenset(
+    {
+        record_pb2.RECORD_KIND_READ,
+        record_pb2.RECORD_KIND_REFUSAL,
+        record_pb2.RECORD_KIND_EXPLANATION,
+    }
+)
+
+
+def unknown_call() -> Refused:
+    """Return the one refusal for calls that do not exist and for other people's."""
+    message = "there is no such call among your own; `call_id` comes with every answer"
+    return Refused(Reason.CALL_UNKNOWN, message, is_recorded=False)

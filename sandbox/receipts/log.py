@@ -1,0 +1,134 @@
+"""How is the log of a deployment held open? One object a process: store, keys, committer."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import time
+from typing import Final, Self, final
+
+from sandbox.build import build_id
+from sandbox.deployment import Deployment
+from sandbox.reasons import Reason, Refused
+from sandbox.receipts.committer import Committed, Committer
+from sandbox.receipts.counted import RefusalBook
+from sandbox.receipts.keys import RootKey, read_signer
+from sandbox.receipts.note import NoteSigner
+from sandbox.receipts.records import Entry, base_record, call_key, new_call_id, with_payloads
+from sandbox.receipts.subjects import SERVICE, Subjects
+from sandbox.settings import Settings
+from sandbox.stores.log import LogStore, StoreUnavailable
+from sandbox.stores.sqlite_log import SqliteLog
+from sandbox.v1 import record_pb2
+
+PROBE_EVERY_S: Final = 1.0
+"""After a failed batch, how often calls may find out whether the log can be written again."""
+
+
+class RecordKind(enum.IntEnum):
+    """The kinds of file whose bytes have leaves of their own."""
+
+    SPEC = record_pb2.RECORD_KIND_SPEC
+    POLICY = record_pb2.RECORD_KIND_POLICY
+    CONFIG = record_pb2.RECORD_KIND_CONFIG
+
+
+@final
+class ExecutionLog:
+    """An open log. Everything that is written goes through `append`."""
+
+    def __init__(self, store: LogStore, signer: NoteSigner, root: RootKey, settings: Settings) -> None:
+        """Hold `store` open; `open` is the usual way."""
+        self.store = store
+        self.signer = signer
+        self.root = root
+        self.settings = settings
+        self.subjects = Subjects(store, root)
+        self.refusals = RefusalBook(settings.limits)
+        self._committer = Committer(store, signer, self._due)
+        self._probe_at = 0.0
+        self._is_closing = False
+
+    @classmethod
+    def open(cls, deployment: Deployment, settings: Settings) -> Self:
+        """Open the log of a deployment, making it if there is none; raises `Misconfigured`."""
+        deployment.state.mkdir(mode=0o700, exist_ok=True)
+        signer = read_signer(deployment, settings.log.origin)
+        log = cls(SqliteLog(deployment.log_database), signer, RootKey.read(deployment), settings)
+        log.enroll_key()
+        return log
+
+    def append(self, entry: Entry) -> Committed:
+        """Append a record and wait for its place; raises `Refused` with `RECEIPT_LOG_UNAVAILABLE`."""
+        try:
+            return self._committer.append(entry)
+        except StoreUnavailable as error:
+            raise unavailable() from error
+
+    def must_be_writable(self) -> None:
+        """Raise `Refused` with `RECEIPT_LOG_UNAVAILABLE` while the log cannot be written."""
+        if self._committer.failure is None:
+            return
+        now = time.monotonic()
+        if now < self._probe_at:
+            raise unavailable()
+        self._probe_at = now + PROBE_EVERY_S
+        try:
+            self.store.probe()
+        except StoreUnavailable as error:
+            raise unavailable() from error
+        self._committer.failure = None
+
+    def enroll(self, kind: RecordKind, name: str, source: bytes) -> int:
+        """Return the index of the leaf that commits to a file's bytes; appended only if they differ from the last."""
+        digest = hashlib.sha256(source).digest()
+        known = self.store.file(kind, name)
+        if known is not None and known[1] == digest:
+            return known[0]
+        call_id = new_call_id()
+        key = call_key(call_id)
+        payload = self.subjects.key_of(SERVICE).seal("source", source, key)
+        record = base_record(record_pb2.RecordKind.ValueType(kind), call_id, build_id())
+        record.file = name
+        if kind is RecordKind.SPEC:
+            record.spec_digest = digest
+        entry = Entry(
+            record=with_payloads(record, [payload]), call_id=key, payloads=(payload,), file=(kind, name, digest)
+        )
+        return self.append(entry).index
+
+    def enroll_key(self) -> int:
+        """Return the index of the leaf that names the log's own key."""
+        digest = hashlib.sha256(self.signer.verifier_key.encode()).digest()
+        kind = record_pb2.RECORD_KIND_KEY
+        known = self.store.file(kind, "log.vkey")
+        if known is not None and known[1] == digest:
+            return known[0]
+        call_id = new_call_id()
+        record = base_record(kind, call_id, build_id())
+        record.verifier_key = self.signer.verifier_key
+        entry = Entry(record=record.SerializeToString(), call_id=call_key(call_id), file=(kind, "log.vkey", digest))
+        return self.append(entry).index
+
+    def close(self) -> None:
+        """Write what is counted and close."""
+        self._is_closing = True
+        self._committer.close()
+        self.store.close()
+
+    def _due(self) -> list[Entry]:
+        return [self._counted(*each) for each in self.refusals.due(time.monotonic(), is_everything=self._is_closing)]
+
+    def _counted(self, subject: str, tool: str, reason: str, count: int) -> Entry:
+        call_id = new_call_id()
+        record = base_record(record_pb2.RECORD_KIND_REFUSALS_COUNTED, call_id, build_id())
+        record.principal_pseudonym = self.subjects.key_of(subject).pseudonym
+        record.tool, record.reason, record.counted = tool, reason, count
+        record.status = record_pb2.RECORD_STATUS_REFUSED
+        return Entry(record=record.SerializeToString(), call_id=call_key(call_id))
+
+
+def unavailable() -> Refused:
+    """Return the refusal for a log that cannot be written."""
+    message = "the log cannot be written, so nothing runs; the operator finds the cause in the event log"
+    return Refused(Reason.RECEIPT_LOG_UNAVAILABLE, message, is_recorded=False, retry_after_s=PROBE_EVERY_S)

@@ -1,0 +1,110 @@
+"""How do contents rest? Each payload under a key of its own, padded, bound to its call, committed to by its record.
+
+AES-GCM commits neither to its key nor, once the key is gone, to anything; so the record holds an HMAC that names the
+key and another that names the plaintext, both under keys derived from the data key (research: a bare SHA-256 of a user
+id is guessed in minutes and survives erasure).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from dataclasses import dataclass
+from typing import Final, final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from sandbox.receipts.keys import KEY_BYTES, NONCE_BYTES
+from sandbox.stores.log import StoredPayload
+from sandbox.v1.record_pb2 import PayloadDescriptor
+
+_NONCE: Final = bytes(NONCE_BYTES)
+"""Zero: every data key encrypts once."""
+_LENGTH_BYTES: Final = 4
+_SMALLEST: Final = 256
+_LARGEST_POWER: Final = 64 * 1024
+
+_ENCRYPT: Final = b"sandbox/v1 payload encrypt"
+_NAME_KEY: Final = b"sandbox/v1 payload key commitment"
+_NAME_TEXT: Final = b"sandbox/v1 payload plaintext commitment"
+
+
+class PayloadUnreadable(Exception):
+    """The stored bytes are not what the record commits to, or their key is gone."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class SealedPayload:
+    """A payload ready to be stored, and what its record says of it."""
+
+    descriptor: PayloadDescriptor
+    stored: StoredPayload
+
+
+@final
+class SubjectKey:
+    """The key that wraps the data keys of one subject."""
+
+    __slots__ = ("_wrapping", "pseudonym", "subject")
+
+    def __init__(self, subject: int, key: bytes, pseudonym: bytes) -> None:
+        """Hold the key of the store's subject `subject`."""
+        self.subject = subject
+        self.pseudonym = pseudonym
+        self._wrapping = AESGCM(key)
+
+    def seal(self, role: str, plaintext: bytes, call_id: bytes) -> SealedPayload:
+        """Encrypt a payload of a call under a new data key."""
+        random = os.urandom(KEY_BYTES + NONCE_BYTES)
+        key, nonce = random[:KEY_BYTES], random[KEY_BYTES:]
+        bound_to = call_id + role.encode("ascii")
+        padded = _padded(plaintext)
+        ciphertext = AESGCM(_derived(key, _ENCRYPT)).encrypt(_NONCE, padded, bound_to)
+        wrapped = nonce + self._wrapping.encrypt(nonce, key, bound_to)
+        descriptor = PayloadDescriptor(
+            role=role,
+            ciphertext_sha256=hashlib.sha256(ciphertext).digest(),
+            size_class=len(padded),
+            key_commitment=_derived(key, _NAME_KEY),
+            plaintext_commitment=_derived(_derived(key, _NAME_TEXT), plaintext),
+        )
+        return SealedPayload(descriptor, StoredPayload(self.subject, wrapped, ciphertext))
+
+    def open(self, descriptor: PayloadDescriptor, stored: StoredPayload, call_id: bytes) -> bytes:
+        """Decrypt a payload and check it against its record; raises `PayloadUnreadable`."""
+        bound_to = call_id + descriptor.role.encode("ascii")
+        wrapped = stored.wrapped_key
+        try:
+            key = self._wrapping.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], bound_to)
+            padded = AESGCM(_derived(key, _ENCRYPT)).decrypt(_NONCE, stored.ciphertext, bound_to)
+        except (InvalidTag, ValueError) as error:
+            raise PayloadUnreadable("the payload does not decrypt under its subject's key") from error
+        plaintext = _unpadded(padded)
+        is_named = hmac.compare_digest(descriptor.key_commitment, _derived(key, _NAME_KEY))
+        commitment = _derived(_derived(key, _NAME_TEXT), plaintext)
+        if not (is_named and hmac.compare_digest(descriptor.plaintext_commitment, commitment)):
+            raise PayloadUnreadable("the payload is not the one that its record commits to")
+        return plaintext
+
+
+def _derived(key: bytes, purpose: bytes) -> bytes:
+    return hmac.digest(key, purpose, "sha256")
+
+
+def _padded(plaintext: bytes) -> bytes:
+    needed = len(plaintext) + _LENGTH_BYTES
+    if needed <= _LARGEST_POWER:
+        size = max(_SMALLEST, 1 << (needed - 1).bit_length())
+    else:
+        size = -(-needed // _LARGEST_POWER) * _LARGEST_POWER
+    return (len(plaintext).to_bytes(_LENGTH_BYTES, "big") + plaintext).ljust(size, b"\x00")
+
+
+def _unpadded(padded: bytes) -> bytes:
+    length = int.from_bytes(padded[:_LENGTH_BYTES], "big")
+    if length + _LENGTH_BYTES > len(padded):
+        raise PayloadUnreadable("the payload's length is larger than its padding")
+    return padded[_LENGTH_BYTES : _LENGTH_BYTES + length]

@@ -1,0 +1,119 @@
+"""How does a reviewer read the log? Checkpoints, records, proofs, and payloads whose reading is itself on record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, final
+
+from sandbox.build import build_id
+from sandbox.reasons import Reason, Refused, quoted
+from sandbox.receipts.calls import unknown_call
+from sandbox.receipts.log import ExecutionLog
+from sandbox.receipts.payloads import PayloadUnreadable
+from sandbox.receipts.records import Entry, base_record, call_key, new_call_id
+from sandbox.receipts.stored import StoredTree, stored_receipt
+from sandbox.receipts.tree import consistency_path
+from sandbox.stages import Principal
+from sandbox.stores.log import MAX_PAYLOADS
+from sandbox.v1 import record_pb2
+
+SCANNED_AT_ONCE: Final = 1000
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class LoggedRecord:
+    """A record and its place."""
+
+    index: int
+    record: bytes
+
+
+@final
+class LogReader:
+    """Reads the log of one process's `ExecutionLog`."""
+
+    def __init__(self, log: ExecutionLog) -> None:
+        """Read from `log`."""
+        self._log = log
+
+    def checkpoint(self) -> bytes:
+        """The newest checkpoint."""
+        head = self._log.store.head()
+        signer = self._log.signer
+        return signer.note(head.size, head.root, signer.sign(head.size, head.root))
+
+    def list_records(self, *, start: int, limit: int, tool: str, kind: int) -> tuple[list[LoggedRecord], int | None]:
+        """A page of records and the index the next page starts at, if there is one."""
+        found: list[LoggedRecord] = []
+        while True:
+            rows = self._log.store.records(start, SCANNED_AT_ONCE)
+            for index, _, content in rows:
+                if len(found) == limit:
+                    return found, index
+                record = record_pb2.Record.FromString(content)
+                if tool in {"", record.tool} and kind in {0, record.kind}:
+                    found.append(LoggedRecord(index, content))
+                start = index + 1
+            if len(rows) < SCANNED_AT_ONCE:
+                return found, None
+
+    def receipt(self, principal: Principal, call_id: str, *, own_only: bool) -> bytes:
+        """The receipt of a call's last record; `own_only` limits it to the principal's own calls."""
+        index, content, record = self._last_record(call_id)
+        if own_only:
+            own = self._log.subjects.key_of(principal.subject).pseudonym
+            if record.principal_pseudonym != own:
+                raise unknown_call()
+        return stored_receipt(self._log.store, self._log.signer, index, content)
+
+    def consistency_proof(self, first_size: int, second_size: int) -> tuple[list[bytes], bytes]:
+        """The proof and the checkpoint of the larger tree (0: the newest)."""
+        second = second_size or self._log.store.head().size
+        checkpoint = self._log.store.checkpoint_covering(second - 1) if second > 0 else None
+        if not 0 <= first_size <= second or checkpoint is None or checkpoint.size != second:
+            message = f"no checkpoint of {second} records after {first_size}; sizes come from checkpoints"
+            raise Refused(Reason.REQUEST_INVALID, message)
+        signature = checkpoint.signature or self._log.signer.sign(second, checkpoint.root)
+        note = self._log.signer.note(second, checkpoint.root, signature)
+        return consistency_path(StoredTree(self._log.store), first_size, second), note
+
+    def read_payload(self, principal: Principal, call_id: str, role: str) -> tuple[bytes, bytes]:
+        """One payload and the receipt of the access record, which is durable before the plaintext is returned."""
+        index, _, record = self._last_record(call_id)
+        roles = [descriptor.role for descriptor in record.payloads]
+        if role not in roles:
+            message = f"the call has no payload {quoted(role)}; it has {', '.join(roles) or 'none'}"
+            raise Refused(Reason.REQUEST_INVALID, message)
+        access = self._access(principal, index, record.tool)
+        receipt = self._log.append(access).receipt()
+        return self._opened(index, record, roles.index(role)), receipt
+
+    def payload_roles(self, call_id: str) -> tuple[record_pb2.Record, list[str]]:
+        """The call's last record, and which payloads it has."""
+        _, _, record = self._last_record(call_id)
+        return record, [descriptor.role for descriptor in record.payloads]
+
+    def _opened(self, index: int, record: record_pb2.Record, position: int) -> bytes:
+        descriptor = record.payloads[position]
+        stored = self._log.store.payload(index * MAX_PAYLOADS + position)
+        if stored is None:
+            raise PayloadUnreadable("the payload is gone")
+        return self._log.subjects.key_by_id(stored.subject).open(descriptor, stored, call_key(record.call_id))
+
+    def _access(self, principal: Principal, index: int, tool: str) -> Entry:
+        call_id = new_call_id()
+        record = base_record(record_pb2.RECORD_KIND_ACCESS, call_id, build_id())
+        record.principal_pseudonym = self._log.subjects.key_of(principal.subject).pseudonym
+        record.token_digest = principal.token_digest
+        record.certificate_digest = principal.certificate_digest
+        record.about_index_plus_one = index + 1
+        record.tool = tool
+        return Entry(record=record.SerializeToString(), call_id=call_key(call_id), token_digest=principal.token_digest)
+
+    def _last_record(self, call_id: str) -> tuple[int, bytes, record_pb2.Record]:
+        indexes = self._log.store.indexes_of_call(call_key(call_id))
+        content = self._log.store.record(indexes[-1]) if indexes else None
+        if content is None:
+            raise unknown_call()
+        return indexes[-1], content, record_pb2.Record.FromString(content)

@@ -1,0 +1,1 @@
+"""Where do records rest? One Protocol, and one file for each engine that can hold a log."""

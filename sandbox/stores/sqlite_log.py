@@ -1,0 +1,326 @@
+"""How does the log rest in one SQLite file? WAL, synchronous=FULL, shared by the processes of one host."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, final
+
+import apsw
+
+from sandbox.deployment import Misconfigured
+from sandbox.stores.log import (
+    SCHEMA_VERSION,
+    Chain,
+    Head,
+    Rows,
+    StoredCheckpoint,
+    StoredPayload,
+    StoredRequest,
+    StoreUnavailable,
+    Writing,
+)
+
+BUSY_MS: Final = 5_000
+WAL_PAGES: Final = 4_000
+"""About 16 MiB of write-ahead log between moves into the main file."""
+PROBE_BYTES: Final = 64 * 1024
+EMPTY_ROOT: Final = bytes.fromhex("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+"""RFC 6962, section 2.1: the hash of an empty tree is that of an empty string."""
+
+_SCHEMA: Final = f"""
+CREATE TABLE head (id INTEGER PRIMARY KEY CHECK (id = 0), size INTEGER NOT NULL, root BLOB NOT NULL,
+                   frontier BLOB NOT NULL);
+CREATE TABLE leaves (idx INTEGER PRIMARY KEY, hash BLOB NOT NULL, call_id BLOB, record BLOB NOT NULL);
+CREATE INDEX leaves_call ON leaves (call_id) WHERE call_id IS NOT NULL;
+CREATE TABLE payloads (id INTEGER PRIMARY KEY, subject INTEGER NOT NULL, wrapped_key BLOB NOT NULL,
+                       ciphertext BLOB NOT NULL);
+CREATE TABLE tiles (level INTEGER NOT NULL, idx INTEGER NOT NULL, hash BLOB NOT NULL, PRIMARY KEY (level, idx))
+    WITHOUT ROWID;
+CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, root BLOB NOT NULL, signature BLOB);
+CREATE INDEX checkpoints_unsigned ON checkpoints (size) WHERE signature IS NULL;
+CREATE TABLE chains (token BLOB PRIMARY KEY, sequence INTEGER NOT NULL, digest BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE requests (id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, idx INTEGER NOT NULL, content BLOB NOT NULL,
+                       expires_us INTEGER NOT NULL);
+CREATE TABLE subjects (id INTEGER PRIMARY KEY, lookup BLOB NOT NULL UNIQUE, wrapped_key BLOB);
+CREATE TABLE files (kind INTEGER NOT NULL, name TEXT NOT NULL, idx INTEGER NOT NULL, digest BLOB NOT NULL,
+                    PRIMARY KEY (kind, name)) WITHOUT ROWID;
+CREATE TABLE probe (content BLOB NOT NULL);
+INSERT INTO head VALUES (0, 0, x'{EMPTY_ROOT.hex()}', x'');
+PRAGMA user_version = {SCHEMA_VERSION};
+"""
+
+
+@contextmanager
+def _engine_errors() -> Iterator[None]:
+    try:
+        yield
+    except (apsw.Error, OSError) as error:
+        raise StoreUnavailable(type(error).__name__) from error
+
+
+@final
+class SqliteWriting:
+    """One transaction on the writing connection."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        """Write through `connection`, which is in a transaction."""
+        self._connection = connection
+
+    def head(self) -> Head:
+        """The tree as it stands."""
+        return _head(self._connection)
+
+    def chain(self, token_digest: bytes) -> Chain | None:
+        """Where one token's chain stands."""
+        query = "SELECT sequence, digest FROM chains WHERE token = ?"
+        for sequence, digest in self._connection.execute(query, (token_digest,)):
+            return Chain(sequence, digest)
+        return None
+
+    def append(self, rows: Rows, head: Head, now_us: int) -> None:
+        """Write a batch and move the head."""
+        write = self._connection.executemany
+        write("INSERT INTO leaves VALUES (?, ?, ?, ?)", rows.leaves)
+        if rows.payloads:
+            write("INSERT INTO payloads VALUES (?, ?, ?, ?)", rows.payloads)
+        if rows.chains:
+            write("INSERT OR REPLACE INTO chains VALUES (?, ?, ?)", rows.chains)
+        if rows.tiles:
+            write("INSERT INTO tiles VALUES (?, ?, ?)", rows.tiles)
+        if rows.files:
+            write("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", rows.files)
+        if rows.requests:
+            self._add_requests(rows.requests, now_us)
+        self.sign(rows.signatures)
+        execute = self._connection.execute
+        execute("INSERT INTO checkpoints (size, root) VALUES (?, ?)", (head.size, head.root))
+        execute("UPDATE head SET size = ?, root = ?, frontier = ?", (head.size, head.root, head.frontier))
+
+    def _add_requests(self, requests: Sequence[tuple[bytes, int, bytes, int]], now_us: int) -> None:
+        # WHY: twice as many old rows are looked at as new ones come, so the table shrinks to the living ones by itself.
+        self._connection.execute(
+            "DELETE FROM requests WHERE id IN (SELECT id FROM requests ORDER BY id LIMIT ?) AND expires_us < ?",
+            (2 * len(requests), now_us),
+        )
+        self._connection.executemany(
+            "INSERT INTO requests (key, idx, content, expires_us) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET"
+            f" idx = excluded.idx, content = excluded.content, expires_us = excluded.expires_us"
+            f" WHERE expires_us < {int(now_us)}",
+            requests,
+        )
+
+    def sign(self, signatures: Sequence[tuple[bytes, int]]) -> None:
+        """Write back signatures of checkpoints."""
+        if signatures:
+            self._connection.executemany("UPDATE checkpoints SET signature = ? WHERE size = ?", signatures)
+
+    def add_subject(self, lookup: bytes, wrapped_key: bytes) -> None:
+        """Add a subject unless another thread or process has."""
+        self._connection.execute(
+            "INSERT INTO subjects (lookup, wrapped_key) VALUES (?, ?) ON CONFLICT DO NOTHING", (lookup, wrapped_key)
+        )
+
+
+def _head(connection: apsw.Connection) -> Head:
+    for size, root, frontier in connection.execute("SELECT size, root, frontier FROM head"):
+        return Head(size, root, frontier)
+    raise StoreUnavailable("the head row is missing")
+
+
+@final
+class SqliteLog:
+    """The log in one file: many readers, one writer at a time among all threads and processes."""
+
+    def __init__(self, path: Path, *, is_read_only: bool = False) -> None:
+        """Open the log at `path`, making it (mode 0600) if there is none and it may be written.
+
+        Raises `Misconfigured` for a file of another schema, `StoreUnavailable` if it cannot be opened.
+        """
+        self._path = path
+        self._is_read_only = is_read_only
+        self._flags = apsw.SQLITE_OPEN_READONLY if is_read_only else apsw.SQLITE_OPEN_READWRITE
+        self._free: list[apsw.Connection] = []
+        self._lock = threading.Lock()
+        self._is_closed = False
+        with _engine_errors():
+            if not is_read_only:
+                _make(path)
+            self._writer = self._opened()
+            self._lock_file = None if is_read_only else os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+            version = self._writer.pragma("user_version")
+        if version != SCHEMA_VERSION:
+            raise Misconfigured(f"{path}: a log of schema {version}; this version reads and writes {SCHEMA_VERSION}")
+
+    @contextmanager
+    def writing(self) -> Iterator[Writing]:
+        """One transaction: alone among all processes, durable once the block has been left."""
+        # WHY: a file lock before BEGIN; SQLite's own waiting starves one of two busy processes (237 against 20,430).
+        with self._lock, _engine_errors():
+            if self._is_closed or self._lock_file is None:
+                raise StoreUnavailable("the log is closed or read-only")
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX)
+            try:
+                self._writer.execute("BEGIN IMMEDIATE")
+                try:
+                    yield SqliteWriting(self._writer)
+                    self._writer.execute("COMMIT")
+                except BaseException:
+                    if self._writer.in_transaction:
+                        self._writer.execute("ROLLBACK")
+                    raise
+            finally:
+                fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+
+    def probe(self) -> None:
+        """Write and sync something worth a few pages, and take it back."""
+        with self.writing():
+            self._writer.execute("INSERT INTO probe VALUES (zeroblob(?))", (PROBE_BYTES,))
+        with self.writing():
+            self._writer.execute("DELETE FROM probe")
+
+    def close(self) -> None:
+        """Close every connection that is not in use; the last one of all processes empties the write-ahead log."""
+        with self._lock:
+            self._is_closed = True
+            while self._free:
+                self._free.pop().close()
+            self._writer.close()
+            if self._lock_file is not None:
+                os.close(self._lock_file)
+                self._lock_file = None
+
+    def head(self) -> Head:
+        """The tree as it stands."""
+        with self._reading() as connection:
+            return _head(connection)
+
+    def leaf_hashes(self, start: int, end: int) -> list[bytes]:
+        """The hashes of leaves `start` to `end` (exclusive), in order."""
+        return [
+            _blob(row[0])
+            for row in self._rows("SELECT hash FROM leaves WHERE idx >= ? AND idx < ? ORDER BY idx", start, end)
+        ]
+
+    def tile_roots(self, level: int, start: int, end: int) -> list[bytes]:
+        """Stored subtree roots of one level, in order."""
+        query = "SELECT hash FROM tiles WHERE level = ? AND idx >= ? AND idx < ? ORDER BY idx"
+        return [_blob(row[0]) for row in self._rows(query, level, start, end)]
+
+    def records(self, start: int, limit: int) -> list[tuple[int, bytes, bytes]]:
+        """(index, leaf hash, record), in order."""
+        query = "SELECT idx, hash, record FROM leaves WHERE idx >= ? ORDER BY idx LIMIT ?"
+        return [(_int(index), _blob(leaf), _blob(record)) for index, leaf, record in self._rows(query, start, limit)]
+
+    def record(self, index: int) -> bytes | None:
+        """One record's bytes."""
+        return next((_blob(row[0]) for row in self._rows("SELECT record FROM leaves WHERE idx = ?", index)), None)
+
+    def indexes_of_call(self, call_id: bytes) -> list[int]:
+        """The records of a call, in order."""
+        return [_int(row[0]) for row in self._rows("SELECT idx FROM leaves WHERE call_id = ? ORDER BY idx", call_id)]
+
+    def payload(self, payload_id: int) -> StoredPayload | None:
+        """One encrypted payload."""
+        return next((stored for _, stored in self.payloads(payload_id, payload_id + 1)), None)
+
+    def payloads(self, start: int, end: int) -> Iterator[tuple[int, StoredPayload]]:
+        """Payloads with `start <= id < end`, in order."""
+        query = "SELECT id, subject, wrapped_key, ciphertext FROM payloads WHERE id >= ? AND id < ? ORDER BY id"
+        for payload_id, subject, wrapped, ciphertext in self._rows(query, start, end):
+            yield _int(payload_id), StoredPayload(_int(subject), _blob(wrapped), _blob(ciphertext))
+
+    def checkpoint_covering(self, index: int) -> StoredCheckpoint | None:
+        """The first checkpoint whose tree holds the leaf."""
+        return next(iter(self.checkpoints(index, 1)), None)
+
+    def checkpoints(self, after: int, limit: int) -> list[StoredCheckpoint]:
+        """Checkpoints of sizes greater than `after`, in order."""
+        query = "SELECT size, root, signature FROM checkpoints WHERE size > ? ORDER BY size LIMIT ?"
+        return [_checkpoint(row) for row in self._rows(query, after, limit)]
+
+    def unsigned_checkpoints(self) -> list[StoredCheckpoint]:
+        """Checkpoints whose signature has not been written back."""
+        query = "SELECT size, root, signature FROM checkpoints WHERE signature IS NULL ORDER BY size"
+        return [_checkpoint(row) for row in self._rows(query)]
+
+    def request(self, key: bytes) -> StoredRequest | None:
+        """What a `request_id` led to."""
+        rows = self._rows("SELECT idx, content, expires_us FROM requests WHERE key = ?", key)
+        return next((StoredRequest(_int(i), _blob(content), _int(expires)) for i, content, expires in rows), None)
+
+    def subject(self, lookup: bytes) -> tuple[int, bytes | None] | None:
+        """(id, wrapped key; None once erased)."""
+        rows = self._rows("SELECT id, wrapped_key FROM subjects WHERE lookup = ?", lookup)
+        return next(((_int(i), None if key is None else _blob(key)) for i, key in rows), None)
+
+    def subject_key(self, subject: int) -> bytes | None:
+        """The wrapped key of a subject; None once erased."""
+        rows = self._rows("SELECT wrapped_key FROM subjects WHERE id = ?", subject)
+        return next((None if row[0] is None else _blob(row[0]) for row in rows), None)
+
+    def file(self, kind: int, name: str) -> tuple[int, bytes] | None:
+        """(index, SHA-256) of the newest leaf that holds the file."""
+        rows = self._rows("SELECT idx, digest FROM files WHERE kind = ? AND name = ?", kind, name)
+        return next(((_int(index), _blob(digest)) for index, digest in rows), None)
+
+    def _rows(self, query: str, *parameters: apsw.SQLiteValue) -> list[tuple[apsw.SQLiteValue, ...]]:
+        with self._reading() as connection:
+            return list(connection.execute(query, parameters))
+
+    @contextmanager
+    def _reading(self) -> Iterator[apsw.Connection]:
+        with _engine_errors():
+            if self._is_closed:
+                raise StoreUnavailable("the log is closed")
+            try:
+                connection = self._free.pop()
+            except IndexError:
+                connection = self._opened()
+            yield connection
+            self._free.append(connection)
+
+    def _opened(self) -> apsw.Connection:
+        connection = apsw.Connection(str(self._path), flags=self._flags)
+        connection.set_busy_timeout(BUSY_MS)
+        if not self._is_read_only:
+            connection.execute(f"PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = {WAL_PAGES}")
+        return connection
+
+
+def _make(path: Path) -> None:
+    """Make the file with its tables unless another process has."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    connection = apsw.Connection(str(path))
+    try:
+        connection.set_busy_timeout(BUSY_MS)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("BEGIN IMMEDIATE")
+        if connection.pragma("user_version") == 0:
+            connection.execute(_SCHEMA)
+        connection.execute("COMMIT")
+    finally:
+        connection.close()
+
+
+def _checkpoint(row: tuple[apsw.SQLiteValue, ...]) -> StoredCheckpoint:
+    size, root, signature = row
+    return StoredCheckpoint(_int(size), _blob(root), None if signature is None else _blob(signature))
+
+
+def _int(value: apsw.SQLiteValue) -> int:
+    if not isinstance(value, int):
+        raise StoreUnavailable("a damaged row")
+    return value
+
+
+def _blob(value: apsw.SQLiteValue) -> bytes:
+    if not isinstance(value, bytes):
+        raise StoreUnavailable("a damaged row")
+    return value
