@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
-from typing import Final, final
+from collections.abc import Mapping
+from typing import Final, Protocol, final
 
 import apsw
 
@@ -54,6 +54,10 @@ _TABLE_FUNCTIONS: Final = frozenset({"json_each", "json_tree"})
 _SELECTS: Final = frozenset({apsw.SQLITE_SELECT, apsw.SQLITE_RECURSIVE})
 
 
+class _SqlFunction(Protocol):
+    def __call__(self, *cells: Cell) -> Cell: ...
+
+
 @final
 class Session:
     """A connection that can read what one tool may show, and nothing else. Used by one thread at a time."""
@@ -68,6 +72,7 @@ class Session:
         self._described: dict[str, tuple[ResultColumn, ...]] = {}
         self._inner: dict[str, str] = {}
         self._beneath: frozenset[tuple[str | None, ...]] = frozenset()
+        self._modules: frozenset[str] = frozenset()
         self._may_claim = False
         self.denied: str = ""
         """What the authorizer denied last, for the operator's eyes."""
@@ -117,6 +122,7 @@ class Session:
         connection.create_scalar_function("claim", self._claim, 1, deterministic=True)
         for name, mask in MASKS.items():
             connection.create_scalar_function(f"sandbox_mask_{name}", _one_cell(mask), 1, deterministic=True)
+        self._modules = frozenset(str(row[0]).lower() for row in connection.execute("PRAGMA module_list"))
         self._beneath = frozenset(triple for rule in tables.values() for triple in self._reads_of(rule))
         for rule in tables.values():
             self._hide(rule, is_fenced=is_fenced)
@@ -175,7 +181,9 @@ class Session:
         if database == "temp":
             key = table.lower()
             return key in self._relations and (not column or (key, column.lower()) in self._readable)
-        return database is None and table in _TABLE_FUNCTIONS
+        if database is not None or table.lower().startswith("pragma_"):
+            return False
+        return table in _TABLE_FUNCTIONS or (not column and table.lower() not in self._modules)  # else a CTE
 
     def _may_call(self, function: str, within: str | None) -> bool:
         return function in _FUNCTIONS or within in self._inner or (function == "claim" and self._may_claim)
@@ -188,7 +196,7 @@ class Session:
         return self._cancellation.is_cancelled or time.monotonic() > self._deadline
 
 
-def _one_cell(mask: Mask) -> Callable[..., Cell]:
+def _one_cell(mask: Mask) -> _SqlFunction:
     return lambda *cells: mask(cells[0])
 
 
