@@ -76,6 +76,7 @@ class Session:
         self._may_claim = False
         self.denied: str = ""
         """What the authorizer denied last, for the operator's eyes."""
+        self._path = path
         self.connection = open_read_only(path)
         self._confine(tables, is_fenced=is_fenced)
 
@@ -183,7 +184,18 @@ class Session:
             return key in self._relations and (not column or (key, column.lower()) in self._readable)
         if database is not None or table.lower().startswith("pragma_"):
             return False
-        return table in _TABLE_FUNCTIONS or (not column and table.lower() not in self._modules)  # else a CTE
+        return table in _TABLE_FUNCTIONS or (not column and self._is_common_table_expression(table))
+
+    def _is_common_table_expression(self, name: str) -> bool:
+        """Whether a name that is only counted is the statement's own: SQLite tells no database for tables either."""
+        if name.lower() in self._modules:
+            return False
+        database = open_read_only(self._path)  # the confined connection may not ask, and tables come and go
+        try:
+            query = "SELECT 1 FROM main.sqlite_schema WHERE name = ? COLLATE NOCASE"
+            return not database.execute(query, (name,)).fetchall()
+        finally:
+            database.close()
 
     def _may_call(self, function: str, within: str | None) -> bool:
         return function in _FUNCTIONS or within in self._inner or (function == "claim" and self._may_claim)
