@@ -1,0 +1,80 @@
+"""Which policies are in force? Everything in `policies/*.cedar`, read, linted and sliced; all of it or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from sandbox.policy.decider import CedarPolicy
+from sandbox.policy.lint import lint_policies
+from sandbox.policy.questions import questions_about
+from sandbox.policy.schema import vocabulary_of
+from sandbox.policy.source import MAX_FILE_BYTES, PolicyFile
+from sandbox.problems import LintFailed, Problem
+from sandbox.settings import digest_of
+from sandbox.toolspec import ToolName, ToolSpec
+
+
+def load_policies(folder: Path, tools: Mapping[ToolName, ToolSpec]) -> CedarPolicy:
+    """Load the policies of `folder` for `tools`; raises `LintFailed` with every problem found.
+
+    The digest is over each file's name and bytes, in name order.
+    """
+    sources, problems = _read(folder)
+    files: list[PolicyFile] = []
+    for name, source in sources.items():
+        try:
+            files.append(PolicyFile(name, source.decode("utf-8")))
+        except UnicodeDecodeError as error:
+            line = source.count(b"\n", 0, error.start) + 1
+            problems.append(_problem(name, "policy/encoding", "not UTF-8", line))
+    vocabulary = vocabulary_of(tools)
+    policies, found = lint_policies(files, vocabulary)
+    problems += found
+    if not policies and not problems:
+        message = "there is no policy, so nothing would be permitted; write one into a file `NAME.cedar`"
+        problems.append(_problem(folder.name, "policy/none", message))
+    if problems:
+        raise LintFailed(problems)
+    digest = digest_of(*(part for name, source in sources.items() for part in (name.encode(), source)))
+    return CedarPolicy(questions_about(policies, vocabulary), vocabulary.schema, sources, digest)
+
+
+def _read(folder: Path) -> tuple[dict[str, bytes], list[Problem]]:
+    """Return the bytes of each policy file, by name relative to the deployment."""
+    sources: dict[str, bytes] = {}
+    problems: list[Problem] = []
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        return {}, [_problem(folder.name, "policy/unreadable", f"the folder cannot be read ({error.strerror})")]
+    for path in paths:
+        name = f"{folder.name}/{path.name}"
+        if path.suffix != ".cedar" or path.name.startswith("."):
+            problems += _overlooked(path, name)
+            continue
+        try:
+            source = path.read_bytes()
+        except OSError as error:
+            problems.append(_problem(name, "policy/unreadable", f"cannot be read ({error.strerror})"))
+            continue
+        if len(source) > MAX_FILE_BYTES:
+            problems.append(
+                _problem(name, "policy/too-large", f"{len(source)} bytes; at most {MAX_FILE_BYTES} are read")
+            )
+        else:
+            sources[name] = source
+    return sources, problems
+
+
+def _overlooked(path: Path, name: str) -> list[Problem]:
+    """Tell of what its author may take for a policy in force: a folder, or `x.cedar.txt`. Editors' own files pass."""
+    if path.name.startswith((".", "#")) or path.name.endswith("~"):
+        return []
+    if path.is_dir() or ".cedar" in path.name.lower():
+        return [_problem(name, "policy/not-read", "only files named `*.cedar` directly in this folder are read")]
+    return []
+
+
+def _problem(name: str, rule: str, message: str, line: int = 0) -> Problem:
+    return Problem(file=name, line=line, column=0, rule=rule, message=message)
