@@ -30,7 +30,7 @@ examples:
 
 def make_bench_deployment(root: Path) -> None:
     """Make a deployment in `root`: the one of `sandbox init` with the bench's tool beside its own."""
-    from sandbox.cli.init import create_deployment
+    from sandbox.founding import create_deployment
 
     deployment = create_deployment(root, name="bench")
     (deployment.toolspecs / f"{BENCH_TOOL}.yaml").write_text(_SPEC, "utf-8")

@@ -6,36 +6,27 @@ Never trusts a header, never accepts an algorithm it did not choose, never belie
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import time
-from collections.abc import Callable, Mapping
-from typing import Final, NoReturn, final
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final, final
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from joserfc import jws
-from joserfc.errors import JoseError
-from joserfc.jwk import OKPKey
+from cryptography.hazmat.primitives import hashes
 
-from sandbox.deployment import Deployment, read_private
-from sandbox.identity.issuer import ALGORITHM, RESERVED, base64url
-from sandbox.identity.pki import thumbprint
+from sandbox.deployment import Deployment
+from sandbox.identity.issuer import base64url
 from sandbox.identity.revocations import Revocations
-from sandbox.identity.strict_json import parse_object
-from sandbox.reasons import Reason, Refused
+from sandbox.identity.tokens import TokenReader, bound_to, principal_of, seconds_of, unusable
+from sandbox.reasons import Reason, Refused, quoted
 from sandbox.settings import IdentitySettings
 from sandbox.stages import AuthenticatedCall, Credential, Principal, ProposedCall
-from sandbox.values import JsonObject, JsonValue
+from sandbox.values import JsonObject
 
-ALGORITHMS: Final = [ALGORITHM, "EdDSA"]
-"""Both names of one signature; nothing else verifies."""
-
-MAX_TOKEN_BYTES: Final = 16 * 1024
 MAX_CACHED: Final = 4096
-MAX_ACTORS: Final = 8
-
-_INVALID: Final = "the token does not verify; ask the operator for a new one (`sandbox token new`)"
+"""Tokens believed at once; about 2 KiB each."""
 
 
 @final
@@ -43,15 +34,22 @@ class Authenticator:
     """Proves principals by the deployment's token key."""
 
     def __init__(
-        self, deployment: Deployment, settings: IdentitySettings, clock: Callable[[], float] = time.time
+        self,
+        deployment: Deployment,
+        settings: IdentitySettings,
+        clock: Callable[[], float] = time.time,
+        ticks: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Read `keys/token.key`; raises `Misconfigured` if others can read it. `clock` is seconds since 1970 UTC."""
-        private = OKPKey.import_key(read_private(deployment.keys / "token.key"))
-        self._key = OKPKey.import_key(private.as_pem(private=False))
+        """Read `keys/token.key`; raises `Misconfigured` if others can read it.
+
+        `clock` is seconds since 1970 UTC; `ticks` measures how long a token has been believed and never goes back.
+        """
+        self._tokens = TokenReader(deployment)
         self._settings = settings
         self._clock = clock
+        self._ticks = ticks
         self._revocations = Revocations(deployment.revocations)
-        self._believed: dict[tuple[str, bytes], tuple[Principal, float]] = {}
+        self._believed: dict[str, tuple[float, bytes, Principal]] = {}
 
     def authenticate(self, proposed: ProposedCall) -> AuthenticatedCall:
         """Prove the caller of a call."""
@@ -59,129 +57,96 @@ class Authenticator:
 
     def principal(self, credential: Credential) -> Principal:
         """Prove the caller; raises `Refused` with a `CREDENTIAL_…` reason."""
-        now = self._clock()
-        known = self._believed.get((credential.token, credential.certificate_pem))
-        if known is not None and now < known[1]:
-            return known[0]
-        principal = self._proven(credential, now)
-        if len(self._believed) >= MAX_CACHED:
-            self._believed.clear()
-        believed_until = min(now + self._settings.cache_seconds, principal.expires_at)
-        self._believed[credential.token, credential.certificate_pem] = (principal, believed_until)
-        return principal
+        # INVARIANT: an entry speaks for one token together with one certificate; neither is looked up alone.
+        known = self._believed.get(credential.token)
+        if known is not None and self._ticks() < known[0] and known[1] == credential.certificate_pem:
+            return known[2]
+        return self._prove(credential)
 
-    def _proven(self, credential: Credential, now: float) -> Principal:
+    def _prove(self, credential: Credential) -> Principal:
+        began, now = self._ticks(), self._clock()
         if not credential.certificate_pem:
-            raise Refused(Reason.CREDENTIAL_MISSING, "no client certificate; this service speaks mutual TLS only")
+            message = "the request carries no client certificate; this service speaks mutual TLS only"
+            raise Refused(Reason.CREDENTIAL_MISSING, message, rule="identity/certificate-missing")
         if not credential.token:
-            raise Refused(Reason.CREDENTIAL_MISSING, "no token; send metadata `authorization: Bearer JWT`")
-        claims = self._verified_claims(credential.token)
-        presented = self._certificate_digest(credential.certificate_pem, now)
-        self._check_standard_claims(claims, now)
-        _check_binding(claims, presented)
-        principal = _principal(claims, credential.token, presented)
-        if self._revocations.is_revoked(principal.token_id):
-            raise Refused(Reason.CREDENTIAL_INVALID, "the token is revoked; ask the operator for a new one")
+            message = "the request carries no token; send the metadata `authorization: Bearer TOKEN`"
+            raise Refused(Reason.CREDENTIAL_MISSING, message, rule="identity/token-missing")
+        claims = self._tokens.claims_of(credential.token)
+        certificate = _read(credential.certificate_pem)
+        digest = certificate.fingerprint(hashes.SHA256())
+        _check_binding(claims, digest)
+        principal = principal_of(claims, credential.token, digest)
+        ends = min(self._check_certificate(certificate, now), self.check_token(claims, principal, now))
+        self._believe(credential, principal, began + min(self._settings.cache_seconds, ends - now))
         return principal
 
-    def _verified_claims(self, token: str) -> JsonObject:
-        if len(token) > MAX_TOKEN_BYTES:
-            message = f"the token has {len(token)} bytes; at most {MAX_TOKEN_BYTES} are accepted"
-            raise Refused(Reason.CREDENTIAL_INVALID, message)
-        try:
-            verified = jws.deserialize_compact(token.encode("ascii"), self._key, algorithms=ALGORITHMS)
-            header = verified.headers()
-        except (JoseError, ValueError, TypeError, KeyError, RecursionError) as error:
-            raise Refused(Reason.CREDENTIAL_INVALID, _INVALID) from error
-        if "crit" in header or header.get("typ", "JWT") not in {"JWT", "at+jwt"}:
-            raise Refused(Reason.CREDENTIAL_INVALID, _INVALID)
-        claims = parse_object(verified.payload)
-        if claims is None:
-            raise Refused(Reason.CREDENTIAL_INVALID, _INVALID)
-        return claims
+    def check_token(self, claims: JsonObject, principal: Principal, now: float) -> float:
+        """Check everything about a token but its signature and its binding; returns when it ends."""
+        self._check_service(claims)
+        ends = self._check_time(claims, principal, now)
+        self._check_revocation(principal)
+        return ends
 
-    def _certificate_digest(self, pem: bytes, now: float) -> bytes:
-        try:
-            certificate = x509.load_pem_x509_certificate(pem)
-        except (ValueError, UnsupportedAlgorithm) as error:
-            raise Refused(Reason.CREDENTIAL_INVALID, "the client certificate cannot be read") from error
-        begins, ends = certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
-        if not begins - self._settings.clock_skew_seconds <= now < ends:
-            message = "the client certificate is not valid now; renew it with `sandbox cert renew`"
-            raise Refused(Reason.CREDENTIAL_EXPIRED, message)
-        return thumbprint(pem)
-
-    def _check_standard_claims(self, claims: JsonObject, now: float) -> None:
-        skew = self._settings.clock_skew_seconds
-        expires_at, not_before = _seconds(claims, "exp"), _seconds(claims, "nbf")
-        issued_at = _seconds(claims, "iat")
-        if expires_at is None or issued_at is None:
-            _invalid()
-        if now >= expires_at:
-            message = "the token has expired; mint a new one with `sandbox token new`"
-            raise Refused(Reason.CREDENTIAL_EXPIRED, message)
-        if now + skew < max(issued_at, not_before or 0):
-            raise Refused(Reason.CREDENTIAL_EXPIRED, "the token is not valid yet; compare the clocks of both machines")
+    def _check_service(self, claims: JsonObject) -> None:
         audience = claims.get("aud")
         audiences = audience if isinstance(audience, list) else [audience]
         if claims.get("iss") != self._settings.issuer or self._settings.audience not in audiences:
-            raise Refused(Reason.CREDENTIAL_INVALID, "the token was issued for another service")
+            message = (
+                "the token was issued by or for another service; `identity.issuer` and `identity.audience` tell which"
+            )
+            raise Refused(Reason.CREDENTIAL_INVALID, message, rule="identity/token-audience")
+
+    def _check_time(self, claims: JsonObject, principal: Principal, now: float) -> float:
+        """Return when the token ends, the clocks' allowed difference included."""
+        issued_at = seconds_of(claims, "iat")
+        if issued_at is None:
+            unusable()
+        skew = self._settings.clock_skew_seconds
+        if now >= principal.expires_at + skew:
+            renew = f"renew it with {quoted(f'sandbox token new {principal.subject}')}"
+            message = f"the token ended at {_told(principal.expires_at)}; {renew}"
+            raise Refused(Reason.CREDENTIAL_EXPIRED, message, rule="identity/token-expired")
+        begins = max(issued_at, seconds_of(claims, "nbf") or 0)
+        if now + skew < begins:
+            message = f"the token begins at {_told(begins)}; compare the clocks of both machines"
+            raise Refused(Reason.CREDENTIAL_EXPIRED, message, rule="identity/token-not-yet")
+        return principal.expires_at + skew
+
+    def _check_certificate(self, certificate: x509.Certificate, now: float) -> float:
+        """Return when the certificate ends. The TLS layer looked at the handshake; a connection may live longer."""
+        begins, ends = certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
+        if not begins - self._settings.clock_skew_seconds <= now < ends:
+            message = "the client certificate is not valid now; renew it with `sandbox cert renew NAME`"
+            raise Refused(Reason.CREDENTIAL_EXPIRED, message, rule="identity/certificate-expired")
+        return ends
+
+    def _check_revocation(self, principal: Principal) -> None:
+        if self._revocations.is_revoked(principal.token_id):
+            message = "the token has been revoked; only an operator can give a new one"
+            raise Refused(Reason.CREDENTIAL_INVALID, message, rule="identity/token-revoked")
+
+    def _believe(self, credential: Credential, principal: Principal, until: float) -> None:
+        if len(self._believed) >= MAX_CACHED:
+            self._believed.clear()
+        self._believed[credential.token] = (until, credential.certificate_pem, principal)
+
+
+def _read(pem: bytes) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(pem)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        message = "the client certificate cannot be read"
+        raise Refused(Reason.CREDENTIAL_INVALID, message, rule="identity/certificate") from error
 
 
 def _check_binding(claims: JsonObject, presented: bytes) -> None:
-    confirmation = claims.get("cnf")
-    bound_to = confirmation.get("x5t#S256") if isinstance(confirmation, Mapping) else None
-    if not isinstance(bound_to, str) or not hmac.compare_digest(bound_to.encode(), base64url(presented).encode()):
-        raise Refused(Reason.CREDENTIAL_INVALID, "the token is bound to another client certificate")
+    if not hmac.compare_digest(bound_to(claims).encode(), base64url(presented).encode()):
+        message = "the token is bound to another client certificate; present the one that it was minted for"
+        raise Refused(Reason.CREDENTIAL_INVALID, message, rule="identity/token-binding")
 
 
-def _principal(claims: JsonObject, token: str, certificate_digest: bytes) -> Principal:
-    expires_at = _seconds(claims, "exp")
-    if expires_at is None:
-        _invalid()
-    return Principal(
-        subject=_name(claims.get("sub")),
-        actors=_actors(claims.get("act")),
-        roles=frozenset(_names(claims.get("roles", []))),
-        tools=tuple(_names(claims.get("tools", ["*"]))),
-        claims={name: value for name, value in claims.items() if name not in RESERVED},
-        token_id=_name(claims.get("jti")),
-        token_digest=hashlib.sha256(token.encode()).digest(),
-        certificate_digest=certificate_digest,
-        expires_at=expires_at,
-    )
-
-
-def _actors(chain: JsonValue) -> tuple[str, ...]:
-    actors: list[str] = []
-    while chain is not None:
-        if not isinstance(chain, Mapping) or len(actors) >= MAX_ACTORS:
-            _invalid()
-        actors.append(_name(chain.get("sub")))
-        chain = chain.get("act")
-    return tuple(actors)
-
-
-def _seconds(claims: JsonObject, name: str) -> int | None:
-    value = claims.get(name)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        _invalid()
-    return int(value)
-
-
-def _names(value: JsonValue) -> list[str]:
-    if not isinstance(value, list):
-        _invalid()
-    return [_name(item) for item in value]
-
-
-def _name(value: JsonValue) -> str:
-    if not isinstance(value, str) or not value or len(value) > 256:
-        _invalid()
-    return value
-
-
-def _invalid() -> NoReturn:
-    raise Refused(Reason.CREDENTIAL_INVALID, "the token's claims are not what this service issues or accepts")
+def _told(seconds: float) -> str:
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return "a time beyond reckoning"

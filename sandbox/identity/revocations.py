@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import final
+from typing import TypeAlias, final
 
-_Stamp = tuple[int, int, int]
+from sandbox.reasons import Fault
+
+_Stamp: TypeAlias = tuple[int, int, int]
 
 
 @final
 class Revocations:
-    """The revoked token ids. A missing file means none; a file that cannot be read refuses everybody."""
+    """The revoked token ids. A file that cannot be read, or has gone since it was read, lets nobody in."""
 
     def __init__(self, path: Path) -> None:
-        """Follow `path`."""
+        """Follow `path`; where there is none yet, nothing has been revoked."""
         self._path = path
         self._stamp: _Stamp | None = None
         self._ids: frozenset[str] = frozenset()
@@ -23,17 +25,23 @@ class Revocations:
         """Whether the id is in the file as it is now."""
         stamp = self._stamp_now()
         if stamp != self._stamp:
-            self._ids = frozenset(self._path.read_text("ascii").split()) if stamp is not None else frozenset()
+            if stamp is None:
+                # WHY: a list that vanishes under a running service would quietly let the revoked in again.
+                raise Fault("revocations: the list has gone")
+            # INVARIANT: the stamp is taken before the file is read, so a line added in between is read next time.
+            self._ids = frozenset(self._path.read_text("ascii").split())
             self._stamp = stamp
         return token_id in self._ids
 
     def revoke(self, token_id: str) -> None:
         """Add an id, durably."""
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(token_id.encode("ascii") + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "r+b", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            # WHY: a list edited by hand may lack its last line end; two ids on one line would revoke neither.
+            joint = b"\n" if size and os.pread(descriptor, 1, size - 1) != b"\n" else b""
+            file.write(joint + token_id.encode("ascii") + b"\n")
+            os.fsync(descriptor)
 
     def _stamp_now(self) -> _Stamp | None:
         try:

@@ -1,0 +1,21 @@
+"""When is that, in words?"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+_UNITS: Final = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
+
+
+def told_time(moment: float, now: float) -> str:
+    """Return a moment (seconds since 1970 UTC) as RFC 3339 and how far it is from `now`, in its largest unit."""
+    try:
+        stamp = datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return "beyond reckoning"
+    distance = int(abs(moment - now))
+    unit, seconds = next(((unit, seconds) for unit, seconds in _UNITS if distance >= seconds), _UNITS[-1])
+    count = distance // seconds
+    words = f"{count} {unit}{'' if count == 1 else 's'}"
+    return f"{stamp} (in {words})" if moment > now else f"{stamp} ({words} ago)"

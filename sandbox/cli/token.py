@@ -1,0 +1,207 @@
+"""`sandbox token …`: mint, read and revoke the tokens of the built-in issuer."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sandbox.cli.common import DeploymentOption, ExitCode, JsonOption, emit, stop
+from sandbox.cli.moments import told_time
+from sandbox.values import JsonObject, JsonValue
+
+if TYPE_CHECKING:
+    from sandbox.deployment import Deployment
+    from sandbox.identity.enrolment import Scope
+    from sandbox.identity.inspection import Inspected
+    from sandbox.settings import IdentitySettings
+
+app = typer.Typer(help="Mint, read and revoke tokens.", no_args_is_help=True)
+
+NameArgument = Annotated[str, typer.Argument(help="The identity: the token's subject and its files' name.")]
+
+
+@app.command("new")
+def new(
+    name: NameArgument,
+    role: Annotated[list[str] | None, typer.Option(help="A role that policies know; may be given again.")] = None,
+    tools: Annotated[
+        list[str] | None, typer.Option(help="A tool or a pattern such as `shop.*`; may be given again. Else all.")
+    ] = None,
+    claim: Annotated[
+        list[str] | None, typer.Option(metavar="K=V", help="For row filters and policies; V is JSON if it parses.")
+    ] = None,
+    actor: Annotated[
+        list[str] | None, typer.Option(help="Who acts for the identity, the nearest first; may be given again.")
+    ] = None,
+    hours: Annotated[int, typer.Option(min=1, max=8760, help="Its life; else `identity.token_hours`.")] = 0,
+    deployment: DeploymentOption = Path(),
+    json: JsonOption = False,
+) -> None:
+    """Mint a token, and a client certificate if the identity has none.
+
+    Without --role, --tools, --claim and --actor the identity's token is renewed: the new one says what the one before
+    said. With any of them it says exactly what they say.
+    """
+    from sandbox.identity.enrolment import check_name, ensure_certificate, token_path, write_token
+
+    check_name(name)
+    opened, settings = _open(deployment)
+    before = _before(opened, settings, name)
+    is_said = bool(role or tools or claim or actor)
+    scope = before.scope if before is not None and not is_said else _scope(role, tools, claim, actor)
+    _, is_enrolled = ensure_certificate(opened, name)
+    write_token(opened, settings, name, scope, lifetime_s=(hours or settings.token_hours) * 3600)
+    minted = _inspect(opened, settings, token_path(opened, name).read_text("ascii").strip())
+    facts = {
+        **_facts(minted),
+        "token": str(token_path(opened, name)),
+        "made_certificate": is_enrolled,
+        "replaced": before.token_id if before is not None and before.state == "valid" else None,
+    }
+    emit(facts) if json else _print_minted(facts, minted)
+
+
+@app.command("show")
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="An identity, or a file that holds a token.")],
+    deployment: DeploymentOption = Path(),
+    json: JsonOption = False,
+) -> None:
+    """Print what a token says and whether it would be accepted now; exit code 1 if not. Never prints the token."""
+    opened, settings = _open(deployment)
+    shown = _inspect(opened, settings, _token(opened, name))
+    emit(_facts(shown)) if json else _print_shown(shown)
+    if shown.state != "valid":
+        stop(ExitCode.REFUSED)
+
+
+@app.command("revoke")
+def revoke(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME|ID", help="An identity, whose newest token is meant, or a token's id.")
+    ],
+    deployment: DeploymentOption = Path(),
+    json: JsonOption = False,
+) -> None:
+    """Revoke a token. A running service needs no restart."""
+    from sandbox.identity.inspection import token_id_of
+    from sandbox.identity.revocations import Revocations
+
+    opened, settings = _open(deployment)
+    token_id = token_id_of(opened, name)
+    revocations = Revocations(opened.revocations)
+    was_revoked = revocations.is_revoked(token_id)
+    if not was_revoked:
+        revocations.revoke(token_id)
+    if json:
+        emit({"id": token_id, "was_revoked": was_revoked, "effective_within_s": settings.cache_seconds})
+        return
+    what = "was revoked before" if was_revoked else f"is refused from {settings.cache_seconds:g} s from now on"
+    sys.stdout.write(f"token {token_id} {what}\n")
+
+
+def _open(root: Path) -> tuple[Deployment, IdentitySettings]:
+    from sandbox.deployment import Deployment
+    from sandbox.settings import read_settings
+
+    deployment = Deployment(root.resolve())
+    settings, _ = read_settings(deployment.settings)
+    return deployment, settings.identity
+
+
+def _inspect(deployment: Deployment, settings: IdentitySettings, token: str) -> Inspected:
+    from sandbox.identity.inspection import inspect
+
+    return inspect(deployment, settings, token)
+
+
+def _token(deployment: Deployment, name: str) -> str:
+    from sandbox.identity.enrolment import read_token, token_path
+    from sandbox.identity.inspection import read_token_file
+
+    is_file = not token_path(deployment, name).exists() and Path(name).is_file()
+    return read_token_file(Path(name)) if is_file else read_token(deployment, name)
+
+
+def _before(deployment: Deployment, settings: IdentitySettings, name: str) -> Inspected | None:
+    """Read the identity's token, if there is one that our key signed."""
+    from sandbox.identity.enrolment import read_token, token_path
+    from sandbox.reasons import Refused
+
+    if not token_path(deployment, name).exists():
+        return None
+    try:
+        return _inspect(deployment, settings, read_token(deployment, name))
+    except Refused:
+        return None
+
+
+def _scope(role: list[str] | None, tools: list[str] | None, claim: list[str] | None, actor: list[str] | None) -> Scope:
+    from sandbox.identity.enrolment import Scope
+
+    return Scope(
+        roles=tuple(dict.fromkeys(role or ())),
+        tools=tuple(dict.fromkeys(tools or ("*",))),
+        claims=dict(_claim(text) for text in claim or ()),
+        actors=tuple(actor or ()),
+    )
+
+
+def _claim(text: str) -> tuple[str, JsonValue]:
+    from sandbox.deployment import Misconfigured
+    from sandbox.identity.strict_json import parse_value
+    from sandbox.reasons import quoted
+
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise Misconfigured(f"--claim {quoted(text)}: NAME=VALUE is accepted, such as `region=EU`")
+    return name, parse_value(value)
+
+
+def _facts(shown: Inspected) -> dict[str, JsonValue]:
+    return {
+        "id": shown.token_id,
+        "subject": shown.subject,
+        "actors": shown.scope.actors,
+        "roles": shown.scope.roles,
+        "tools": shown.scope.tools,
+        "claims": shown.scope.claims,
+        "issued_at": shown.issued_at,
+        "expires_at": shown.expires_at,
+        "certificate": shown.certificate,
+        "state": shown.state,
+        "reason": shown.why,
+    }
+
+
+def _print_shown(shown: Inspected) -> None:
+    from json import dumps
+
+    now = time.time()
+    lines = {
+        "subject": shown.subject,
+        "acting": " for ".join(shown.scope.actors),
+        "roles": ", ".join(shown.scope.roles) or "none: policies will hardly permit anything",
+        "tools": ", ".join(shown.scope.tools),
+        "claims": dumps(shown.scope.claims, ensure_ascii=False) if shown.scope.claims else "",
+        "issued": told_time(shown.issued_at, now),
+        "ends": told_time(shown.expires_at, now),
+        "bound to": shown.certificate or "a certificate that is not in pki/clients",
+        "id": shown.token_id,
+        "state": f"{shown.state}: {shown.why}" if shown.why else shown.state,
+    }
+    sys.stdout.write("".join(f"{name:<9} {text}\n" for name, text in lines.items() if text))
+
+
+def _print_minted(facts: JsonObject, minted: Inspected) -> None:
+    _print_shown(minted)
+    sys.stdout.write(f"\nwrote {facts['token']}\n")
+    if facts["made_certificate"]:
+        sys.stdout.write(f"made its client certificate, {minted.certificate}\n")
+    if facts["replaced"] is not None:
+        replaced = f"the token before is good until it ends; `sandbox token revoke {facts['replaced']}` ends it now"
+        sys.stdout.write(f"{replaced}\n")
