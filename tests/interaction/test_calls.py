@@ -1,0 +1,191 @@
+"""Does a call go the whole way, over mutual TLS, and come back with a receipt that verifies offline?"""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc
+import pytest
+from conftest import Service
+
+from sandbox.audit.verify import verify_receipt
+from sandbox.client import (
+    AsyncClient,
+    Client,
+    Explanation,
+    NotAuthenticated,
+    ReceiptInvalid,
+    Refusal,
+    Result,
+    ServiceError,
+)
+from sandbox.client.answers import read_answer
+from sandbox.v1 import record_pb2
+from sandbox.v1 import tool_execution_pb2 as pb
+
+COUNT = {"sql": "SELECT region, count(*) AS orders FROM orders GROUP BY region"}
+
+
+@pytest.mark.requirement("client:receipt:verified")
+def test_a_model_written_query_sees_only_the_rows_of_its_claim(service: Service, client: Client) -> None:
+    answer = client.call("shop.query", COUNT)
+    assert isinstance(answer, Result)
+    assert [row[0] for row in answer.rows] == ["EU"]
+    key = (service.deployment.keys / "log.vkey").read_text("utf-8")
+    record = verify_receipt(answer.receipt.text, key).record
+    assert (record.kind, record.tool, record.rows) == (record_pb2.RECORD_KIND_READ, "shop.query", 1)
+    assert [descriptor.role for descriptor in record.payloads] == ["arguments", "proposed_sql", "run_sql", "result"]
+
+
+def test_a_fixed_statement_runs_with_bound_parameters(client: Client) -> None:
+    answer = client.call("shop.order", {"id": 1})
+    assert isinstance(answer, Result)
+    assert [column.name for column in answer.columns] == ["id", "region", "cents"]
+    assert answer.rows[0][0] == 1
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "reason"),
+    [
+        ("shop.query", {"sql": "DELETE FROM orders"}, "SQL_NOT_READ_ONLY"),
+        ("shop.query", {"sql": "SELECT 1; SELECT 2"}, "SQL_NOT_READ_ONLY"),
+        ("shop.query", {"sql": "SELECT * FROM sqlite_schema"}, "SQL_OBJECT_FORBIDDEN"),
+        ("shop.query", {"sql": "SELECT email FROM customers"}, "SQL_OBJECT_FORBIDDEN"),
+        ("shop.query", {"sql": "SELEC 1"}, "SQL_UNPARSABLE"),
+        ("shop.query", {"sq": "SELECT 1"}, "ARGUMENT_INVALID"),
+        ("shop.order", {"id": "1"}, "ARGUMENT_INVALID"),
+        ("shop.order", '{"id": 1, "id": 2}', "ARGUMENT_INVALID"),
+        ("shop.nothing", {}, "TOOL_UNKNOWN"),
+    ],
+)
+def test_a_refusal_is_a_value_with_a_verified_receipt(
+    client: Client, tool: str, arguments: dict[str, object] | str, reason: str
+) -> None:
+    answer = client.call(tool, arguments)
+    assert isinstance(answer, Refusal)
+    assert answer.reason == reason
+    assert answer.receipt is not None
+    assert answer.receipt.verified.record.reason == reason
+
+
+@pytest.mark.requirement("client:receipt:verified")
+def test_a_receipt_about_another_answer_is_not_believed(service: Service) -> None:
+    key = (service.deployment.keys / "log.vkey").read_text("utf-8")
+    with service.channel() as channel:
+        execute = channel.unary_unary(
+            "/sandbox.v1.ToolExecutionService/Execute",
+            pb.ExecuteRequest.SerializeToString,
+            pb.ExecuteResponse.FromString,
+        )
+        request = pb.ExecuteRequest(tool="shop.order", arguments_json=b'{"id":1}')
+        first = execute(request, metadata=service.identity().metadata())
+        second = execute(request, metadata=service.identity().metadata())
+    assert isinstance(read_answer(first, "shop.order", key), Result)
+    first.receipt = second.receipt
+    with pytest.raises(ReceiptInvalid):
+        read_answer(first, "shop.order", key)
+
+
+@pytest.mark.requirement("doors:call:idempotent")
+def test_the_same_request_gives_the_same_answer_and_receipt(client: Client) -> None:
+    first = client.call("shop.order", {"id": 1}, request_id="once")
+    second = client.call("shop.order", {"id": 1}, request_id="once")
+    assert isinstance(first, Result)
+    assert isinstance(second, Result)
+    assert (second.call_id, second.rows, second.receipt.text) == (first.call_id, first.rows, first.receipt.text)
+    with pytest.raises(ServiceError) as error:
+        client.call("shop.order", {"id": 2}, request_id="once")
+    assert error.value.reason == "CALL_REPLAYED"
+
+
+@pytest.mark.requirement("doors:explain:runs-nothing")
+def test_explain_tells_and_runs_nothing(client: Client) -> None:
+    explained = client.explain("shop.query", COUNT)
+    assert isinstance(explained, Explanation)
+    assert explained.decision == "permit"
+    assert explained.rule_ids
+    assert explained.relations == ("orders",)
+    assert explained.row_filters == {"orders": "region = claim('region')"}
+    assert explained.receipt.verified.record.kind == record_pb2.RECORD_KIND_EXPLANATION
+
+
+@pytest.mark.requirement("doors:explain:runs-nothing")
+def test_explain_is_an_action_of_its_own(service: Service) -> None:
+    policy = service.deployment.policies / "no-explain.cedar"
+    policy.write_text('@id("no-explain") forbid(principal, action == Sandbox::Action::"Explain", resource);\n', "utf-8")
+    service.house.reload()
+    with service.client() as client:
+        refusal = client.explain("shop.query", COUNT)
+        assert isinstance(refusal, Refusal)
+        assert refusal.reason == "POLICY_DENIED"
+        assert isinstance(client.call("shop.query", COUNT), Result)
+
+
+@pytest.mark.requirement("doors:call:own-calls")
+def test_get_call_answers_for_own_calls_only(service: Service, client: Client) -> None:
+    answer = client.call("shop.order", {"id": 1}, request_id="mine")
+    assert isinstance(answer, Result)
+    again = client.get_call(call_id=answer.call_id)
+    assert isinstance(again, Result)
+    assert (again.rows, again.receipt.text) == (answer.rows, answer.receipt.text)
+    assert client.get_call(request_id="mine").call_id == answer.call_id
+    assert client.cancel(call_id=answer.call_id) is False
+    with service.client("reviewer") as other, pytest.raises(ServiceError) as error:
+        other.get_call(call_id=answer.call_id)
+    assert error.value.reason in {"CALL_UNKNOWN", "POLICY_DENIED"}
+
+
+def test_the_async_client_is_the_same(service: Service) -> None:
+    async def session() -> tuple[object, list[str]]:
+        async with AsyncClient.from_deployment(service.deployment.root, "agent", service.address) as client:
+            return await client.call("shop.order", {"id": 1}), [tool.name for tool in await client.tools()]
+
+    answer, tools = asyncio.run(session())
+    assert isinstance(answer, Result)
+    assert tools == sorted(tools)
+    assert "shop.order" in tools
+
+
+@pytest.mark.requirement("doors:stream:answers")
+def test_many_calls_over_one_stream(service: Service) -> None:
+    calls = [
+        pb.ExecuteStreamRequest(tag=7, call=pb.ExecuteRequest(tool="shop.order", arguments_json=b'{"id":1}')),
+        pb.ExecuteStreamRequest(tag=8, call=pb.ExecuteRequest(tool="shop.nothing", arguments_json=b"{}")),
+        pb.ExecuteStreamRequest(
+            tag=9, call=pb.ExecuteRequest(tool="shop.order", arguments_json=b"{}", request_id="x" * 200)
+        ),
+    ]
+    with service.channel() as channel:
+        stream = channel.stream_stream(
+            "/sandbox.v1.ToolExecutionService/ExecuteStream",
+            pb.ExecuteStreamRequest.SerializeToString,
+            pb.ExecuteStreamResponse.FromString,
+        )
+        answers = {answer.tag: answer for answer in stream(iter(calls), metadata=service.identity().metadata())}
+    assert answers[7].response.result.row_count == 1
+    assert answers[8].response.refusal.reason == "TOOL_UNKNOWN"
+    assert answers[9].error.reason == "REQUEST_INVALID"
+
+
+@pytest.mark.requirement("doors:auth:every-rpc")
+def test_strangers_are_told_apart_from_the_expired(service: Service) -> None:
+    identity = service.identity()
+    reviewer = service.identity("reviewer")
+    stolen = type(identity)(
+        ca_pem=identity.ca_pem,
+        certificate_pem=reviewer.certificate_pem,
+        key_pem=reviewer.key_pem,
+        token=identity.token,
+        log_verifier_key=identity.log_verifier_key,
+    )
+    with Client(service.address, stolen) as thief, pytest.raises(NotAuthenticated):
+        thief.call("shop.order", {"id": 1})
+
+
+def test_a_client_without_a_certificate_gets_no_connection(service: Service) -> None:
+    ca = (service.deployment.pki / "ca.pem").read_bytes()
+    with grpc.secure_channel(service.address, grpc.ssl_channel_credentials(ca)) as channel:
+        call = channel.unary_unary("/sandbox.v1.ToolExecutionService/Execute")
+        with pytest.raises(grpc.RpcError) as error:
+            call(b"", timeout=5)
+    assert error.value.code() is grpc.StatusCode.UNAVAILABLE

@@ -1,0 +1,97 @@
+"""How many calls of a stream run at once, and who may hold a stream?"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from sandbox.doors.rpc.streams import StreamRoom
+from sandbox.reasons import Reason, Refused
+from sandbox.settings import ServerSettings
+from sandbox.stages import Cancellation
+from sandbox.v1 import tool_execution_pb2 as pb
+
+
+@pytest.fixture
+def room() -> Iterator[StreamRoom]:
+    made = StreamRoom(ServerSettings(streams_per_principal=2, stream_threads=4, threads=4, stream_idle_seconds=1))
+    yield made
+    made.close()
+
+
+def requests(*tools: str) -> Iterator[pb.ExecuteStreamRequest]:
+    for tag, tool in enumerate(tools, start=1):
+        yield pb.ExecuteStreamRequest(tag=tag, call=pb.ExecuteRequest(tool=tool))
+
+
+def answer(request: pb.ExecuteRequest) -> pb.ExecuteResponse:
+    if request.tool == "limited":
+        raise Refused(Reason.RATE_LIMITED, "later", retry_after_s=0.25)
+    if request.tool == "broken":
+        raise ValueError("a secret")
+    return pb.ExecuteResponse(call_id=request.tool)
+
+
+@pytest.mark.requirement("doors:stream:answers")
+def test_every_call_is_answered_under_its_tag(room: StreamRoom) -> None:
+    answers = list(room.serve("alice", requests("a", "limited", "broken", "b"), answer, Cancellation()))
+    by_tag = {each.tag: each for each in answers}
+    assert sorted(by_tag) == [1, 2, 3, 4]
+    assert by_tag[1].response.call_id == "a"
+    assert by_tag[4].response.call_id == "b"
+    assert (by_tag[2].error.reason, by_tag[2].error.retry_after_ms) == ("RATE_LIMITED", 250)
+    assert by_tag[3].error.reason == ""
+    assert "secret" not in by_tag[3].error.message
+
+
+@pytest.mark.requirement("doors:stream:bounded")
+def test_a_principal_holds_so_many_streams_and_no_more(room: StreamRoom) -> None:
+    held = threading.Event()
+
+    def waiting() -> Iterator[pb.ExecuteStreamRequest]:
+        yield pb.ExecuteStreamRequest(tag=1, call=pb.ExecuteRequest(tool="a"))
+        held.wait(10)
+
+    open_streams = [room.serve("alice", waiting(), answer, Cancellation()) for _ in range(2)]
+    for stream in open_streams:
+        assert next(stream).tag == 1
+    with pytest.raises(Refused) as refused:
+        next(room.serve("alice", requests("a"), answer, Cancellation()))
+    assert (refused.value.reason, refused.value.rule) == (Reason.RATE_LIMITED, "limits/streams")
+    assert [each.tag for each in room.serve("bob", requests("a"), answer, Cancellation())] == [1]
+    held.set()
+    for stream in open_streams:
+        assert list(stream) == []
+    assert [each.tag for each in room.serve("alice", requests("a"), answer, Cancellation())] == [1]
+
+
+@pytest.mark.requirement("doors:stream:bounded")
+def test_a_stream_without_calls_is_closed(room: StreamRoom) -> None:
+    ended = threading.Event()
+
+    def silent() -> Iterator[pb.ExecuteStreamRequest]:
+        ended.wait(30)
+        yield from ()
+
+    with pytest.raises(Refused) as refused:
+        list(room.serve("alice", silent(), answer, Cancellation()))
+    ended.set()
+    assert refused.value.reason is Reason.STREAM_IDLE
+
+
+@pytest.mark.requirement("doors:stream:bounded")
+def test_a_caller_that_hangs_up_ends_the_stream(room: StreamRoom) -> None:
+    ended = threading.Event()
+    hung_up = Cancellation()
+
+    def endless() -> Iterator[pb.ExecuteStreamRequest]:
+        yield pb.ExecuteStreamRequest(tag=1, call=pb.ExecuteRequest(tool="a"))
+        ended.wait(30)
+
+    stream = room.serve("alice", endless(), answer, hung_up)
+    assert next(stream).tag == 1
+    hung_up.cancel("hung up")
+    assert list(stream) == []
+    ended.set()
