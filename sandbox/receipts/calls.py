@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Final, final
 
 from sandbox.reasons import Fault, Reason, Refused
@@ -12,24 +11,15 @@ from sandbox.receipts.answers import read_explanation, read_refusal, read_result
 from sandbox.receipts.log import ExecutionLog
 from sandbox.receipts.payloads import PayloadUnreadable, SubjectKey
 from sandbox.receipts.records import call_key
-from sandbox.receipts.requests import RequestKey, lookup_key
+from sandbox.receipts.requests import lookup_key, replayed
+from sandbox.receipts.running import RequestKey, Running
 from sandbox.receipts.stored import stored_receipt
-from sandbox.stages import Answer, AuthenticatedCall, CallId, Cancellation, Principal, SealedResult, StillRunning
+from sandbox.stages import Answer, CallId, Principal, SealedResult, StillRunning
 from sandbox.stores.log import MAX_PAYLOADS
 from sandbox.v1 import record_pb2
 
 RETRY_S: Final = 0.2
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A call under way."""
-
-    call_id: CallId
-    tool: str
-    subject: str
-    cancellation: Cancellation
+"""When to ask again about a call that is still running."""
 
 
 @final
@@ -39,44 +29,21 @@ class Calls:
     def __init__(self, log: ExecutionLog) -> None:
         """Know what `log` holds."""
         self._log = log
-        self._lock = threading.Lock()
-        self._running: dict[CallId, Running] = {}
-        self._by_request: dict[bytes, Running] = {}
 
-    def begin(self, running: Running, key: RequestKey | None) -> Running | None:
-        """Note that a call is under way; returns the one already running for the same `request_id`, if any."""
-        if key is None:
-            self._running[running.call_id] = running
-            return None
-        with self._lock:
-            earlier = self._by_request.get(key.key)
-            if earlier is not None:
-                return earlier
-            self._by_request[key.key] = running
-            self._running[running.call_id] = running
-            return None
-
-    def end(self, running: Running, key: RequestKey | None) -> None:
-        """Forget a call that has ended."""
-        self._running.pop(running.call_id, None)
-        if key is not None:
-            self._by_request.pop(key.key, None)
-
-    def answered(self, authenticated: AuthenticatedCall, key: RequestKey) -> SealedResult | None:
+    def answered(self, principal: Principal, key: RequestKey) -> SealedResult | None:
         """Return the earlier answer to the same request; raises `Refused` with `CALL_REPLAYED` for other bytes."""
         stored = self._log.store.request(key.key)
         if stored is None or stored.expires_us < time.time_ns() // 1000:
             return None
         if stored.content != key.content:
-            message = "this `request_id` was used with another tool or other arguments; choose a new one"
-            raise Refused(Reason.CALL_REPLAYED, message, is_recorded=False)
-        return self._sealed(stored.index, authenticated.principal)
+            raise replayed()
+        return self._sealed(stored.index, principal)
 
     def find(self, principal: Principal, *, call_id: str = "", request_id: str = "") -> SealedResult:
         """Return the answer so far; raises `Refused` with `CALL_UNKNOWN` for any but the principal's own."""
         running = self._find_running(principal, call_id, request_id)
         if running is not None:
-            return SealedResult(call_id=running.call_id, tool=running.tool, answer=StillRunning(RETRY_S), receipt=b"")
+            return still_running(running)
         index = self._index_of(principal, call_id, request_id)
         if index is None:
             raise unknown_call()
@@ -92,10 +59,8 @@ class Calls:
         return True
 
     def _find_running(self, principal: Principal, call_id: str, request_id: str) -> Running | None:
-        if call_id:
-            running = self._running.get(CallId(call_id))
-        else:
-            running = self._by_request.get(lookup_key(self._log, principal, request_id))
+        key = b"" if call_id else lookup_key(self._log, principal, request_id)
+        running = self._log.running.find(call_id=call_id, request_key=key)
         return running if running is not None and running.subject == principal.subject else None
 
     def _index_of(self, principal: Principal, call_id: str, request_id: str) -> int | None:
@@ -122,18 +87,20 @@ class Calls:
 
     def _answer(self, index: int, record: record_pb2.Record, key: SubjectKey) -> Answer:
         for position, descriptor in enumerate(record.payloads):
-            if descriptor.role not in {"result", "refusal"}:
-                continue
-            stored = self._log.store.payload(index * MAX_PAYLOADS + position)
-            if stored is None:
-                raise PayloadUnreadable("the payload is gone")
-            plaintext = key.open(descriptor, stored, call_key(record.call_id))
-            if descriptor.role == "refusal":
-                return read_refusal(plaintext)
-            is_explanation = record.kind == record_pb2.RECORD_KIND_EXPLANATION
-            return read_explanation(plaintext) if is_explanation else read_result(plaintext)
-        raise Fault("the call ended with a fault; its cause is in the log")
+            read = _READERS.get(descriptor.role)
+            if read is not None:
+                stored = self._log.store.payload(index * MAX_PAYLOADS + position)
+                if stored is None:
+                    raise PayloadUnreadable("the payload is gone")
+                return read(key.open(descriptor, stored, call_key(record.call_id)))
+        raise Fault("a call that ended with a fault")
 
+
+_READERS: Final[Mapping[str, Callable[[bytes], Answer]]] = {
+    "result": read_result,
+    "refusal": read_refusal,
+    "explanation": read_explanation,
+}
 
 _ANSWERED: Final = frozenset(
     {
@@ -142,6 +109,11 @@ _ANSWERED: Final = frozenset(
         record_pb2.RECORD_KIND_EXPLANATION,
     }
 )
+
+
+def still_running(running: Running) -> SealedResult:
+    """Return what there is to say about a call that has not ended."""
+    return SealedResult(call_id=running.call_id, tool=running.tool, answer=StillRunning(RETRY_S), receipt=b"")
 
 
 def unknown_call() -> Refused:

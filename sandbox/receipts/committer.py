@@ -9,27 +9,37 @@ import hashlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Final, final
 
 from sandbox.receipts.note import NoteSigner
-from sandbox.receipts.proof import proof_text
+from sandbox.receipts.proof import path_texts, proof_text
 from sandbox.receipts.records import Entry, in_chain
-from sandbox.receipts.tree import GrownTree, inclusion_path, leaf_hash
+from sandbox.receipts.tree import GrownTree, leaf_hash
 from sandbox.stores.log import MAX_PAYLOADS, TILE_BITS, Chain, Head, LogStore, Rows, StoreUnavailable, Writing
 
 MAX_BATCH: Final = 256
 """Beyond this many records a batch gains nothing (research: 64 is within 6 % of 256)."""
 
+MAX_WAIT_S: Final = 10.0
+"""A call waits no longer for its record; it is then refused, and so are all others until a batch succeeds."""
+
+MAX_CHAINS: Final = 10_000
+"""Tokens whose chain is remembered; of others the store tells."""
+
 IDLE_S: Final = 1.0
 """How often the thread looks for counted refusals whose window has ended while nobody calls."""
+
+
+Due = Callable[[], tuple[Sequence[Entry], Callable[[], None]]]
+"""Gives counted refusals whose window has ended, and a way to put them back if they cannot be written."""
 
 
 @final
 class Committed:
     """A record that has found its place, or the reason why it has none."""
 
-    __slots__ = ("_note", "_tree", "_waiting", "entry", "failure", "index", "record")
+    __slots__ = ("_note", "_path", "_waiting", "entry", "failure", "index", "record")
 
     def __init__(self, entry: Entry) -> None:
         """Begin to wait for `entry`."""
@@ -37,30 +47,29 @@ class Committed:
         self.index = -1
         self.record = b""
         self.failure: BaseException | None = None
-        self._tree: GrownTree | None = None
+        self._path = b""
         self._note = b""
         self._waiting = threading.Lock()
         self._waiting.acquire()
 
     def wait(self) -> None:
-        """Block until the batch is durable and signed; raise `StoreUnavailable` if it is not."""
-        self._waiting.acquire()
+        """Block until the batch is durable and signed; raise `StoreUnavailable` if it is not, or not in time."""
+        if not self._waiting.acquire(timeout=MAX_WAIT_S):
+            raise StoreUnavailable("the log takes too long")
         if self.failure is not None:
             raise StoreUnavailable(str(self.failure)) from self.failure
 
     def receipt(self) -> bytes:
-        """Return the receipt's text."""
-        if self._tree is None:
-            raise StoreUnavailable("the record was not committed")
-        return proof_text(self.record, self.index, inclusion_path(self._tree, self.index, self._tree.size), self._note)
+        """Return the receipt's text. Built here, on the waiting thread, while the next batch is being written."""
+        return proof_text(self.record, self.index, self._path, self._note)
 
     def place(self, index: int, record: bytes) -> None:
         """Note the place; the batch is not yet durable."""
         self.index, self.record = index, record
 
-    def settle(self, tree: GrownTree, note: bytes) -> None:
+    def settle(self, path: bytes, note: bytes) -> None:
         """Release the waiting thread with what its receipt is made of."""
-        self._tree, self._note = tree, note
+        self._path, self._note = path, note
         self._waiting.release()
 
     def fail(self, failure: BaseException) -> None:
@@ -73,8 +82,8 @@ class Committed:
 class Committer:
     """Appends entries to the log, a batch at a time."""
 
-    def __init__(self, store: LogStore, signer: NoteSigner, due: Callable[[], Iterable[Entry]]) -> None:
-        """Append to `store`; `due` gives entries nobody waits for (counted refusals whose window has ended)."""
+    def __init__(self, store: LogStore, signer: NoteSigner, due: Due) -> None:
+        """Append to `store`; `due` gives entries nobody waits for."""
         self._store = store
         self._signer = signer
         self._due = due
@@ -85,6 +94,8 @@ class Committer:
         self.failure: BaseException | None = None
         """Why the last batch failed; None while the log can be written."""
         self._is_closing = False
+        self._door = threading.Lock()
+        """Held while an entry is queued, so that nothing is queued behind the end."""
         self._sign_unsigned()
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self._thread.start()
@@ -92,26 +103,47 @@ class Committer:
     def append(self, entry: Entry) -> Committed:
         """Append an entry and wait until it is durable and signed; raises `StoreUnavailable`."""
         committed = Committed(entry)
-        if self._is_closing:
-            raise StoreUnavailable("the log is closed")
-        self._queue.put(committed)
-        committed.wait()
+        with self._door:
+            if self._is_closing:
+                raise StoreUnavailable("the log is closed")
+            self._queue.put(committed)
+        try:
+            committed.wait()
+        except StoreUnavailable as error:
+            self.failure = self.failure or error
+            raise
         return committed
 
     def close(self) -> None:
         """Append what is queued and due, write back signatures, end the thread."""
-        self._is_closing = True
-        self._queue.put(None)
+        with self._door:
+            is_first, self._is_closing = not self._is_closing, True
+            if is_first:
+                self._queue.put(None)
         self._thread.join()
 
     def _run(self) -> None:
         is_last = False
         while not is_last:
             batch, is_last = self._gather()
-            batch += [Committed(entry) for entry in self._due()]
             for start in range(0, len(batch), MAX_BATCH):
                 self._commit(batch[start : start + MAX_BATCH])
+            self._commit_due(is_last=is_last)
         self._write_back()
+
+    def _commit_due(self, *, is_last: bool) -> None:
+        if self.failure is not None and not is_last:
+            return  # counted refusals stay in their book until the log can be written again
+        try:
+            entries, put_back = self._due()
+        except StoreUnavailable as error:
+            self.failure = error
+            return
+        due = [Committed(entry) for entry in entries]
+        for start in range(0, len(due), MAX_BATCH):
+            self._commit(due[start : start + MAX_BATCH])
+        if any(committed.failure is not None for committed in due):
+            put_back()
 
     def _gather(self) -> tuple[list[Committed], bool]:
         try:
@@ -134,9 +166,12 @@ class Committer:
     def _commit(self, batch: list[Committed]) -> None:
         try:
             with self._store.writing() as writing:
-                tree = self._append(writing, batch)
+                old, tree = self._append(writing, batch)
+            # INVARIANT: nothing is signed that is not durable, and nothing is released that is not signed.
             root = tree.root()
             signature = self._signer.sign(tree.size, root)
+            note = self._signer.note(tree.size, root, signature)
+            paths = path_texts(tree, old, tree.size)
         except BaseException as error:  # noqa: BLE001 - whoever waits must be told, whatever it is
             self.failure = error
             self._size = -1
@@ -144,36 +179,37 @@ class Committer:
                 committed.fail(error)
             return
         self.failure = None
-        self._unwritten.append((signature, tree.size))
-        note = self._signer.note(tree.size, root, signature)
-        for committed in batch:
-            committed.settle(tree, note)
+        self._unwritten = [(signature, tree.size)]
+        for committed, path in zip(batch, paths, strict=True):
+            committed.settle(path, note)
 
-    def _append(self, writing: Writing, batch: list[Committed]) -> GrownTree:
+    def _append(self, writing: Writing, batch: list[Committed]) -> tuple[int, GrownTree]:
         head = writing.head()
-        if head.size != self._size:  # another process appended, or nothing is known yet
+        if head.size != self._size or len(self._chains) > MAX_CHAINS:  # another process appended, or nothing is known
             self._chains.clear()
         rows = Rows(signatures=self._unwritten)
+        moved: dict[bytes, Chain] = {}
         hashes: list[bytes] = []
         for index, committed in enumerate(batch, start=head.size):
-            record = self._chained(writing, committed.entry, rows)
+            record = self._chained(writing, committed.entry, moved)
             committed.place(index, record)
             hashes.append(leaf_hash(record))
             _add_rows(rows, committed.entry, index, hashes[-1], record)
+        self._chains |= moved
+        rows.chains = [(token, chain.sequence, chain.record_digest) for token, chain in moved.items()]
         tree = GrownTree(head.size, head.frontier, hashes)
         rows.tiles = list(tree.completed(head.size, TILE_BITS))
         writing.append(rows, Head(tree.size, tree.root(), tree.frontier()), time.time_ns() // 1000)
-        self._size, self._unwritten = tree.size, []
-        return tree
+        self._size = tree.size
+        return head.size, tree
 
-    def _chained(self, writing: Writing, entry: Entry, rows: Rows) -> bytes:
+    def _chained(self, writing: Writing, entry: Entry, moved: dict[bytes, Chain]) -> bytes:
         token = entry.token_digest
         if not token:
             return entry.record
-        chain = self._chains.get(token) or writing.chain(token) or Chain(0, b"")
+        chain = moved.get(token) or self._chains.get(token) or writing.chain(token) or Chain(0, b"")
         record = in_chain(entry.record, chain.sequence + 1, chain.record_digest)
-        chain = self._chains[token] = Chain(chain.sequence + 1, hashlib.sha256(record).digest())
-        rows.chains.append((token, chain.sequence, chain.record_digest))
+        moved[token] = Chain(chain.sequence + 1, hashlib.sha256(record).digest())
         return record
 
     def _sign_unsigned(self) -> None:
@@ -199,8 +235,8 @@ def _add_rows(rows: Rows, entry: Entry, index: int, leaf: bytes, record: bytes) 
         payload_id = index * MAX_PAYLOADS + position
         rows.payloads.append((payload_id, stored.subject, stored.wrapped_key, stored.ciphertext))
     if entry.request is not None:
-        key, content, expires_us = entry.request
-        rows.requests.append((key, index, content, expires_us))
+        request = entry.request
+        rows.requests.append((request.key, index, request.content, request.expires_us))
     if entry.file is not None:
         kind, name, digest = entry.file
         rows.files.append((kind, name, index, digest))

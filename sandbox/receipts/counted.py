@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from typing import Final, final
 
 from sandbox.settings import LimitSettings
@@ -48,6 +49,14 @@ class RefusalBook:
         with self._lock:
             self._tallies[key] = self._tallies.get(key, 0) + 1
             self._ends.setdefault(key, now + self._settings.window_seconds)
+
+    def put_back(self, tallies: Iterable[tuple[str, str, str, int]], now: float) -> None:
+        """Take back tallies that could not be written."""
+        with self._lock:
+            for subject, tool, reason, count in tallies:
+                key = (subject, tool, reason)
+                self._tallies[key] = self._tallies.get(key, 0) + count
+                self._ends.setdefault(key, now)
 
     def due(self, now: float, *, is_everything: bool) -> list[tuple[str, str, str, int]]:
         """Take out the tallies whose window has ended, or all."""

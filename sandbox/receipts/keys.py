@@ -28,7 +28,9 @@ def create_keys(deployment: Deployment, origin: str) -> None:
     pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     write_private(deployment.keys / "log.key", pem)
     signer = NoteSigner(origin, private)
-    (deployment.keys / "log.vkey").write_text(signer.verifier_key + "\n", "utf-8")
+    public = deployment.keys / "log.vkey"
+    public.write_text(signer.verifier_key + "\n", "utf-8")
+    public.chmod(0o644)
     write_private(deployment.keys / "root.key", secrets.token_hex(KEY_BYTES).encode() + b"\n")
 
 
@@ -43,7 +45,11 @@ def read_signer(deployment: Deployment, origin: str) -> NoteSigner:
         raise Misconfigured(f"{path}: not an Ed25519 key")
     signer = NoteSigner(origin, private)
     public = deployment.keys / "log.vkey"
-    if public.read_text("utf-8").strip() != signer.verifier_key:
+    try:
+        line = public.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misconfigured(f"{public}: the verifier key cannot be read") from error
+    if line != signer.verifier_key:
         raise Misconfigured(f"{public}: not the public half of log.key under the origin `{origin}` of sandbox.toml")
     return signer
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import enum
 import hashlib
 import time
+from collections.abc import Callable
 from typing import Final, Self, final
 
 from sandbox.build import build_id
-from sandbox.deployment import Deployment
+from sandbox.deployment import Deployment, Misconfigured
 from sandbox.reasons import Reason, Refused
 from sandbox.receipts.committer import Committed, Committer
 from sandbox.receipts.counted import RefusalBook
 from sandbox.receipts.keys import RootKey, read_signer
 from sandbox.receipts.note import NoteSigner
-from sandbox.receipts.records import Entry, base_record, call_key, new_call_id, with_payloads
+from sandbox.receipts.opening import check_before_opening
+from sandbox.receipts.records import Entry, base_record, call_key, new_call_id, with_descriptors
+from sandbox.receipts.running import RunningCalls
 from sandbox.receipts.subjects import SERVICE, Subjects
 from sandbox.settings import Settings
 from sandbox.stores.log import LogStore, StoreUnavailable
@@ -26,11 +29,24 @@ PROBE_EVERY_S: Final = 1.0
 
 
 class RecordKind(enum.IntEnum):
-    """The kinds of file whose bytes have leaves of their own."""
+    """The kinds of file whose bytes have leaves of their own, by the numbers of `record.proto`."""
 
-    SPEC = record_pb2.RECORD_KIND_SPEC
-    POLICY = record_pb2.RECORD_KIND_POLICY
-    CONFIG = record_pb2.RECORD_KIND_CONFIG
+    SPEC = 10
+    POLICY = 11
+    CONFIG = 12
+
+
+_KINDS: Final = {
+    RecordKind.SPEC: record_pb2.RECORD_KIND_SPEC,
+    RecordKind.POLICY: record_pb2.RECORD_KIND_POLICY,
+    RecordKind.CONFIG: record_pb2.RECORD_KIND_CONFIG,
+}
+_DIGEST_FIELDS: Final = {
+    RecordKind.SPEC: "spec_digest",
+    RecordKind.POLICY: "policy_digest",
+    RecordKind.CONFIG: "config_digest",
+}
+"""Where the leaf of a file holds the SHA-256 of its bytes, so that an auditor without keys can follow it."""
 
 
 @final
@@ -44,6 +60,7 @@ class ExecutionLog:
         self.root = root
         self.settings = settings
         self.subjects = Subjects(store, root)
+        self.running = RunningCalls()
         self.refusals = RefusalBook(settings.limits)
         self._committer = Committer(store, signer, self._due)
         self._probe_at = 0.0
@@ -54,8 +71,22 @@ class ExecutionLog:
         """Open the log of a deployment, making it if there is none; raises `Misconfigured`."""
         deployment.state.mkdir(mode=0o700, exist_ok=True)
         signer = read_signer(deployment, settings.log.origin)
-        log = cls(SqliteLog(deployment.log_database), signer, RootKey.read(deployment), settings)
-        log.enroll_key()
+        root = RootKey.read(deployment)
+        try:
+            store = SqliteLog(deployment.log_database)
+        except StoreUnavailable as error:
+            raise Misconfigured(f"{deployment.log_database}: the log cannot be opened ({error})") from error
+        try:
+            check_before_opening(store, signer, deployment.log_database)
+            log = cls(store, signer, root, settings)
+        except BaseException:
+            store.close()
+            raise
+        try:
+            log.enroll_key()
+        except BaseException:
+            log.close()
+            raise
         return log
 
     def append(self, entry: Entry) -> Committed:
@@ -88,12 +119,11 @@ class ExecutionLog:
         call_id = new_call_id()
         key = call_key(call_id)
         payload = self.subjects.key_of(SERVICE).seal("source", source, key)
-        record = base_record(record_pb2.RecordKind.ValueType(kind), call_id, build_id())
+        record = base_record(_KINDS[kind], call_id, build_id())
         record.file = name
-        if kind is RecordKind.SPEC:
-            record.spec_digest = digest
+        setattr(record, _DIGEST_FIELDS[kind], digest)
         entry = Entry(
-            record=with_payloads(record, [payload]), call_id=key, payloads=(payload,), file=(kind, name, digest)
+            record=with_descriptors(record, [payload]), call_id=key, payloads=(payload,), file=(kind, name, digest)
         )
         return self.append(entry).index
 
@@ -116,8 +146,15 @@ class ExecutionLog:
         self._committer.close()
         self.store.close()
 
-    def _due(self) -> list[Entry]:
-        return [self._counted(*each) for each in self.refusals.due(time.monotonic(), is_everything=self._is_closing)]
+    def _due(self) -> tuple[list[Entry], Callable[[], None]]:
+        now = time.monotonic()
+        tallies = self.refusals.due(now, is_everything=self._is_closing)
+        try:
+            entries = [self._counted(*tally) for tally in tallies]
+        except StoreUnavailable:
+            self.refusals.put_back(tallies, now)
+            raise
+        return entries, lambda: self.refusals.put_back(tallies, now)
 
     def _counted(self, subject: str, tool: str, reason: str, count: int) -> Entry:
         call_id = new_call_id()

@@ -47,6 +47,10 @@ class NoteSigner:
         """Return the Ed25519 signature over a tree. Deterministic (RFC 8032): the same tree, the same bytes."""
         return self._key.sign(checkpoint_text(self.origin, size, root))
 
+    def is_ours(self, size: int, root: bytes, signature: bytes) -> bool:
+        """Whether a stored signature is ours: Ed25519 makes the same one again."""
+        return self.sign(size, root) == signature
+
     def note(self, size: int, root: bytes, signature: bytes) -> bytes:
         """Return the checkpoint: text, blank line, signature line."""
         line = f"— {self.origin} {base64.b64encode(self._id + signature).decode('ascii')}\n"

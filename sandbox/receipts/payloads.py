@@ -26,9 +26,9 @@ _LENGTH_BYTES: Final = 4
 _SMALLEST: Final = 256
 _LARGEST_POWER: Final = 64 * 1024
 
-_ENCRYPT: Final = b"sandbox/v1 payload encrypt"
-_NAME_KEY: Final = b"sandbox/v1 payload key commitment"
-_NAME_TEXT: Final = b"sandbox/v1 payload plaintext commitment"
+_DERIVE: Final = b"sandbox/v1 payload keys"
+_OF_KEY: Final = b"key"
+_OF_TEXT: Final = b"text"
 
 
 class PayloadUnreadable(Exception):
@@ -60,16 +60,17 @@ class SubjectKey:
         """Encrypt a payload of a call under a new data key."""
         random = os.urandom(KEY_BYTES + NONCE_BYTES)
         key, nonce = random[:KEY_BYTES], random[KEY_BYTES:]
+        encrypting, committing = _derived(key)
         bound_to = call_id + role.encode("ascii")
         padded = _padded(plaintext)
-        ciphertext = AESGCM(_derived(key, _ENCRYPT)).encrypt(_NONCE, padded, bound_to)
+        ciphertext = AESGCM(encrypting).encrypt(_NONCE, padded, bound_to)
         wrapped = nonce + self._wrapping.encrypt(nonce, key, bound_to)
         descriptor = PayloadDescriptor(
             role=role,
             ciphertext_sha256=hashlib.sha256(ciphertext).digest(),
             size_class=len(padded),
-            key_commitment=_derived(key, _NAME_KEY),
-            plaintext_commitment=_derived(_derived(key, _NAME_TEXT), plaintext),
+            key_commitment=hmac.digest(committing, _OF_KEY, "sha256"),
+            plaintext_commitment=hmac.digest(committing, _OF_TEXT + plaintext, "sha256"),
         )
         return SealedPayload(descriptor, StoredPayload(self.subject, wrapped, ciphertext))
 
@@ -79,19 +80,26 @@ class SubjectKey:
         wrapped = stored.wrapped_key
         try:
             key = self._wrapping.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], bound_to)
-            padded = AESGCM(_derived(key, _ENCRYPT)).decrypt(_NONCE, stored.ciphertext, bound_to)
+            encrypting, committing = _derived(key)
+            padded = AESGCM(encrypting).decrypt(_NONCE, stored.ciphertext, bound_to)
         except (InvalidTag, ValueError) as error:
             raise PayloadUnreadable("the payload does not decrypt under its subject's key") from error
         plaintext = _unpadded(padded)
-        is_named = hmac.compare_digest(descriptor.key_commitment, _derived(key, _NAME_KEY))
-        commitment = _derived(_derived(key, _NAME_TEXT), plaintext)
-        if not (is_named and hmac.compare_digest(descriptor.plaintext_commitment, commitment)):
+        names_key = hmac.digest(committing, _OF_KEY, "sha256")
+        names_text = hmac.digest(committing, _OF_TEXT + plaintext, "sha256")
+        is_key = hmac.compare_digest(descriptor.key_commitment, names_key)
+        if not (is_key and hmac.compare_digest(descriptor.plaintext_commitment, names_text)):
             raise PayloadUnreadable("the payload is not the one that its record commits to")
         return plaintext
 
 
-def _derived(key: bytes, purpose: bytes) -> bytes:
-    return hmac.digest(key, purpose, "sha256")
+def _derived(key: bytes) -> tuple[bytes, bytes]:
+    """Return the encrypting and the committing key of a data key.
+
+    SHA-512 of a label and one uniformly random block of fixed length is a sound derivation and a third of HKDF's cost.
+    """
+    both = hashlib.sha512(_DERIVE + key).digest()
+    return both[:KEY_BYTES], both[KEY_BYTES:]
 
 
 def _padded(plaintext: bytes) -> bytes:

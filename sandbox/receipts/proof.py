@@ -6,10 +6,32 @@ from base64 import b64encode
 from collections.abc import Sequence
 from typing import Final
 
+from sandbox.receipts.tree import NodeSource, split
+
 MAGIC: Final = b"c2sp.org/tlog-proof@v1\n"
 
 
-def proof_text(record: bytes, index: int, path: Sequence[bytes], checkpoint: bytes) -> bytes:
+def path_text(path: Sequence[bytes]) -> bytes:
+    """Return the lines of an inclusion path."""
+    return b"".join([b64encode(node) + b"\n" for node in path])
+
+
+def path_texts(nodes: NodeSource, first: int, size: int) -> list[bytes]:
+    """Return the path lines of the leaves from `first` on, in one walk: neighbours share all but their last lines."""
+    texts = [b""] * (size - first)
+    waiting = [(0, size, b"")]
+    while waiting:
+        start, end, above = waiting.pop()
+        if end - start == 1:
+            texts[start - first] = above
+            continue
+        middle = start + split(end - start)
+        if middle > first:
+            waiting.append((start, middle, b64encode(nodes.node(middle, end)) + b"\n" + above))
+        waiting.append((middle, end, b64encode(nodes.node(start, middle)) + b"\n" + above))
+    return texts
+
+
+def proof_text(record: bytes, index: int, path: bytes, checkpoint: bytes) -> bytes:
     """Return the receipt's text."""
-    hashes = b"".join([b64encode(node) + b"\n" for node in path])
-    return b"%bextra %b\nindex %d\n%b\n%b" % (MAGIC, b64encode(record), index, hashes, checkpoint)
+    return b"%bextra %b\nindex %d\n%b\n%b" % (MAGIC, b64encode(record), index, path, checkpoint)

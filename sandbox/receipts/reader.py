@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, final
 
+import orjson
+
 from sandbox.build import build_id
 from sandbox.reasons import Reason, Refused, quoted
 from sandbox.receipts.calls import unknown_call
 from sandbox.receipts.log import ExecutionLog
 from sandbox.receipts.payloads import PayloadUnreadable
-from sandbox.receipts.records import Entry, base_record, call_key, new_call_id
+from sandbox.receipts.records import Entry, base_record, call_key, new_call_id, with_descriptors
 from sandbox.receipts.stored import StoredTree, stored_receipt
 from sandbox.receipts.tree import consistency_path
 from sandbox.stages import Principal
@@ -18,6 +20,10 @@ from sandbox.stores.log import MAX_PAYLOADS
 from sandbox.v1 import record_pb2
 
 SCANNED_AT_ONCE: Final = 1000
+MAX_SCANS: Final = 20
+"""A page looks at no more than 20,000 records; a filter that matches few of them gives a short page and a token."""
+MAX_PAGE_BYTES: Final = 2 * 1024 * 1024
+"""Half of what a message may hold."""
 
 
 @final
@@ -46,17 +52,20 @@ class LogReader:
     def list_records(self, *, start: int, limit: int, tool: str, kind: int) -> tuple[list[LoggedRecord], int | None]:
         """A page of records and the index the next page starts at, if there is one."""
         found: list[LoggedRecord] = []
-        while True:
+        found_bytes = 0
+        for _ in range(MAX_SCANS):
             rows = self._log.store.records(start, SCANNED_AT_ONCE)
             for index, _, content in rows:
-                if len(found) == limit:
+                if len(found) == limit or found_bytes > MAX_PAGE_BYTES:
                     return found, index
                 record = record_pb2.Record.FromString(content)
                 if tool in {"", record.tool} and kind in {0, record.kind}:
                     found.append(LoggedRecord(index, content))
+                    found_bytes += len(content)
                 start = index + 1
             if len(rows) < SCANNED_AT_ONCE:
                 return found, None
+        return found, start
 
     def receipt(self, principal: Principal, call_id: str, *, own_only: bool) -> bytes:
         """The receipt of a call's last record; `own_only` limits it to the principal's own calls."""
@@ -73,7 +82,7 @@ class LogReader:
         checkpoint = self._log.store.checkpoint_covering(second - 1) if second > 0 else None
         if not 0 <= first_size <= second or checkpoint is None or checkpoint.size != second:
             message = f"no checkpoint of {second} records after {first_size}; sizes come from checkpoints"
-            raise Refused(Reason.REQUEST_INVALID, message)
+            raise Refused(Reason.REQUEST_INVALID, message, is_recorded=False)
         signature = checkpoint.signature or self._log.signer.sign(second, checkpoint.root)
         note = self._log.signer.note(second, checkpoint.root, signature)
         return consistency_path(StoredTree(self._log.store), first_size, second), note
@@ -84,8 +93,8 @@ class LogReader:
         roles = [descriptor.role for descriptor in record.payloads]
         if role not in roles:
             message = f"the call has no payload {quoted(role)}; it has {', '.join(roles) or 'none'}"
-            raise Refused(Reason.REQUEST_INVALID, message)
-        access = self._access(principal, index, record.tool)
+            raise Refused(Reason.REQUEST_INVALID, message, is_recorded=False)
+        access = self._access(principal, index, record.tool, role)
         receipt = self._log.append(access).receipt()
         return self._opened(index, record, roles.index(role)), receipt
 
@@ -101,15 +110,22 @@ class LogReader:
             raise PayloadUnreadable("the payload is gone")
         return self._log.subjects.key_by_id(stored.subject).open(descriptor, stored, call_key(record.call_id))
 
-    def _access(self, principal: Principal, index: int, tool: str) -> Entry:
+    def _access(self, principal: Principal, index: int, tool: str, role: str) -> Entry:
         call_id = new_call_id()
+        key = self._log.subjects.key_of(principal.subject)
+        payload = key.seal("arguments", orjson.dumps({"role": role}), call_key(call_id))
         record = base_record(record_pb2.RECORD_KIND_ACCESS, call_id, build_id())
-        record.principal_pseudonym = self._log.subjects.key_of(principal.subject).pseudonym
+        record.principal_pseudonym = key.pseudonym
         record.token_digest = principal.token_digest
         record.certificate_digest = principal.certificate_digest
         record.about_index_plus_one = index + 1
         record.tool = tool
-        return Entry(record=record.SerializeToString(), call_id=call_key(call_id), token_digest=principal.token_digest)
+        return Entry(
+            record=with_descriptors(record, [payload]),
+            call_id=call_key(call_id),
+            token_digest=principal.token_digest,
+            payloads=[payload],
+        )
 
     def _last_record(self, call_id: str) -> tuple[int, bytes, record_pb2.Record]:
         indexes = self._log.store.indexes_of_call(call_key(call_id))

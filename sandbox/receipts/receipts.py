@@ -9,45 +9,50 @@ from typing import Final, Self, assert_never, final
 
 from sandbox.reasons import Fault, Reason, Refused
 from sandbox.receipts.answers import explanation_payload, refusal_payload, result_payload
-from sandbox.receipts.calls import Calls, Running
-from sandbox.receipts.log import ExecutionLog
-from sandbox.receipts.payloads import SealedPayload
-from sandbox.receipts.records import Entry, Generation, base_record, call_key, new_call_id, with_payloads
-from sandbox.receipts.requests import RequestKey, request_key
+from sandbox.receipts.calls import Calls, still_running
+from sandbox.receipts.log import ExecutionLog, unavailable
+from sandbox.receipts.parts import RecordParts
+from sandbox.receipts.payloads import PayloadUnreadable
+from sandbox.receipts.records import Entry, Generation, call_key, new_call_id, tool_name
+from sandbox.receipts.requests import is_remembered, replayed, request_key
+from sandbox.receipts.running import RequestKey, Running
 from sandbox.stages import (
     Answer,
     AuthenticatedCall,
     AuthorizedCall,
     Explanation,
     ReleasedResult,
-    ResultBody,
     SealedResult,
     StillRunning,
     Truncation,
 )
+from sandbox.stores.log import StoreUnavailable
 from sandbox.v1 import record_pb2
+from sandbox.v1.record_pb2 import Record, Timings
 
 _TRUNCATION: Final = {Truncation.NONE: 0, Truncation.ROWS: 1, Truncation.BYTES: 2}
-RUNNING_RETRY_S: Final = 0.2
-"""When to ask again about a call that is still running."""
+MAX_TRACE_BYTES: Final = 64 * 1024
+MAX_UINT32: Final = 2**32 - 1
 
 
 @final
 class Receipts:
-    """Opens receipts for one generation; the log and the running calls outlive it."""
+    """Opens receipts for one generation; the log outlives it."""
 
-    def __init__(self, log: ExecutionLog, calls: Calls, generation: Generation) -> None:
+    def __init__(self, log: ExecutionLog, generation: Generation) -> None:
         """Write to `log` under what is in force in `generation`."""
         self.log = log
-        self.calls = calls
+        self.calls = Calls(log)
+        self.parts = RecordParts(generation, log.subjects)
         self.generation = generation
 
     def open(self, authenticated: AuthenticatedCall) -> Receipt:
-        """Open the record of a call, or find the earlier answer to the same `request_id`."""
+        """Open the record of a call, or find the earlier answer to the same `request_id`.
+
+        Raises `Refused` with `RECEIPT_LOG_UNAVAILABLE` or `REQUEST_INVALID`; entering raises it with `CALL_REPLAYED`.
+        """
         self.log.must_be_writable()
-        key = request_key(self.log, authenticated)
-        earlier = self.calls.answered(authenticated, key) if key is not None else None
-        return Receipt(self, authenticated, key, earlier)
+        return Receipt(self, authenticated, request_key(self.log, authenticated))
 
 
 @final
@@ -58,35 +63,32 @@ class Receipt:
         "_authenticated",
         "_authorized",
         "_call_id",
+        "_decide_us",
         "_earlier",
         "_house",
-        "_key",
         "_outcome",
         "_running",
         "_sealed",
     )
 
-    def __init__(
-        self,
-        house: Receipts,
-        authenticated: AuthenticatedCall,
-        key: RequestKey | None,
-        earlier: SealedResult | None,
-    ) -> None:
+    def __init__(self, house: Receipts, authenticated: AuthenticatedCall, key: RequestKey | None) -> None:
         """Begin; `Receipts.open` is the way."""
+        proposed = authenticated.proposed
         self._house = house
         self._authenticated = authenticated
-        self._key = key
-        self._earlier = earlier
         self._call_id = new_call_id()
+        self._running = Running(
+            self._call_id, proposed.tool, authenticated.principal.subject, proposed.cancellation, key
+        )
+        self._decide_us = 0
+        self._earlier: SealedResult | None = None
         self._authorized: AuthorizedCall | None = None
         self._outcome: ReleasedResult | Explanation | None = None
         self._sealed: SealedResult | None = None
-        self._running: Running | None = None
 
     @property
     def is_answered(self) -> bool:
-        """Whether an earlier answer stands."""
+        """Whether an earlier answer to the same request stands."""
         return self._earlier is not None
 
     @property
@@ -100,24 +102,30 @@ class Receipt:
     def intend(self, authorized: AuthorizedCall) -> None:
         """Note what is about to run. No tool of this version has effects, so nothing needs to be durable yet."""
         self._authorized = authorized
+        self._decide_us = self._elapsed_us()
 
     def settle(self, outcome: ReleasedResult | Explanation) -> None:
         """Note how it ended."""
         self._outcome = outcome
 
     def __enter__(self) -> Self:
-        if self._earlier is None:
-            proposed = self._authenticated.proposed
-            running = Running(
-                self._call_id, proposed.tool, self._authenticated.principal.subject, proposed.cancellation
-            )
-            still = self._house.calls.begin(running, self._key)
-            if still is None:
-                self._running = running
-            else:
-                self._earlier = SealedResult(
-                    call_id=still.call_id, tool=still.tool, answer=StillRunning(RUNNING_RETRY_S), receipt=b""
-                )
+        running, key = self._running, self._running.request
+        other = self._house.log.running.begin(running)
+        if other is not None:
+            if key is None or other.request is None or other.request.content != key.content:
+                raise self._counted(replayed())
+            self._earlier = still_running(other)
+        elif key is not None:
+            # WHY: looked up only once the request is ours, else a call that ends in between would run twice.
+            try:
+                self._earlier = self._house.calls.answered(self._authenticated.principal, key)
+            except BaseException as error:
+                self._house.log.running.end(running)
+                if isinstance(error, Refused):
+                    self._counted(error)
+                if isinstance(error, StoreUnavailable | PayloadUnreadable):
+                    raise unavailable() from error
+                raise
         return self
 
     def __exit__(
@@ -125,20 +133,24 @@ class Receipt:
     ) -> bool:
         try:
             return self._leave(error)
+        except (Refused, Fault):
+            raise
+        except Exception as broken:
+            raise Fault("receipts") from broken
         finally:
-            if self._running is not None:
-                self._house.calls.end(self._running, self._key)
+            self._house.log.running.end(self._running)
 
     def _leave(self, error: BaseException | None) -> bool:
         if error is None:
-            if self._outcome is not None:
+            if self._earlier is None and self._outcome is not None:
                 self._seal_outcome(self._outcome)
             return False
         if isinstance(error, Refused):
             return self._seal_refusal(error)
-        self._seal_fault(error)
-        if isinstance(error, Exception) and not isinstance(error, Fault):
-            raise Fault("pipeline") from error
+        fault = error if isinstance(error, Fault) else Fault("pipeline")
+        self._seal_fault(fault, error)
+        if isinstance(error, Exception) and fault is not error:
+            raise fault from error
         return False
 
     def _seal_outcome(self, outcome: ReleasedResult | Explanation) -> None:
@@ -151,125 +163,121 @@ class Receipt:
                 assert_never(never)
 
     def _seal_result(self, released: ReleasedResult) -> None:
-        record = self._record(record_pb2.RECORD_KIND_READ, record_pb2.RECORD_STATUS_OK)
-        _describe_result(record, released)
-        payloads = [self._seal("arguments", self._authenticated.proposed.arguments_json)]
-        plan = released.executed.authorized.planned.plan
+        executed, body = released.executed, released.body
+        own = Record(
+            kind=record_pb2.RECORD_KIND_READ,
+            status=record_pb2.RECORD_STATUS_OK,
+            lease_digest=executed.lease_digest,
+            rows=body.row_count,
+            bytes=len(body.rows_json),
+            truncation=_TRUNCATION[body.truncation],
+            timings=Timings(decide_us=self._decide_us, execute_us=min(executed.execute_us, MAX_UINT32)),
+        )
+        plan = executed.authorized.planned.plan
+        contents = [("arguments", self._authenticated.proposed.arguments_json)]
         if plan.proposed_sql is not None:  # an author's statement is in its spec's leaf already
-            payloads.append(self._seal("proposed_sql", plan.proposed_sql.encode("utf-8", "replace")))
-            payloads.append(self._seal("run_sql", plan.sql_to_run.encode("utf-8", "replace")))
-        payloads.append(self._seal("result", result_payload(released.body)))
-        self._commit(record, payloads, released.body)
+            contents.append(("proposed_sql", plan.proposed_sql.encode("utf-8", "surrogatepass")))
+            contents.append(("run_sql", plan.sql_to_run.encode("utf-8", "surrogatepass")))
+        contents.append(("result", result_payload(body)))
+        self._conclude(own, self._house.parts.of_plan(executed.authorized), contents, body)
 
     def _seal_explanation(self, explanation: Explanation) -> None:
-        record = self._record(record_pb2.RECORD_KIND_EXPLANATION, record_pb2.RECORD_STATUS_OK)
-        record.policy_rule_ids.extend(explanation.rule_ids)
-        payloads = [
-            self._seal("arguments", self._authenticated.proposed.arguments_json),
-            self._seal("result", explanation_payload(explanation)),
+        own = Record(
+            kind=record_pb2.RECORD_KIND_EXPLANATION,
+            status=record_pb2.RECORD_STATUS_OK,
+            policy_rule_ids=explanation.rule_ids,
+            timings=Timings(decide_us=self._elapsed_us()),
+        )
+        contents = [
+            ("arguments", self._authenticated.proposed.arguments_json),
+            ("explanation", explanation_payload(explanation)),
         ]
-        self._commit(record, payloads, explanation)
+        self._conclude(own, self._part_of_tool(is_known=True), contents, explanation)
 
     def _seal_refusal(self, refused: Refused) -> bool:
-        if self._earlier is not None and not isinstance(self._earlier.answer, ResultBody):
+        """Record a refusal, or count it; whether it has become the answer."""
+        if self._earlier is not None and isinstance(self._earlier.answer, Refused | StillRunning):
             return True  # the same request was refused before, or is still running: that answer stands
         self._earlier = None
-        subject, tool = self._authenticated.principal.subject, self._authenticated.proposed.tool
-        book, now = self._house.log.refusals, time.monotonic()
         if not refused.is_recorded:
-            book.tally(subject, self._known_tool(refused, tool), refused.reason, now)
+            self._counted(refused)
             return False
+        subject, book, now = self._authenticated.principal.subject, self._house.log.refusals, time.monotonic()
         if not book.may_record(subject, now):
-            book.tally(subject, self._known_tool(refused, tool), refused.reason, now)
+            self._counted(refused)
             delay = book.seconds_until_recorded(subject, now)
-            message = f"more refusals in a minute than are recorded one by one; wait {delay:.3f} s"
+            message = f"more refusals in a minute than are recorded one by one; wait {delay:.0f} s"
             raise Refused(
                 Reason.RATE_LIMITED, message, rule="limits/refusals", retry_after_s=delay, is_recorded=False
             ) from refused
-        record = self._record(record_pb2.RECORD_KIND_REFUSAL, record_pb2.RECORD_STATUS_REFUSED)
-        record.reason, record.rule = refused.reason.value, refused.rule
-        payloads = [
-            self._seal("arguments", self._authenticated.proposed.arguments_json),
-            self._seal("refusal", refusal_payload(refused)),
+        own = Record(
+            kind=record_pb2.RECORD_KIND_REFUSAL,
+            status=record_pb2.RECORD_STATUS_REFUSED,
+            reason=refused.reason.value,
+            rule=refused.rule,
+            timings=Timings(decide_us=self._elapsed_us()),
+        )
+        contents = [
+            ("arguments", self._authenticated.proposed.arguments_json),
+            ("refusal", refusal_payload(refused)),
         ]
-        self._commit(record, payloads, refused)
+        part = self._part_of_tool(is_known=refused.reason is not Reason.TOOL_UNKNOWN)
+        self._conclude(own, part, contents, refused)
         return True
 
-    def _seal_fault(self, error: BaseException) -> None:
-        record = self._record(record_pb2.RECORD_KIND_READ, record_pb2.RECORD_STATUS_FAULT)
-        told = "".join(traceback.format_exception(error)).encode("utf-8", "replace")
-        payloads = [
-            self._seal("arguments", self._authenticated.proposed.arguments_json),
-            self._seal("fault", told),
-        ]
-        self._append(record, payloads, is_remembered=False)
-
-    def _known_tool(self, refused: Refused, tool: str) -> str:
-        """Return the tool's name, or nothing where the name is only what a caller typed."""
-        return "" if refused.reason is Reason.TOOL_UNKNOWN or len(tool) > 128 else tool
-
-    def _record(self, kind: record_pb2.RecordKind, status: record_pb2.RecordStatus) -> record_pb2.Record:
-        proposed, principal = self._authenticated.proposed, self._authenticated.principal
-        generation = self._house.generation
-        record = base_record(kind, self._call_id, generation.build)
-        record.door = proposed.door
-        record.status = status
-        record.principal_pseudonym = self._house.log.subjects.key_of(principal.subject).pseudonym
-        for actor in principal.actors:
-            record.actor_pseudonyms.append(self._house.log.subjects.key_of(actor).pseudonym)
-        record.token_digest = principal.token_digest
-        record.certificate_digest = principal.certificate_digest
-        record.tool = proposed.tool[:128]
-        record.policy_digest = bytes.fromhex(generation.policy_digest)
-        record.policy_indexes.extend(generation.policy_indexes)
-        record.config_digest = bytes.fromhex(generation.config_digest)
-        record.config_indexes.extend(generation.config_indexes)
-        record.timings.decide_us = min(int((time.monotonic() - proposed.received_at) * 1e6), 2**32 - 1)
-        if self._authorized is not None:
-            _describe_plan(record, self._authorized, generation)
-        return record
-
-    def _seal(self, role: str, plaintext: bytes) -> SealedPayload:
-        key = self._house.log.subjects.key_of(self._authenticated.principal.subject)
-        return key.seal(role, plaintext, call_key(self._call_id))
-
-    def _commit(self, record: record_pb2.Record, payloads: list[SealedPayload], answer: Answer) -> None:
-        is_remembered = not (isinstance(answer, Refused) and answer.reason is Reason.RATE_LIMITED)
-        receipt = self._append(record, payloads, is_remembered=is_remembered)
-        self._sealed = SealedResult(
-            call_id=self._call_id, tool=self._authenticated.proposed.tool, answer=answer, receipt=receipt
+    def _seal_fault(self, fault: Fault, error: BaseException) -> None:
+        own = Record(
+            kind=record_pb2.RECORD_KIND_READ,
+            status=record_pb2.RECORD_STATUS_FAULT,
+            timings=Timings(decide_us=self._elapsed_us()),
         )
+        told = f"reference {fault.reference}\n" + "".join(traceback.format_exception(error))
+        contents = [
+            ("arguments", self._authenticated.proposed.arguments_json),
+            ("fault", told.encode("utf-8", "surrogatepass")[-MAX_TRACE_BYTES:]),
+        ]
+        part = self._house.parts.of_plan(self._authorized) if self._authorized else self._part_of_tool(is_known=True)
+        self._append(own, part, contents, is_remembered=False)
 
-    def _append(self, record: record_pb2.Record, payloads: list[SealedPayload], *, is_remembered: bool) -> bytes:
-        request = None
-        if self._key is not None and is_remembered:
-            request = (self._key.key, self._key.content, self._key.expires_us)
+    def _conclude(self, own: record_pb2.Record, part: bytes, contents: list[tuple[str, bytes]], answer: Answer) -> None:
+        receipt = self._append(own, part, contents, is_remembered=is_remembered(answer))
+        tool = self._authenticated.proposed.tool
+        self._sealed = SealedResult(call_id=self._call_id, tool=tool, answer=answer, receipt=receipt)
+
+    def _append(
+        self, own: record_pb2.Record, part: bytes, contents: list[tuple[str, bytes]], *, is_remembered: bool
+    ) -> bytes:
+        principal, key = self._authenticated.principal, self._running.request
+        principal_part, subject_key = self._house.parts.of_principal(principal)
+        call_key_ = call_key(self._call_id)
+        payloads = [subject_key.seal(role, content, call_key_) for role, content in contents]
+        own.call_id = self._call_id
+        own.wall_time_us = time.time_ns() // 1000
+        own.door = self._authenticated.proposed.door
+        own.payloads.extend([payload.descriptor for payload in payloads])
         entry = Entry(
-            record=with_payloads(record, payloads),
-            call_id=call_key(self._call_id),
-            token_digest=self._authenticated.principal.token_digest,
-            payloads=tuple(payloads),
-            request=request,
+            record=principal_part + part + own.SerializeToString(),
+            call_id=call_key_,
+            token_digest=principal.token_digest,
+            payloads=payloads,
+            request=key if is_remembered else None,
         )
         return self._house.log.append(entry).receipt()
 
+    def _part_of_tool(self, *, is_known: bool) -> bytes:
+        """Return the record's part about the tool. An unknown tool's spec is not named: its caller reads the record."""
+        name = self._authenticated.proposed.tool
+        spec = self._house.generation.specs.get(name) if is_known else None
+        return Record(tool=tool_name(name)).SerializeToString() if spec is None else self._house.parts.of_spec(spec)
 
-def _describe_plan(record: record_pb2.Record, authorized: AuthorizedCall, generation: Generation) -> None:
-    planned = authorized.planned
-    spec, rights = planned.traced.validated.spec, planned.plan.rights
-    record.tool_version = spec.version
-    record.spec_digest = bytes.fromhex(spec.digest)
-    record.spec_index = generation.spec_indexes[spec.digest]
-    record.policy_rule_ids.extend(authorized.permit.rule_ids)
-    record.connection = planned.plan.connection
-    record.relations.extend(rights.relations)
-    record.columns.extend([f"{table}.{column}" for table, column in rights.columns])
-    record.functions.extend(rights.functions)
+    def _counted(self, refused: Refused) -> Refused:
+        """Count a refusal that leaves no record of its own."""
+        name = self._authenticated.proposed.tool
+        tool = name if name in self._house.generation.specs and refused.reason is not Reason.TOOL_UNKNOWN else ""
+        subject = self._authenticated.principal.subject
+        self._house.log.refusals.tally(subject, tool, refused.reason.value, time.monotonic())
+        return refused
 
-
-def _describe_result(record: record_pb2.Record, released: ReleasedResult) -> None:
-    record.lease_digest = released.executed.lease_digest
-    record.rows = released.body.row_count
-    record.bytes = len(released.body.rows_json)
-    record.truncation = _TRUNCATION[released.body.truncation]
-    record.timings.execute_us = released.executed.execute_us
+    def _elapsed_us(self) -> int:
+        elapsed_us = (time.monotonic() - self._authenticated.proposed.received_at) * 1e6
+        return min(max(int(elapsed_us), 0), MAX_UINT32)

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import os
+import re
 import time
-import uuid
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, final
 
 from sandbox.receipts.payloads import SealedPayload
+from sandbox.receipts.running import RequestKey
 from sandbox.stages import CallId
-from sandbox.toolspec import Digest
+from sandbox.toolspec import Digest, ToolSpec
 from sandbox.v1 import record_pb2
 
 SCHEMA_VERSION: Final = 1
 MAX_RECORD_BYTES: Final = 65_535
 """Below 64 KiB, for entry bundles of C2SP tlog-tiles have 16-bit lengths."""
-MAX_LISTED: Final = 512
-"""Columns a record lists; a plan with more is named by its commitments alone."""
+MAX_LISTED: Final = 256
+"""Tables, columns, functions or policies a record lists; of longer lists the statement, a payload, tells the rest."""
+MAX_NAME: Final = 128
+"""Characters of a name that came from a caller."""
 
 BOOT_ID: Final = os.urandom(16)
 """Which run of a process wrote a record."""
@@ -40,6 +43,8 @@ class Generation:
     policy_indexes: tuple[int, ...]
     config_digest: Digest
     config_indexes: tuple[int, ...]
+    specs: Mapping[str, ToolSpec] = field(default_factory=dict)
+    """By tool name, so that a refusal names the spec it was refused under."""
 
 
 @final
@@ -52,30 +57,40 @@ class Entry:
     call_id: bytes
     token_digest: bytes = b""
     """Whose chain it joins; empty for none."""
-    payloads: tuple[SealedPayload, ...] = ()
-    request: tuple[bytes, bytes, int] | None = None
-    """(key, content, expires_us) of a `request_id` to remember."""
+    payloads: Sequence[SealedPayload] = ()
+    request: RequestKey | None = None
+    """A `request_id` to remember."""
     file: tuple[int, str, bytes] | None = None
     """(record kind, name, SHA-256) of a file whose bytes the record commits to."""
 
 
 def new_call_id() -> CallId:
     """Mint a UUIDv7 (RFC 9562, section 5.7): sortable by time, unguessable in the rest."""
-    milliseconds = time.time_ns() // 1_000_000
     random = int.from_bytes(os.urandom(10), "big")
-    value = (milliseconds & (1 << 48) - 1) << 80 | random
-    value = value & ~(0xF << 76) | 0x7 << 76
-    value = value & ~(0x3 << 62) | 0x2 << 62
+    value = (time.time_ns() // 1_000_000 << 80 | random) & _UUID_KEPT | _UUID_SET
     text = f"{value:032x}"
     return CallId(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
 
 
+_UUID_KEPT: Final = (1 << 128) - 1 & ~(0xF << 76) & ~(0x3 << 62)
+_UUID_SET: Final = 0x7 << 76 | 0x2 << 62
+_CALL_ID: Final = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
+
+
 def call_key(call_id: str) -> bytes:
     """Return the sixteen bytes of a call id; empty for what is none."""
-    try:
-        return uuid.UUID(call_id).bytes
-    except ValueError:
-        return b""
+    return bytes.fromhex(call_id.replace("-", "")) if _CALL_ID.fullmatch(call_id) else b""
+
+
+def tool_name(text: str) -> str:
+    """Return a tool's name as a record may hold it: nothing where the text has not the shape of one.
+
+    A record holds no free text, and the name of a refused call is whatever its caller typed.
+    """
+    return text if _TOOL_NAME.fullmatch(text) else ""
+
+
+_TOOL_NAME: Final = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9_.\-]{{0,{MAX_NAME - 1}}}", re.ASCII)
 
 
 def base_record(kind: record_pb2.RecordKind, call_id: str, build: str) -> record_pb2.Record:
@@ -90,14 +105,10 @@ def base_record(kind: record_pb2.RecordKind, call_id: str, build: str) -> record
     )
 
 
-def with_payloads(record: record_pb2.Record, payloads: Iterable[SealedPayload]) -> bytes:
-    """Add the payloads' descriptors and serialise; over-long lists of columns are cut to keep a leaf below 64 KiB."""
-    record.payloads.extend(payload.descriptor for payload in payloads)
-    serialised = record.SerializeToString()
-    if len(serialised) > MAX_RECORD_BYTES // 2:
-        del record.columns[MAX_LISTED:], record.relations[MAX_LISTED:], record.functions[MAX_LISTED:]
-        serialised = record.SerializeToString()
-    return serialised
+def with_descriptors(record: record_pb2.Record, payloads: Iterable[SealedPayload]) -> bytes:
+    """Serialise a record with its payloads' descriptors."""
+    record.payloads.extend([payload.descriptor for payload in payloads])
+    return record.SerializeToString()
 
 
 def in_chain(record: bytes, sequence: int, previous: bytes) -> bytes:

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Final, final
+from typing import Final
 
 from sandbox.reasons import Reason, Refused
 from sandbox.receipts.log import ExecutionLog
-from sandbox.stages import AuthenticatedCall, Principal
+from sandbox.receipts.running import RequestKey
+from sandbox.stages import Answer, AuthenticatedCall, Principal
 
 MAX_REQUEST_ID: Final = 128
 HOUR_US: Final = 3_600_000_000
 
-
-@final
-@dataclass(frozen=True, slots=True)
-class RequestKey:
-    """Where a request is remembered, and what it said."""
-
-    key: bytes
-    content: bytes
-    expires_us: int
+_PASSING: Final = frozenset({Reason.RATE_LIMITED, Reason.EXECUTOR_UNAVAILABLE})
+"""Refusals that say nothing about the request itself; asking again under the same id asks anew."""
 
 
 def request_key(log: ExecutionLog, authenticated: AuthenticatedCall) -> RequestKey | None:
@@ -33,11 +26,26 @@ def request_key(log: ExecutionLog, authenticated: AuthenticatedCall) -> RequestK
         message = f"`request_id` has {len(proposed.request_id)} characters; at most {MAX_REQUEST_ID} are accepted"
         raise Refused(Reason.REQUEST_INVALID, message, is_recorded=False)
     flags = b"explain" if proposed.validate_only else b"run"
-    content = log.root.derive(b"request content", proposed.tool.encode(), proposed.arguments_json, flags)
+    content = log.root.derive(b"request content", _bytes(proposed.tool), proposed.arguments_json, flags)
     key = lookup_key(log, authenticated.principal, proposed.request_id)
     return RequestKey(key, content, time.time_ns() // 1000 + log.settings.log.request_id_hours * HOUR_US)
 
 
 def lookup_key(log: ExecutionLog, principal: Principal, request_id: str) -> bytes:
     """Return the key that a principal's `request_id` has under one token."""
-    return log.root.derive(b"request", principal.subject.encode(), principal.token_digest, request_id.encode())
+    return log.root.derive(b"request", _bytes(principal.subject), principal.token_digest, _bytes(request_id))
+
+
+def is_remembered(answer: Answer) -> bool:
+    """Whether the answer stands for later requests with the same id."""
+    return not (isinstance(answer, Refused) and answer.reason in _PASSING)
+
+
+def replayed() -> Refused:
+    """Return the refusal of other bytes under a `request_id` that has been used."""
+    message = "this `request_id` was used with another tool or other arguments; choose a new one"
+    return Refused(Reason.CALL_REPLAYED, message, is_recorded=False)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

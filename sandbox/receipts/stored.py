@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import final
 
 from sandbox.receipts.note import NoteSigner
-from sandbox.receipts.proof import proof_text
+from sandbox.receipts.proof import path_text, proof_text
 from sandbox.receipts.tree import inclusion_path, node_hash, split
 from sandbox.stores.log import TILE_BITS, LogReading, StoreUnavailable
 
@@ -61,4 +61,4 @@ def stored_receipt(store: LogReading, signer: NoteSigner, index: int, record: by
     signature = checkpoint.signature or signer.sign(checkpoint.size, checkpoint.root)
     note = signer.note(checkpoint.size, checkpoint.root, signature)
     path = inclusion_path(StoredTree(store), index, checkpoint.size)
-    return proof_text(record, index, path, note)
+    return proof_text(record, index, path_text(path), note)

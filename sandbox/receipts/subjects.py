@@ -13,7 +13,7 @@ from sandbox.stores.log import LogStore
 MAX_CACHED: Final = 10_000
 ERASED: Final = "the subject's key has been erased"
 
-SERVICE: Final = "\x00service"
+SERVICE: Final = None
 """The subject of what concerns nobody: spec, policy and configuration bytes. No token can name it."""
 
 
@@ -25,15 +25,15 @@ class Subjects:
         """Keep wrapped keys in `store`, wrapped by `root`."""
         self._store = store
         self._root = root
-        self._cached: dict[str, SubjectKey] = {}
+        self._cached: dict[str | None, SubjectKey] = {}
         self._lock = threading.Lock()
 
-    def key_of(self, subject: str) -> SubjectKey:
+    def key_of(self, subject: str | None) -> SubjectKey:
         """Return the subject's key, making it at the first meeting."""
         known = self._cached.get(subject)
         if known is not None:
             return known
-        lookup = self._root.derive(b"subject", subject.encode())
+        lookup = self._root.derive(b"subject", *_parts(subject))
         with self._lock:
             stored = self._store.subject(lookup)
             if stored is None:
@@ -44,7 +44,7 @@ class Subjects:
             if stored is None or stored[1] is None:
                 raise PayloadUnreadable(ERASED)
             key = self._root.unwrap(stored[1], b"subject key")
-            found = SubjectKey(stored[0], key, pseudonym(key, subject))
+            found = SubjectKey(stored[0], keyed(key, b"wrap"), pseudonym(key, subject))
             if len(self._cached) >= MAX_CACHED:
                 self._cached.clear()
             self._cached[subject] = found
@@ -55,9 +55,14 @@ class Subjects:
         wrapped = self._store.subject_key(subject)
         if wrapped is None:
             raise PayloadUnreadable(ERASED)
-        return SubjectKey(subject, self._root.unwrap(wrapped, b"subject key"), b"")
+        return SubjectKey(subject, keyed(self._root.unwrap(wrapped, b"subject key"), b"wrap"), b"")
 
 
-def pseudonym(key: bytes, subject: str) -> bytes:
+def pseudonym(key: bytes, subject: str | None) -> bytes:
     """Return what a leaf says instead of a name; nobody can compute it once the subject's key is gone."""
-    return keyed(key, b"pseudonym", subject.encode())
+    return keyed(key, b"pseudonym", *_parts(subject))
+
+
+def _parts(subject: str | None) -> tuple[bytes, ...]:
+    # INVARIANT: the service's own lookup has no part, so no token's `sub` leads to its key.
+    return () if subject is None else (subject.encode("utf-8", "surrogatepass"),)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from typing import Protocol, final
+from typing import Final, Protocol, final
 
-HASH_BYTES = 32
+HASH_BYTES: Final = 32
+EMPTY_ROOT: Final = hashlib.sha256().digest()
+"""The root of a tree without leaves (RFC 6962, section 2.1)."""
 _sha256 = hashlib.sha256
 
 

@@ -124,7 +124,9 @@ class Writing(Protocol):
 class LogReading(Protocol):
     """Reading, from any thread and any process."""
 
-    def head(self) -> Head: ...
+    def head(self) -> Head:
+        """The tree as it stands."""
+        ...
 
     def leaf_hashes(self, start: int, end: int) -> list[bytes]:
         """The hashes of leaves `start` to `end` (exclusive), in order; fewer if the log is shorter."""
@@ -138,13 +140,17 @@ class LogReading(Protocol):
         """(index, leaf hash, record), in order."""
         ...
 
-    def record(self, index: int) -> bytes | None: ...
+    def record(self, index: int) -> bytes | None:
+        """One record as first written."""
+        ...
 
     def indexes_of_call(self, call_id: bytes) -> list[int]:
         """The records of a call, in order."""
         ...
 
-    def payload(self, payload_id: int) -> StoredPayload | None: ...
+    def payload(self, payload_id: int) -> StoredPayload | None:
+        """One encrypted payload."""
+        ...
 
     def payloads(self, start: int, end: int) -> Iterator[tuple[int, StoredPayload]]:
         """Payloads with `start <= id < end`, in order."""
@@ -158,15 +164,25 @@ class LogReading(Protocol):
         """Checkpoints of sizes greater than `after`, in order."""
         ...
 
-    def unsigned_checkpoints(self) -> list[StoredCheckpoint]: ...
+    def unsigned_checkpoints(self) -> list[StoredCheckpoint]:
+        """Checkpoints whose signature has not been written back: of batches in flight, or left by a crash."""
+        ...
 
-    def request(self, key: bytes) -> StoredRequest | None: ...
+    def newest_signed_checkpoint(self) -> StoredCheckpoint | None:
+        """The largest checkpoint that has a signature."""
+        ...
+
+    def request(self, key: bytes) -> StoredRequest | None:
+        """What a `request_id` led to; it may have expired."""
+        ...
 
     def subject(self, lookup: bytes) -> tuple[int, bytes | None] | None:
         """(id, wrapped key; None once erased)."""
         ...
 
-    def subject_key(self, subject: int) -> bytes | None: ...
+    def subject_key(self, subject: int) -> bytes | None:
+        """The wrapped key of a subject; None once erased."""
+        ...
 
     def file(self, kind: int, name: str) -> tuple[int, bytes] | None:
         """(index, SHA-256) of the newest leaf that holds the file."""
@@ -184,4 +200,6 @@ class LogStore(LogReading, Protocol):
         """Write and sync something worth a few pages; raise `StoreUnavailable` if that fails."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Close; reading and writing then raise `StoreUnavailable`."""
+        ...

@@ -29,10 +29,8 @@ BUSY_MS: Final = 5_000
 WAL_PAGES: Final = 4_000
 """About 16 MiB of write-ahead log between moves into the main file."""
 PROBE_BYTES: Final = 64 * 1024
-EMPTY_ROOT: Final = bytes.fromhex("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
-"""RFC 6962, section 2.1: the hash of an empty tree is that of an empty string."""
-
-_SCHEMA: Final = f"""
+_SCHEMA: Final = """
+-- The first root is that of a tree without leaves: SHA-256 of an empty string (RFC 6962, section 2.1).
 CREATE TABLE head (id INTEGER PRIMARY KEY CHECK (id = 0), size INTEGER NOT NULL, root BLOB NOT NULL,
                    frontier BLOB NOT NULL);
 CREATE TABLE leaves (idx INTEGER PRIMARY KEY, hash BLOB NOT NULL, call_id BLOB, record BLOB NOT NULL);
@@ -50,8 +48,8 @@ CREATE TABLE subjects (id INTEGER PRIMARY KEY, lookup BLOB NOT NULL UNIQUE, wrap
 CREATE TABLE files (kind INTEGER NOT NULL, name TEXT NOT NULL, idx INTEGER NOT NULL, digest BLOB NOT NULL,
                     PRIMARY KEY (kind, name)) WITHOUT ROWID;
 CREATE TABLE probe (content BLOB NOT NULL);
-INSERT INTO head VALUES (0, 0, x'{EMPTY_ROOT.hex()}', x'');
-PRAGMA user_version = {SCHEMA_VERSION};
+INSERT INTO head VALUES (0, 0, x'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855', x'');
+PRAGMA user_version = 1;
 """
 
 
@@ -110,10 +108,10 @@ class SqliteWriting:
             (2 * len(requests), now_us),
         )
         self._connection.executemany(
-            "INSERT INTO requests (key, idx, content, expires_us) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET"
-            f" idx = excluded.idx, content = excluded.content, expires_us = excluded.expires_us"
-            f" WHERE expires_us < {int(now_us)}",
-            requests,
+            "INSERT INTO requests (key, idx, content, expires_us) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (key) DO UPDATE"
+            " SET idx = excluded.idx, content = excluded.content, expires_us = excluded.expires_us"
+            " WHERE requests.expires_us < ?5",
+            [(*request, now_us) for request in requests],
         )
 
     def sign(self, signatures: Sequence[tuple[bytes, int]]) -> None:
@@ -249,6 +247,11 @@ class SqliteLog:
         """Checkpoints whose signature has not been written back."""
         query = "SELECT size, root, signature FROM checkpoints WHERE signature IS NULL ORDER BY size"
         return [_checkpoint(row) for row in self._rows(query)]
+
+    def newest_signed_checkpoint(self) -> StoredCheckpoint | None:
+        """The largest checkpoint that has a signature."""
+        query = "SELECT size, root, signature FROM checkpoints WHERE signature IS NOT NULL ORDER BY size DESC LIMIT 1"
+        return next((_checkpoint(row) for row in self._rows(query)), None)
 
     def request(self, key: bytes) -> StoredRequest | None:
         """What a `request_id` led to."""
