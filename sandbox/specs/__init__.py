@@ -1,0 +1,22 @@
+"""What may be asked, and is this call one of it? YAML to tool specs, arguments to checked arguments."""
+
+from sandbox.specs.arguments import Arguments, parse_arguments
+from sandbox.specs.connections import ConnectionsRead, lint_connections, read_connections
+from sandbox.specs.load import SpecSet, SpecsRead, lint_specs, load_specs
+from sandbox.specs.result_schema import result_schema
+from sandbox.specs.specs import Specs, tool_input_schema_json
+
+__all__ = [
+    "Specs",
+    "SpecSet",
+    "load_specs",
+    "lint_specs",
+    "SpecsRead",
+    "read_connections",
+    "lint_connections",
+    "ConnectionsRead",
+    "Arguments",
+    "parse_arguments",
+    "tool_input_schema_json",
+    "result_schema",
+]

@@ -1,0 +1,186 @@
+"""Which systems may tools reach, and how far? Reads `connections.toml`, the operators' file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, TypeGuard, final
+
+from sandbox.deployment import Deployment, Misconfigured
+from sandbox.problems import LintFailed
+from sandbox.reasons import quoted
+from sandbox.specs.findings import Findings, Mark, Rule, choices, suggestion
+from sandbox.toolspec import Connection, Digest
+
+ENGINES: Final = ("sqlite",)
+LATER_ENGINES: Final = ("postgres", "duckdb", "mysql")
+KEYS: Final = ("engine", "path", "ceiling")
+CONNECTION_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+MAX_FILE_BYTES: Final = 256 * 1024
+CEILING_SENTENCE: Final = '`ceiling = {tables = ["NAME", …]}`, or openly `ceiling = {tables = "all"}`,'
+_TOML_PLACE: Final = re.compile(r" \(at line (\d+), column (\d+)\)$")
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ConnectionsRead:
+    """What `connections.toml` holds, good or bad."""
+
+    connections: Mapping[str, Connection]
+    names: frozenset[str]
+    """Every name in the file, those of broken connections too."""
+    findings: Findings
+    marks: Mapping[str, Mark] = field(default_factory=dict)
+    """Where each connection's ceiling stands."""
+
+
+def read_connections(deployment: Deployment) -> Mapping[str, Connection]:
+    """Return the connections by name, or raise `LintFailed` with everything wrong in the file."""
+    read = lint_connections(deployment)
+    if read.findings.problems:
+        raise LintFailed(read.findings.problems)
+    return read.connections
+
+
+def lint_connections(deployment: Deployment) -> ConnectionsRead:
+    """Read the file as far as it goes; raises `Misconfigured` only if there is none to read."""
+    path = deployment.connections
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        raise Misconfigured(f"{path}: cannot be read ({error.strerror}); a deployment has one") from error
+    document, findings = _document(source, path.name)
+    places = _Places(findings.lines)
+    connections: dict[str, Connection] = {}
+    for name, entry in document.items():
+        connection = _connection(name, entry, deployment.root, findings, places)
+        if connection is not None:
+            connections[name] = connection
+    marks = {name: places.of(name, "ceiling") for name in connections}
+    return ConnectionsRead(MappingProxyType(connections), frozenset(document), findings, marks)
+
+
+def _document(source: bytes, file: str) -> tuple[Mapping[str, object], Findings]:
+    findings = Findings(file)
+    if len(source) > MAX_FILE_BYTES:
+        findings.add(Rule.TOML, None, f"{len(source)} bytes; at most {MAX_FILE_BYTES} are accepted")
+        return {}, findings
+    try:
+        text = source.decode("utf-8")
+    except UnicodeDecodeError as error:
+        findings.add(Rule.TOML, None, f"byte {error.start + 1} is not UTF-8")
+        return {}, findings
+    findings = Findings(file, text)
+    try:
+        return tomllib.loads(text), findings
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        place = _TOML_PLACE.search(str(error))
+        mark = Mark(int(place[1]), int(place[2])) if place else None
+        complaint = _TOML_PLACE.sub("", str(error))
+        findings.add(Rule.TOML, mark, f"not TOML: {quoted(complaint, 120)[1:-1]}")
+        return {}, findings
+
+
+@final
+class _Places:
+    """Where a key stands, as far as plain text tells: the TOML reader keeps no places."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self._marks: dict[tuple[str, str], Mark] = {}
+        table = ""
+        for number, line in enumerate(lines, start=1):
+            header = re.match(r"""\s*\[\s*["']?([^\]"']+?)["']?\s*\]""", line)
+            key = re.match(r"""\s*["']?([A-Za-z0-9_-]+)["']?\s*[=.]""", line)
+            if header:
+                table = header[1]
+                self._marks[table, ""] = Mark(number, header.start(1) + 1)
+            elif key:
+                self._marks.setdefault((table, key[1]), Mark(number, key.start(1) + 1))
+
+    def of(self, table: str, key: str = "") -> Mark:
+        return (
+            self._marks.get((table, key)) or self._marks.get((table, "")) or self._marks.get(("", table)) or Mark(0, 0)
+        )
+
+
+def _connection(name: str, entry: object, root: Path, findings: Findings, places: _Places) -> Connection | None:
+    before = len(findings.problems)
+    if not CONNECTION_NAME.fullmatch(name):
+        message = f"connection name {quoted(name)}; accepted: 1 to 64 letters, digits, `_` and `-`"
+        findings.add(Rule.CONNECTION_VALUE, places.of(name), message)
+    if not _is_table(entry):
+        findings.add(Rule.CONNECTION_VALUE, places.of("", name), f"{quoted(name)} is no table; `[{name}]` is accepted")
+        return None
+    if not _has_engine(name, entry, findings, places):
+        return None
+    for key in entry:
+        if key not in KEYS:
+            message = f"unknown key {quoted(key)} in a connection{suggestion(key, KEYS)}"
+            findings.add(Rule.CONNECTION_KEY, places.of(name, key), message)
+    path = _path(name, entry.get("path"), root, findings, places)
+    tables = _ceiling(name, entry.get("ceiling"), findings, places)
+    if len(findings.problems) > before:
+        return None
+    return Connection(
+        name=name, engine="sqlite", path=path, ceiling_tables=tables, digest=_digest(name, path, tables)
+    )  # fmt: skip
+
+
+def _is_table(value: object) -> TypeGuard[Mapping[str, object]]:
+    return isinstance(value, dict)
+
+
+def _has_engine(name: str, entry: Mapping[str, object], findings: Findings, places: _Places) -> bool:
+    engine = entry.get("engine")
+    if engine in ENGINES:
+        return True
+    mark = places.of(name, "engine")
+    if engine is None:
+        findings.add(Rule.CONNECTION_VALUE, mark, f"connection {quoted(name)} needs an `engine`; accepted: `sqlite`")
+    elif engine in LATER_ENGINES:
+        message = f"engine {quoted(str(engine))} is not built yet in this version; accepted: {choices(ENGINES)}"
+        findings.add(Rule.CONNECTION_NOT_BUILT, mark, message)
+    else:
+        message = f"unknown engine {quoted(str(engine))}{suggestion(str(engine), ENGINES)}"
+        findings.add(Rule.CONNECTION_VALUE, mark, message)
+    return False
+
+
+def _path(name: str, value: object, root: Path, findings: Findings, places: _Places) -> str:
+    if not isinstance(value, str) or not value or not value.isprintable():
+        message = f"connection {quoted(name)} needs a `path`: the database file, relative to the deployment or absolute"
+        findings.add(Rule.CONNECTION_VALUE, places.of(name, "path"), message)
+        return ""
+    return os.path.normpath(root.absolute() / value)
+
+
+def _ceiling(name: str, value: object, findings: Findings, places: _Places) -> frozenset[str] | None:
+    mark = places.of(name, "ceiling")
+    if value is None:
+        message = f"connection {quoted(name)} has no ceiling; {CEILING_SENTENCE} is required"
+        findings.add(Rule.CONNECTION_CEILING, mark, message)
+        return frozenset()
+    tables = value.get("tables") if _is_table(value) else None
+    for key in value if _is_table(value) else ():
+        if key != "tables":
+            message = f"unknown key {quoted(key)} in a ceiling{suggestion(key, ['tables'])}"
+            findings.add(Rule.CONNECTION_KEY, mark, message)
+    if tables == "all":
+        return None
+    if isinstance(tables, list) and tables and all(isinstance(table, str) and table for table in tables):
+        return frozenset(tables)
+    message = f"the ceiling of {quoted(name)} names no tables; {CEILING_SENTENCE} is accepted"
+    findings.add(Rule.CONNECTION_CEILING, mark, message)
+    return frozenset()
+
+
+def _digest(name: str, path: str, tables: frozenset[str] | None) -> Digest:
+    facts = [name, "sqlite", path, "all" if tables is None else sorted(tables)]
+    return Digest(hashlib.sha256(json.dumps(facts).encode()).hexdigest())

@@ -1,0 +1,198 @@
+"""Does the target have what the spec names, and do its SQL texts only read? Holds a spec to the live catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TypeAlias, final
+
+from sandbox.deployment import Misconfigured
+from sandbox.problems import did_you_mean
+from sandbox.reasons import Refused, Stopped, quoted
+from sandbox.settings import SqlSettings
+from sandbox.specs.access import NamedColumn, TableDraft
+from sandbox.specs.document import value_mark
+from sandbox.specs.findings import Findings, Mark, Rule
+from sandbox.specs.inputs import Inputs
+from sandbox.specs.yaml import Scalar
+from sandbox.sql import Bounds, Catalogue, GateInput, TableShape, folded, prove, prove_filter
+from sandbox.toolspec import Connection, TableRule
+
+CatalogueOf: TypeAlias = Callable[[Connection], Catalogue]
+"""Reads a connection's catalogue, live; the executors know how."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A connection and what it has now."""
+
+    connection: Connection
+    catalogue: Catalogue
+
+    def reachable(self) -> Mapping[str, TableShape]:
+        """Return the tables within the ceiling, by folded name."""
+        ceiling = self.connection.ceiling_tables
+        return {
+            name: shape for name, shape in self.catalogue.tables.items() if ceiling is None or shape.name in ceiling
+        }
+
+
+@final
+class Targets:
+    """The targets of one lint: each catalogue is read once, however many specs name it."""
+
+    def __init__(self, connections: Mapping[str, Connection], catalogue_of: CatalogueOf) -> None:
+        """Read the catalogues of `connections` as they are asked for."""
+        self._connections = connections
+        self._catalogue_of = catalogue_of
+        self._read: dict[str, Target | str] = {}
+
+    @property
+    def read(self) -> tuple[Target, ...]:
+        """The targets that could be read."""
+        return tuple(target for target in self._read.values() if isinstance(target, Target))
+
+    def at(self, name: str, mark: Mark, findings: Findings) -> Target | None:
+        """Return a target, or note that it cannot be read."""
+        target = self._read.get(name)
+        if target is None:
+            target = self._read[name] = self._reached(self._connections[name])
+        if isinstance(target, str):
+            findings.add(Rule.CONNECTION_UNREADABLE, mark, f"connection {quoted(name)} cannot be read: {target}")
+            return None
+        return target
+
+    def _reached(self, connection: Connection) -> Target | str:
+        try:
+            return Target(connection, self._catalogue_of(connection))
+        except (Stopped, Misconfigured) as error:
+            return quoted(str(error), 300)[1:-1]
+
+
+def table_rules(drafts: tuple[TableDraft, ...], target: Target, findings: Findings) -> Mapping[str, TableRule]:
+    """Return the rules of the drafts that the target can honour; notes all others."""
+    rules: dict[str, TableRule] = {}
+    for draft in drafts:
+        shape = _shape(draft, target, findings)
+        if shape is None:
+            continue
+        columns = _columns(draft, shape, findings)
+        _check_masks(draft, columns, findings)
+        _check_filter(draft, shape, target.connection, findings)
+        rules[shape.name] = TableRule(
+            table=shape.name,
+            columns=columns,
+            row_filter=None if draft.row_filter is None else str(draft.row_filter.value),
+            masks=MappingProxyType({name: mask for name, (mask, _) in draft.masks.items()}),
+        )
+    return MappingProxyType(rules)
+
+
+def ceiling_rules(target: Target) -> Mapping[str, TableRule]:
+    """Return the rules of a statement without `allow:`: the connection's ceiling, every column."""
+    return {
+        shape.name: TableRule(
+            table=shape.name, columns=tuple(column.name for column in shape.columns), masks=MappingProxyType({})
+        )
+        for shape in target.reachable().values()
+    }
+
+
+def check_ceiling(target: Target, mark: Mark, findings: Findings) -> None:
+    """Note tables that a connection's ceiling names and the target does not have."""
+    names = [shape.name for shape in target.catalogue.tables.values()]
+    for table in sorted(target.connection.ceiling_tables or ()):
+        if table not in names:
+            message = f"the ceiling of {quoted(target.connection.name)} names table {quoted(table)}, which is not there"
+            findings.add(Rule.CONNECTION_CEILING, mark, f"{message}{did_you_mean(table, names)}")
+
+
+def check_statement(statement: Scalar, inputs: Inputs, given: GateInput, findings: Findings) -> None:
+    """Note whether the author's statement is proven and uses every argument."""
+    try:
+        proven = prove(given)
+    except Refused as refused:
+        mark = value_mark(statement, findings, refused.line, refused.column)
+        findings.add(Rule.STATEMENT, mark, f"the statement is refused: {refused.message}")
+        return
+    for name in sorted(set(inputs.marks) - set(proven.parameters)):
+        message = f"argument {quoted(name)} is not used by the statement; use {quoted(':' + name)} or leave it out"
+        findings.add(Rule.UNUSED_INPUT, inputs.marks[name], message)
+
+
+def gate_input(
+    statement: Scalar, parameters: frozenset[str], rules: Mapping[str, TableRule], target: Target, bounds: SqlSettings
+) -> GateInput:
+    """Return an author's statement as the gate takes it."""
+    return GateInput(
+        dialect=target.connection.engine,
+        text=str(statement.value),
+        catalogue=target.catalogue,
+        tables=rules,
+        parameters=parameters,
+        may_claim=True,
+        bounds=Bounds(bounds.max_bytes, bounds.max_tokens, bounds.max_depth),
+    )
+
+
+def _shape(draft: TableDraft, target: Target, findings: Findings) -> TableShape | None:
+    """Return the table if the target has it, spelled like this, within the ceiling."""
+    reachable = target.reachable()
+    names = [shape.name for shape in reachable.values()]
+    shape = target.catalogue.tables.get(folded(draft.name))
+    where = f"connection {quoted(target.connection.name)}"
+    if shape is None:
+        message = f"{where} has no table {quoted(draft.name)}{did_you_mean(draft.name, names)}"
+        findings.add(Rule.UNKNOWN_TABLE, draft.mark, message)
+        return None
+    if folded(draft.name) not in reachable:
+        message = f"table {quoted(draft.name)} is outside the ceiling of {where}; its operator can widen it"
+        findings.add(Rule.CEILING, draft.mark, message)
+        return None
+    if shape.name != draft.name:
+        message = f"table {quoted(draft.name)} is spelled {quoted(shape.name)} in the catalogue"
+        findings.add(Rule.UNKNOWN_TABLE, draft.mark, message)
+    return shape
+
+
+def _columns(draft: TableDraft, shape: TableShape, findings: Findings) -> tuple[str, ...]:
+    """Return the columns shown, in the catalogue's order."""
+    if draft.columns == "all":
+        return tuple(column.name for column in shape.columns if not column.is_hidden)
+    wanted = {name for column in draft.columns if (name := _column(column, shape, findings)) is not None}
+    return tuple(column.name for column in shape.columns if column.name in wanted)
+
+
+def _column(named: NamedColumn, shape: TableShape, findings: Findings) -> str | None:
+    names = [column.name for column in shape.columns]
+    if named.name in names:
+        return named.name
+    spelled = next((name for name in names if folded(name) == folded(named.name)), None)
+    if spelled is not None:
+        message = f"column {quoted(named.name)} is spelled {quoted(spelled)} in the catalogue"
+    else:
+        message = f"table {quoted(shape.name)} has no column {quoted(named.name)}{did_you_mean(named.name, names)}"
+    findings.add(Rule.UNKNOWN_COLUMN, named.mark, message)
+    return spelled
+
+
+def _check_masks(draft: TableDraft, columns: tuple[str, ...], findings: Findings) -> None:
+    if draft.columns != "all":
+        return  # held to the listed columns already
+    for name, (_, mark) in draft.masks.items():
+        if name not in columns:
+            message = f"table {quoted(draft.name)} has no column {quoted(name)}{did_you_mean(name, columns)}"
+            findings.add(Rule.UNKNOWN_COLUMN, mark, message)
+
+
+def _check_filter(draft: TableDraft, shape: TableShape, connection: Connection, findings: Findings) -> None:
+    if draft.row_filter is None:
+        return
+    try:
+        prove_filter(str(draft.row_filter.value), shape, connection.engine)
+    except Refused as refused:
+        mark = value_mark(draft.row_filter, findings, refused.line, refused.column)
+        message = f"the row filter of {quoted(shape.name)} is refused: {refused.message}"
+        findings.add(Rule.ROW_FILTER, mark, message)

@@ -1,0 +1,131 @@
+"""Which tools are there? Reads every file of `toolspecs/`, all or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, final
+
+from sandbox.deployment import Deployment, Misconfigured
+from sandbox.problems import LintFailed, Problem
+from sandbox.reasons import quoted
+from sandbox.settings import Settings
+from sandbox.specs.connections import ConnectionsRead
+from sandbox.specs.findings import Findings, Mark, Rule
+from sandbox.specs.live import CatalogueOf, Targets, check_ceiling
+from sandbox.specs.tool import Surroundings, ToolRead, read_tool
+from sandbox.specs.yaml import MAX_FILE_BYTES
+from sandbox.toolspec import Connection, ToolName, ToolSpec
+
+MAX_FILES: Final = 1_000
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class SpecSet:
+    """The tools of one deployment."""
+
+    tools: Mapping[ToolName, ToolSpec]
+    """In name order."""
+    sources: Mapping[str, bytes]
+    """The spec files as read, by name within `toolspecs/`."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class SpecsRead:
+    """What the folder gave, good or bad."""
+
+    specs: SpecSet
+    """Those without a problem."""
+    problems: tuple[Problem, ...]
+    files: int
+
+
+def load_specs(
+    deployment: Deployment, connections: Mapping[str, Connection], catalogue_of: CatalogueOf, settings: Settings
+) -> SpecSet:
+    """Return the tools, or raise `LintFailed` with every problem of every file."""
+    read = ConnectionsRead(connections, frozenset(connections), Findings(deployment.connections.name))
+    found = lint_specs(deployment, read, catalogue_of, settings)
+    if found.problems:
+        raise LintFailed(found.problems)
+    return found.specs
+
+
+def lint_specs(
+    deployment: Deployment, connections: ConnectionsRead, catalogue_of: CatalogueOf, settings: Settings
+) -> SpecsRead:
+    """Read every spec file; raises `Misconfigured` only if the folder cannot be read."""
+    targets = Targets(connections.connections, catalogue_of)
+    around = Surroundings(targets, connections.names, frozenset(connections.connections), settings)
+    problems: list[Problem] = []
+    reads: list[tuple[ToolRead, bytes]] = []
+    files = _files(deployment.toolspecs, problems)
+    for path in files:
+        source = _source(path, problems)
+        if source is not None:
+            reads.append((read_tool(path.name, source, around), source))
+    _note_taken_names([read for read, _ in reads])
+    for read, _ in reads:
+        problems += read.findings.problems
+    problems += _ceiling_problems(connections, targets)
+    good = {read.spec.name: (read.spec, source) for read, source in reads if read.spec and not read.findings.problems}
+    tools = {name: good[name][0] for name in sorted(good)}
+    sources = {spec.file: source for spec, source in good.values()}
+    return SpecsRead(SpecSet(MappingProxyType(tools), MappingProxyType(sources)), tuple(problems), len(files))
+
+
+def _files(folder: Path, problems: list[Problem]) -> list[Path]:
+    """Return the spec files in name order; a file that looks like a spec and would not be read is a problem."""
+    try:
+        entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise Misconfigured(f"{folder}: cannot be read ({error.strerror}); a deployment has one") from error
+    files = [path for path in entries if path.suffix == ".yaml"]
+    for path in entries:
+        if path.suffix.lower() in {".yml", ".yaml", ".json"} and path not in files:
+            _add(problems, path, Rule.FILE_NAME, "not read; a tool spec's file ends in `.yaml`")
+        elif path.is_dir():
+            _add(problems, path, Rule.FILE_NAME, "a folder is not read; tool specs lie side by side in `toolspecs/`")
+    if len(files) > MAX_FILES:
+        _add(problems, files[MAX_FILES], Rule.FILE_NAME, f"{len(files)} spec files; at most {MAX_FILES} are accepted")
+    return files[:MAX_FILES]
+
+
+def _source(path: Path, problems: list[Problem]) -> bytes | None:
+    """Return the content; of a file that is too large, no more than tells so."""
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        _add(problems, path, Rule.YAML_UNREADABLE, f"cannot be read ({error.strerror})")
+        return None
+
+
+def _add(problems: list[Problem], path: Path, rule: Rule, message: str) -> None:
+    findings = Findings(f"toolspecs/{quoted(path.name, 200)[1:-1]}")
+    findings.add(rule, None, message)
+    problems += findings.problems
+
+
+def _note_taken_names(reads: list[ToolRead]) -> None:
+    first: dict[str, ToolRead] = {}
+    for read in reads:
+        if read.name is None:
+            continue
+        earlier = first.setdefault(read.name, read)
+        if earlier is not read:
+            place = f"{earlier.findings.file}:{earlier.name_mark.line}"
+            message = f"tool name {quoted(read.name)} is taken by {place}"
+            read.findings.add(Rule.NAME_TAKEN, read.name_mark, message)
+
+
+def _ceiling_problems(connections: ConnectionsRead, targets: Targets) -> list[Problem]:
+    findings = connections.findings
+    before = len(findings.problems)
+    for target in targets.read:
+        check_ceiling(target, connections.marks.get(target.connection.name, Mark(0, 0)), findings)
+    return findings.problems[before:]
