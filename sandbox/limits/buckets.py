@@ -1,7 +1,9 @@
 """How much of a rate is left? Token buckets, one a key, in bounded memory.
 
-Thirty lines of our own rather than a library: the exact delay until the next try is part of the contract, and the
-clock must be ours in tests.
+A bucket holds `burst` tokens at most and gains `per_s` a second: after a pause `burst` calls pass at once, then one
+every 1/`per_s` seconds. Our own few lines rather than a library: the exact delay until the next try is part of the
+contract, a reload may change the rate of a bucket in use, and a bucket costs two numbers where a window of timestamps
+would cost one for each call.
 """
 
 from __future__ import annotations
@@ -10,8 +12,28 @@ import threading
 from collections.abc import Hashable
 from typing import Final, final
 
-MAX_BUCKETS: Final = 100_000
-"""Beyond this many keys the full buckets are forgotten, which changes nothing for anybody."""
+MAX_BUCKETS: Final = 65_536
+"""Keys remembered at once. With none of them full again, a further key has to wait."""
+SWEEP_SECONDS: Final = 1.0
+"""At the cap, full buckets are looked for once in so long, so that new keys cannot make us search all the time."""
+_FIRST_SWEEP: Final = 1_024
+_EARLY_S: Final = 1e-6
+"""So much too early counts as in time, for who waits the delay that was told must not be told to wait again. What is
+taken early is owed, so nobody gains."""
+
+
+@final
+class _Bucket:
+    __slots__ = ("at", "burst", "level", "per_s")
+
+    def __init__(self, level: float, at: float) -> None:
+        self.level = level
+        self.at = at
+        self.per_s = 0.0
+        self.burst = level
+
+    def is_full(self, now: float) -> bool:
+        return self.level + (now - self.at) * self.per_s >= self.burst
 
 
 @final
@@ -21,25 +43,42 @@ class Buckets:
     def __init__(self) -> None:
         """Begin with none."""
         self._lock = threading.Lock()
-        self._levels: dict[Hashable, tuple[float, float, float, float]] = {}
+        self._buckets: dict[Hashable, _Bucket] = {}
+        self._now = float("-inf")
+        self._sweep_at = _FIRST_SWEEP
+        self._next_sweep = float("-inf")
+
+    def __len__(self) -> int:
+        """How many keys are remembered."""
+        return len(self._buckets)
 
     def take(self, key: Hashable, per_s: float, burst: float, now: float) -> float:
-        """Take one token; returns 0.0, or the exact seconds until one is there (then none is taken)."""
-        with self._lock:
-            level, at, *_ = self._levels.get(key, (burst, now, per_s, burst))
-            level = min(burst, level + max(0.0, now - at) * per_s)
-            now = max(now, at)  # INVARIANT: a clock that steps back gives nothing and takes nothing
-            if level >= 1.0:
-                self._levels[key] = (level - 1.0, now, per_s, burst)
-                if len(self._levels) > MAX_BUCKETS:
-                    self._forget_full(now)
-                return 0.0
-            self._levels[key] = (level, now, per_s, burst)
-            return (1.0 - level) / per_s
+        """Take one token; returns 0.0, or the exact seconds until one is there (then none is taken).
 
-    def _forget_full(self, now: float) -> None:
-        self._levels = {
-            key: (level, at, per_s, burst)
-            for key, (level, at, per_s, burst) in self._levels.items()
-            if level + (now - at) * per_s < burst
-        }
+        A changed `per_s` or `burst` takes effect at once and gives nobody tokens back.
+        """
+        with self._lock:
+            # INVARIANT: a clock that steps back gives nothing: time stands still until it has caught up.
+            now = max(now, self._now)
+            self._now = now
+            bucket = self._buckets.get(key)
+            if bucket is None:
+                if len(self._buckets) >= self._sweep_at and not self._has_room(now):
+                    return self._next_sweep - now
+                bucket = self._buckets[key] = _Bucket(burst, now)
+            level = bucket.level + (now - bucket.at) * per_s
+            level = min(level, burst)
+            bucket.at, bucket.per_s, bucket.burst = now, per_s, burst
+            if level + _EARLY_S * per_s < 1.0:
+                bucket.level = level
+                return (1.0 - level) / per_s
+            bucket.level = level - 1.0
+            return 0.0
+
+    def _has_room(self, now: float) -> bool:
+        """Forget the full buckets, which changes nothing for anybody, and say whether one more can be kept."""
+        if now >= self._next_sweep or len(self._buckets) < MAX_BUCKETS:
+            self._buckets = {key: bucket for key, bucket in self._buckets.items() if not bucket.is_full(now)}
+            self._sweep_at = min(MAX_BUCKETS, max(_FIRST_SWEEP, 2 * len(self._buckets)))
+            self._next_sweep = now + SWEEP_SECONDS
+        return len(self._buckets) < MAX_BUCKETS

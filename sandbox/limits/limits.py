@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Final, final
 
-from sandbox.limits.buckets import MAX_BUCKETS, Buckets
-from sandbox.reasons import Reason, Refused
+from sandbox.limits.buckets import Buckets
+from sandbox.limits.windows import Windows
+from sandbox.reasons import Reason, Refused, quoted
 from sandbox.settings import LimitSettings
 from sandbox.stages import Principal, ValidatedCall
-from sandbox.toolspec import ToolLimits, ToolName
+from sandbox.toolspec import Rate, ToolName
+
+RATE: Final = "limits/rate"
+CONCURRENCY: Final = "limits/concurrency"
+COLD_PARSE: Final = "limits/cold-parse"
 
 CONCURRENCY_RETRY_S: Final = 0.1
 """When a place among concurrent calls frees up cannot be known; this is a polite guess."""
@@ -23,88 +27,21 @@ _NOTHING_HELD: Final[AbstractContextManager[None]] = nullcontext()
 
 
 @final
-class Limits:
-    """The rates and places of one process."""
+class _Places:
+    """The places among the concurrent calls of one tool. One object serves them all, for places are alike."""
 
-    def __init__(self, settings: LimitSettings, clock: Callable[[], float] = time.monotonic) -> None:
-        """Begin with nothing spent. `clock` is seconds, monotonic."""
-        self._settings = settings
-        self._clock = clock
-        self._buckets = Buckets()
+    __slots__ = ("_lock", "_taken")
+
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._running: Counter[ToolName] = Counter()
-        self._windows: dict[Hashable, float] = {}
+        self._taken = 0
 
-    def spend(self, validated: ValidatedCall, *, is_answered: bool) -> AbstractContextManager[None]:
-        """Charge the rate of principal and tool, and hold a place among the tool's concurrent calls for the block."""
-        spec = validated.spec
-        if is_answered:
-            return _NOTHING_HELD
-        if spec.limits.rate is not None:
-            self._charge(validated.authenticated.principal.subject, spec.name, spec.limits)
-        if spec.limits.concurrency is None:
-            return _NOTHING_HELD
-        return self._place(validated.authenticated.principal.subject, spec.name, spec.limits.concurrency)
-
-    def spend_cold_parse(self, principal: Principal) -> None:
-        """Charge one SQL text not met before; raises `Refused` with the delay until the next is accepted."""
-        per_s, burst = self._settings.cold_parses_per_second, self._settings.cold_parse_burst
-        delay = self._buckets.take(("cold", principal.subject), per_s, burst, self._clock())
-        if delay > 0.0:
-            message = f"more new SQL texts than {per_s} a second; repeat a text met before, or wait {delay:.3f} s"
-            raise self._limited("limits/cold-parse", message, delay, (principal.subject, "", "cold"))
-
-    def _charge(self, subject: str, tool: ToolName, limits: ToolLimits) -> None:
-        rate = limits.rate
-        if rate is None:
-            return
-        delay = self._buckets.take((subject, tool), rate.calls / rate.seconds, float(rate.calls), self._clock())
-        if delay > 0.0:
-            message = f"more than {rate.calls} calls in {rate.seconds:g} s to this tool; wait {delay:.3f} s"
-            raise self._limited("limits/rate", message, delay, (subject, tool, "rate"))
-
-    def _place(self, subject: str, tool: ToolName, most: int) -> AbstractContextManager[None]:
+    def take(self, most: int) -> bool:
         with self._lock:
-            if self._running[tool] < most:
-                self._running[tool] += 1
-                return _Place(self, tool)
-        message = f"{most} calls of this tool are running; try again when one has ended"
-        raise self._limited("limits/concurrency", message, CONCURRENCY_RETRY_S, (subject, tool, "concurrency"))
-
-    def leave(self, tool: ToolName) -> None:
-        """Give back a place."""
-        with self._lock:
-            self._running[tool] -= 1
-
-    def _limited(self, rule: str, message: str, delay: float, key: Hashable) -> Refused:
-        return Refused(
-            Reason.RATE_LIMITED,
-            message,
-            rule=rule,
-            retry_after_s=delay,
-            is_recorded=self._is_first_in_window(key),
-        )
-
-    def _is_first_in_window(self, key: Hashable) -> bool:
-        now = self._clock()
-        with self._lock:
-            if len(self._windows) > MAX_BUCKETS:
-                self._windows = {k: ends for k, ends in self._windows.items() if ends > now}
-            if now < self._windows.get(key, float("-inf")):
+            if self._taken >= most:
                 return False
-            self._windows[key] = now + self._settings.window_seconds
+            self._taken += 1
             return True
-
-
-@final
-class _Place:
-    """A held place among concurrent calls."""
-
-    __slots__ = ("_limits", "_tool")
-
-    def __init__(self, limits: Limits, tool: ToolName) -> None:
-        self._limits = limits
-        self._tool = tool
 
     def __enter__(self) -> None:
         return None
@@ -112,4 +49,66 @@ class _Place:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._limits.leave(self._tool)
+        with self._lock:
+            self._taken -= 1
+
+
+@final
+class Limits:
+    """The rates and places of one process. They outlive reloads: new rates apply to what is already spent."""
+
+    def __init__(self, settings: LimitSettings, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin with nothing spent. `clock` is seconds, monotonic."""
+        self._settings = settings
+        self._clock = clock
+        self._calls = Buckets()
+        self._cold_parses = Buckets()
+        self._places: dict[ToolName, _Places] = {}
+        self._windows = Windows(settings.window_seconds)
+
+    def spend(self, validated: ValidatedCall, *, is_answered: bool) -> AbstractContextManager[None]:
+        """Take a place among the tool's concurrent calls, for the block, and charge the rate of principal and tool.
+
+        A call refused by either is charged nothing and holds nothing. An answered call is not charged again.
+        """
+        limits = validated.spec.limits
+        if is_answered or (limits.rate is None and limits.concurrency is None):
+            return _NOTHING_HELD
+        subject, tool = validated.authenticated.principal.subject, validated.spec.name
+        places = None
+        if limits.concurrency is not None:
+            places = self._places.get(tool) or self._places.setdefault(tool, _Places())
+            if not places.take(limits.concurrency):
+                message = f"{quoted(tool)} runs {limits.concurrency} calls at once; try again when one has ended"
+                raise self._limited(CONCURRENCY, message, CONCURRENCY_RETRY_S, subject, tool)
+        if limits.rate is not None:
+            try:
+                self._charge(limits.rate, subject, tool)
+            except BaseException as error:
+                if places is not None:
+                    places.__exit__(type(error), error, None)
+                raise
+        return places or _NOTHING_HELD
+
+    def spend_cold_parse(self, principal: Principal) -> None:
+        """Charge one SQL text not met before; raises `Refused` with the delay until the next is accepted."""
+        per_s, burst = self._settings.cold_parses_per_second, self._settings.cold_parse_burst
+        delay = self._cold_parses.take(principal.subject, per_s, burst, self._clock())
+        if delay > 0.0:
+            message = f"over {per_s} new SQL texts a second; repeat a text met before, or wait {_shown(delay)}"
+            raise self._limited(COLD_PARSE, message, delay, principal.subject, "")
+
+    def _charge(self, rate: Rate, subject: str, tool: ToolName) -> None:
+        delay = self._calls.take((subject, tool), rate.calls / rate.seconds, rate.calls, self._clock())
+        if delay > 0.0:
+            message = f"{quoted(tool)} takes {rate.calls} calls in {rate.seconds:g} s; wait {_shown(delay)}"
+            raise self._limited(RATE, message, delay, subject, tool)
+
+    def _limited(self, rule: str, message: str, delay: float, subject: str, tool: str) -> Refused:
+        is_first = self._windows.is_first((subject, tool, rule), self._clock())
+        return Refused(Reason.RATE_LIMITED, message, rule=rule, retry_after_s=delay, is_recorded=is_first)
+
+
+def _shown(delay: float) -> str:
+    """Return `delay` rounded up, for who waits what is written must not be told to wait again."""
+    return f"{int(delay * 1000) + 1} ms" if delay < 1.0 else f"{int(delay * 10) / 10 + 0.1:.1f} s"
