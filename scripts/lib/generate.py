@@ -1,4 +1,4 @@
-"""Which committed files are written by a machine? A table of them; writes each anew, or with --check shows what differs.
+"""Which committed files are written by a machine? Writes each anew, or with --check shows what differs.
 
 protos/baseline.json is the wire contract as last committed. It only grows: this script refuses to replace it by one
 that breaks it. To break it on purpose, delete the file in the same commit and star the line in CHANGELOG.md.

@@ -1,0 +1,88 @@
+"""Does every code block of the documentation still do what the page says?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pages import RUN, SHOWN, Block, Shell, blocks, commands, is_as_shown
+from source_tree import ROOT
+
+PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")))
+
+
+def follow(page: str, folder: Path) -> None:
+    """Do what a page says, in order; raise where it turns out otherwise."""
+    with Shell(folder) as shell:
+        for block in blocks(page):
+            if block.directive == "file":
+                shell.write(block.value, block.text)
+            elif block.directive != "not run":
+                run(block, shell)
+
+
+def run(block: Block, shell: Shell) -> None:
+    """Run one block."""
+    if block.language == "python":
+        status, printed = shell.python(block.text)
+        assert status == 0, f"line {block.line}: the program ended with {status}\n{printed}"
+    elif block.language == "console":
+        run_console(block, shell)
+    else:
+        assert block.language in SHOWN, f"line {block.line}: language `{block.language}`; use one of {RUN + SHOWN}"
+        is_spec = block.language == "yaml" and "spec: tool/" in block.text
+        assert not is_spec, f"line {block.line}: say where the spec goes, `<!-- file: toolspecs/NAME.yaml -->`"
+
+
+def run_console(block: Block, shell: Shell) -> None:
+    """Type each command and compare what it prints with what the page shows."""
+    typed = commands(block)
+    expected = [0] * len(typed)
+    if block.directive == "exit":
+        expected[-1] = int(block.value)
+    for command, status_shown in zip(typed, expected, strict=True):
+        status, printed = shell.type(command.text)
+        told = f"line {block.line}: $ {command.text}\n{printed}"
+        assert status == status_shown, f"exit status {status}, not {status_shown}; {told}"
+        assert is_as_shown(printed, command.shown), f"the page shows something else; {told}"
+
+
+@pytest.mark.requirement("house:docs:run")
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_holds(page: str, tmp_path: Path) -> None:
+    follow((ROOT / page).read_text("utf-8"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "```console\n$ false\n```",
+        "```console\n$ echo a\nb\n```",
+        "```console\nno prompt\n```",
+        "```python\nraise SystemExit(3)\n```",
+        "```sh\nls\n```",
+        "```\nls\n```",
+        "```yaml\nspec: tool/v1\n```",
+        "<!-- exit 2 -->\n```console\n$ true\n```",
+        "<!-- exit 1 -->\nTwo paragraphs away.\n\n```console\n$ false\n```",
+        "```console\n$ false &\n```",
+    ],
+)
+def test_a_planted_falsehood_is_found(page: str, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError):
+        follow(page, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "```console\n$ mkdir a\n$ cd a\n$ echo one \\\n  two\none two\n```\n\n```console\n$ pwd\n…/a\n```",
+        "<!-- exit 3 -->\n```console\n$ true\n$ (exit 3)\n```",
+        "<!-- not run: it never ends -->\n```console\n$ cat /dev/zero\n```",
+        "<!-- file: x/y.txt -->\n```text\nhello\n```\n\n```console\n$ cat x/y.txt\nhello\n```",
+        "<!-- file: z.py -->\n```python\nimport nowhere\n```\n\n```console\n$ cat z.py\nimport nowhere\n```",
+        "```console\n$ (echo ready; exec sleep 60) &\nready\n$ kill %1\n```",
+    ],
+)
+def test_an_honest_page_holds(page: str, tmp_path: Path) -> None:
+    follow(page, tmp_path)
