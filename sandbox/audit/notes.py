@@ -174,6 +174,21 @@ def _check_signature(text: bytes, key: VerifierKey, signature: bytes) -> None:
         raise NoteInvalid(f"the signature of {key.name} is false") from error
 
 
+def check_signature(key: VerifierKey, size: int, root: bytes, signature: bytes) -> None:
+    """Raise `NoteInvalid` unless `signature` is the key's own over the checkpoint of that size and root."""
+    _check_signature(_checkpoint_text(key, size, root), key, signature)
+
+
+def write_note(key: VerifierKey, size: int, root: bytes, signature: bytes) -> bytes:
+    """Return the signed checkpoint as a note."""
+    line = f"— {key.name} {base64.b64encode(key.key_id + signature).decode('ascii')}\n"
+    return _checkpoint_text(key, size, root) + b"\n" + line.encode()
+
+
+def _checkpoint_text(key: VerifierKey, size: int, root: bytes) -> bytes:
+    return f"{key.name}\n{size}\n{base64.b64encode(root).decode('ascii')}\n".encode()
+
+
 def parse_checkpoint(text: bytes) -> Checkpoint:
     """Read a checkpoint's text: origin, size, root; raises `NoteInvalid`."""
     lines = text.decode("utf-8").split("\n")

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, final
 
-from sandbox.audit import LogInvalid, audit_log
+from sandbox.audit.audit import LogInvalid, audit_log
 from sandbox.audit.verify import verify_receipt
 from sandbox.client import Answer, Client, Explanation, Refusal, Result
 from sandbox.deployment import Deployment

@@ -1,0 +1,264 @@
+"""Is the whole log what its signatures say? Every leaf, root, checkpoint, chain and stored payload, in one pass.
+
+Names the place of the first thing that does not hold, and says what an audit of one file cannot see.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, final
+
+from google.protobuf.message import DecodeError
+
+from sandbox.audit.merkle import hash_children, hash_leaf
+from sandbox.audit.notes import (
+    Checkpoint,
+    NoteInvalid,
+    VerifierKey,
+    check_signature,
+    is_signed,
+    parse_checkpoint,
+    parse_note,
+    parse_verifier_key,
+    write_note,
+)
+from sandbox.stores.log import MAX_PAYLOADS, StoredCheckpoint, StoreUnavailable
+from sandbox.stores.sqlite_log import SqliteLog
+from sandbox.v1 import record_pb2
+
+CHUNK: Final = 2000
+EMPTY_ROOT: Final = hashlib.sha256(b"").digest()
+
+_SEEN_BY_OTHERS: Final = (
+    "whether others were shown another log (witnesses would tell; not built in this version)",
+    "whether records after the newest checkpoint anybody remembers were cut and the rest signed again"
+    " (give a remembered checkpoint with --remember)",
+)
+_CONTENTS: Final = "what the encrypted payloads say (their ciphertexts were compared, not opened)"
+
+
+class LogInvalid(ValueError):
+    """The log is not what it says; the message names the first place."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class AuditReport:
+    """What an audit found in order."""
+
+    tree_size: int
+    checkpoints: int
+    unsigned_checkpoints: int
+    """Written and not yet signed: a crash came between; the next start of the service signs them."""
+    payloads: int
+    tokens: int
+    remembered_size: int
+    newest_checkpoint: bytes
+    """Worth remembering: a later audit then sees a cut tail. Empty while nothing is signed."""
+    not_checked: tuple[str, ...]
+
+
+def audit_log(
+    database: Path,
+    verifier_key: str,
+    *,
+    remembered: bytes | None = None,
+    progress: Callable[[int, int], None] = lambda done, whole: None,
+) -> AuditReport:
+    """Audit the log in `database` under the log's verifier key.
+
+    `remembered` is a checkpoint kept from before; the log must begin with its tree. `progress` is told (done, whole)
+    records. Raises `LogInvalid`.
+    """
+    try:
+        key = parse_verifier_key(verifier_key)
+        earlier = _remembered(remembered, key)
+        store = SqliteLog(database, is_read_only=True)
+    except (NoteInvalid, StoreUnavailable) as error:
+        raise LogInvalid(str(error)) from error
+    try:
+        return _Audit(store, key, earlier, progress).run()
+    except StoreUnavailable as error:
+        raise LogInvalid(f"the log's file is damaged ({error})") from error
+    finally:
+        store.close()
+
+
+def _remembered(content: bytes | None, key: VerifierKey) -> Checkpoint | None:
+    if content is None:
+        return None
+    note = parse_note(content)
+    if not is_signed(note, key):
+        raise NoteInvalid("the remembered checkpoint is not signed by this key")
+    return parse_checkpoint(note.text)
+
+
+@final
+@dataclass(slots=True)
+class _Tree:
+    """The roots of the complete subtrees so far, the largest first: enough to know the root at every size."""
+
+    size: int = 0
+    parts: list[tuple[int, bytes]] = field(default_factory=list)
+
+    def append(self, leaf: bytes) -> None:
+        height, node = 0, leaf
+        while self.parts and self.parts[-1][0] == height:
+            node = hash_children(self.parts.pop()[1], node)
+            height += 1
+        self.parts.append((height, node))
+        self.size += 1
+
+    def root(self) -> bytes:
+        if not self.parts:
+            return EMPTY_ROOT
+        node = self.parts[-1][1]
+        for _, left in reversed(self.parts[:-1]):
+            node = hash_children(left, node)
+        return node
+
+
+@final
+class _Audit:
+    """One pass over one log."""
+
+    def __init__(
+        self, store: SqliteLog, key: VerifierKey, earlier: Checkpoint | None, progress: Callable[[int, int], None]
+    ) -> None:
+        self._store = store
+        self._key = key
+        self._earlier = earlier
+        self._progress = progress
+        self._tree = _Tree()
+        self._checkpoints = self._read_checkpoints()
+        self._next = next(self._checkpoints, None)
+        self._chains: dict[bytes, tuple[int, bytes]] = {}
+        self._files: dict[int, tuple[int, bytes]] = {}
+        self._seen = 0
+        self._unsigned = 0
+        self._newest = b""
+        self._payloads = 0
+
+    def run(self) -> AuditReport:
+        head = self._store.head()
+        while True:
+            rows = self._store.records(self._tree.size, CHUNK)
+            payloads = self._store.payloads(
+                self._tree.size * MAX_PAYLOADS, (self._tree.size + len(rows)) * MAX_PAYLOADS
+            )
+            stored = {payload_id: hashlib.sha256(each.ciphertext).digest() for payload_id, each in payloads}
+            for index, leaf, record in rows:
+                self._check_leaf(index, leaf, record, stored)
+            if stored:
+                index = min(stored) // MAX_PAYLOADS
+                raise LogInvalid(f"leaf {index}: a stored payload that its record does not name")
+            self._progress(self._tree.size, head.size)
+            if len(rows) < CHUNK:
+                break
+        self._check_end(head.size, head.root)
+        return AuditReport(
+            tree_size=self._tree.size,
+            checkpoints=self._seen,
+            unsigned_checkpoints=self._unsigned,
+            payloads=self._payloads,
+            tokens=len(self._chains),
+            newest_checkpoint=self._newest,
+            remembered_size=0 if self._earlier is None else self._earlier.size,
+            not_checked=(*(_SEEN_BY_OTHERS[: 1 if self._earlier else 2]), _CONTENTS),
+        )
+
+    def _check_leaf(self, index: int, leaf: bytes, content: bytes, stored: dict[int, bytes]) -> None:
+        if index != self._tree.size:
+            raise LogInvalid(f"leaf {self._tree.size} is missing; the next is {index}")
+        if hash_leaf(content) != leaf:
+            raise LogInvalid(f"leaf {index}: the record is not the one that was hashed")
+        try:
+            record = record_pb2.Record.FromString(content)
+        except DecodeError as error:
+            raise LogInvalid(f"leaf {index}: the record cannot be read") from error
+        self._check_chain(index, record, content)
+        self._check_payloads(index, record, stored)
+        self._check_files(index, record)
+        self._tree.append(leaf)
+        self._check_roots()
+
+    def _check_chain(self, index: int, record: record_pb2.Record, content: bytes) -> None:
+        if not record.token_sequence:
+            return
+        sequence, digest = self._chains.get(record.token_digest, (0, b""))
+        if record.token_sequence != sequence + 1 or record.previous_record_sha256 != digest:
+            raise LogInvalid(f"leaf {index}: not the next record of its token after number {sequence}")
+        self._chains[record.token_digest] = (sequence + 1, hashlib.sha256(content).digest())
+
+    def _check_payloads(self, index: int, record: record_pb2.Record, stored: dict[int, bytes]) -> None:
+        for position, descriptor in enumerate(record.payloads):
+            found = stored.pop(index * MAX_PAYLOADS + position, None)
+            if found != descriptor.ciphertext_sha256:
+                how = "is missing" if found is None else "is not the one that the record commits to"
+                raise LogInvalid(f"leaf {index}: the payload `{descriptor.role}` {how}")
+            self._payloads += 1
+
+    def _check_files(self, index: int, record: record_pb2.Record) -> None:
+        kind = record.kind
+        if kind in _FILES:
+            self._files[index] = (kind, record.spec_digest)
+        elif record.spec_digest and self._files.get(record.spec_index) != (
+            record_pb2.RECORD_KIND_SPEC,
+            record.spec_digest,
+        ):
+            raise LogInvalid(f"leaf {index}: leaf {record.spec_index} does not hold the spec that it names")
+        for wanted, named in (
+            (record_pb2.RECORD_KIND_POLICY, record.policy_indexes),
+            (record_pb2.RECORD_KIND_CONFIG, record.config_indexes),
+        ):
+            for leaf in named:
+                if self._files.get(leaf, (0, b""))[0] != wanted:
+                    raise LogInvalid(f"leaf {index}: leaf {leaf} does not hold the file that it names")
+
+    def _check_roots(self) -> None:
+        size = self._tree.size
+        if self._earlier is not None and self._earlier.size == size and self._earlier.root != self._tree.root():
+            raise LogInvalid(f"the first {size} leaves are not those of the remembered checkpoint")
+        if self._next is None or self._next.size != size:
+            return
+        if self._next.root != self._tree.root():
+            raise LogInvalid(f"the checkpoint of {size} leaves has another root than its leaves")
+        if self._next.signature is None:
+            self._unsigned += 1
+        else:
+            self._check_signature(self._next, self._next.signature)
+        self._seen += 1
+        self._next = next(self._checkpoints, None)
+
+    def _check_signature(self, checkpoint: StoredCheckpoint, signature: bytes) -> None:
+        try:
+            check_signature(self._key, checkpoint.size, checkpoint.root, signature)
+        except NoteInvalid as error:
+            raise LogInvalid(f"the checkpoint of {checkpoint.size} leaves: {error}") from error
+        self._newest = write_note(self._key, checkpoint.size, checkpoint.root, signature)
+
+    def _check_end(self, size: int, root: bytes) -> None:
+        if self._next is not None:
+            raise LogInvalid(f"leaf {self._tree.size} is missing; a checkpoint of {self._next.size} leaves was signed")
+        if size != self._tree.size or root != self._tree.root():
+            raise LogInvalid(f"leaf {min(size, self._tree.size)}: the log's head is of {size} leaves, not these")
+        if self._earlier is not None and self._earlier.size > size:
+            raise LogInvalid(f"leaf {size} is missing; the remembered checkpoint had {self._earlier.size} leaves")
+
+    def _read_checkpoints(self) -> Iterator[StoredCheckpoint]:
+        after = 0
+        while checkpoints := self._store.checkpoints(after, CHUNK):
+            yield from checkpoints
+            after = checkpoints[-1].size
+
+
+_FILES: Final = frozenset(
+    {
+        record_pb2.RECORD_KIND_SPEC,
+        record_pb2.RECORD_KIND_POLICY,
+        record_pb2.RECORD_KIND_CONFIG,
+    }
+)
