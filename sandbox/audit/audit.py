@@ -34,8 +34,7 @@ EMPTY_ROOT: Final = hashlib.sha256(b"").digest()
 
 _SEEN_BY_OTHERS: Final = (
     "whether others were shown another log (witnesses would tell; not built in this version)",
-    "whether records after the newest checkpoint anybody remembers were cut and the rest signed again"
-    " (give a remembered checkpoint with --remember)",
+    "whether the tail was cut and the rest signed again (a checkpoint kept with --remember would tell)",
 )
 _CONTENTS: Final = "what the encrypted payloads say (their ciphertexts were compared, not opened)"
 
@@ -66,7 +65,7 @@ def audit_log(
     verifier_key: str,
     *,
     remembered: bytes | None = None,
-    progress: Callable[[int, int], None] = lambda done, whole: None,
+    progress: Callable[[int, int], None] = lambda _done, _whole: None,
 ) -> AuditReport:
     """Audit the log in `database` under the log's verifier key.
 

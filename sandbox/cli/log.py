@@ -215,10 +215,8 @@ def _report_json(report: AuditReport) -> JsonObject:
 
 
 def _print_report(report: AuditReport) -> None:
-    lines = [
-        f"verified: {report.tree_size} records, {report.checkpoints} checkpoints, {report.payloads} payloads,"
-        f" {report.tokens} token chains without a gap",
-    ]
+    what = f"{report.tree_size} records, {report.checkpoints} checkpoints, {report.payloads} payloads"
+    lines = [f"verified: {what}, {report.tokens} token chains without a gap"]
     if report.unsigned_checkpoints:
         lines.append(f"{report.unsigned_checkpoints} checkpoints wait for their signature; the next start signs them")
     if report.remembered_size:
