@@ -4,6 +4,8 @@ Layers: bound → lex → parse → prove (`rules/`, in the order of `RULES`) �
 """
 
 from sandbox.sql.catalogue import Catalogue, ColumnShape, TableShape, folded
-from sandbox.sql.gate import Bounds, GateInput, Proven, prove, prove_filter
+from sandbox.sql.contract import Bounds, GateInput, Proven
+from sandbox.sql.filters import prove_filter
+from sandbox.sql.gate import prove
 
 __all__ = ["Bounds", "Catalogue", "ColumnShape", "GateInput", "Proven", "TableShape", "folded", "prove", "prove_filter"]

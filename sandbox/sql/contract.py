@@ -1,0 +1,56 @@
+"""What does the gate take, and what does it give? The types of its two sides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, final
+
+from sandbox.sql.catalogue import Catalogue
+from sandbox.stages import OmittedColumns, Rights
+from sandbox.toolspec import TableRule
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How large a text may be before anything reads it."""
+
+    max_bytes: int
+    max_tokens: int
+    max_depth: int
+    """Parentheses and CASEs within each other, and prefix operators in a row."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateInput:
+    """One text, and what it may do."""
+
+    dialect: Literal["sqlite"]
+    text: str
+    catalogue: Catalogue
+    tables: Mapping[str, TableRule]
+    """What may be read, by any key; `TableRule.table` is the name that counts."""
+    parameters: frozenset[str]
+    """Named parameters the text may use, without the colon; empty for model-written SQL."""
+    may_claim: bool
+    """Whether the text may call `claim('name')`: only an author's may."""
+    bounds: Bounds
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proven:
+    """A text that can only read what it may read."""
+
+    sql_to_run: str
+    """The caller's text with comments blanked and a closing semicolon cut; nothing else is changed."""
+    rights: Rights
+    """What the statement reads, in the catalogue's spelling; what row filters read is not among the columns."""
+    omitted: tuple[OmittedColumns, ...]
+    is_fenced: bool
+    """Row filters must be evaluated before anything of the statement: it reads a filtered table and can raise an
+    error, or take its time, over a row that the filter hides."""
+    parameters: tuple[str, ...]
+    """Named parameters used, sorted."""

@@ -1,0 +1,14 @@
+"""Which engines' SQL can be proven? One file an engine, one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from sandbox.sql.dialects.base import Dialect
+from sandbox.sql.dialects.sqlite import SQLITE
+
+DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType({SQLITE.name: SQLITE})
+
+__all__ = ["DIALECTS", "Dialect"]

@@ -1,0 +1,156 @@
+"""How does SQLite read a text? Its token grammar (sqlite.org/src: src/tokenize.c, parse.y), and what of it may run."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from sqlglot import exp
+from sqlglot.dialects.sqlite import SQLite
+
+from sandbox.sql.dialects.base import WORD, Dialect, Scan, Token, Unreadable, words
+from sandbox.sql.dialects.sqlite_functions import FUNCTIONS
+
+_TOKEN: Final = re.compile(
+    r"""[ \t\r\n]*(?:
+    ('[^']*(?:''[^']*)*')                                                     # 1 string
+  | ("[^"]*(?:""[^"]*)*"|`[^`]*(?:``[^`]*)*`|\[[^\]]*\])                      # 2 quoted name
+  | ([xX]'(?:[0-9a-fA-F]{2})*')                                               # 3 blob
+  | ((?![xX]')[^\W\d][\w$]*)                                                  # 4 word
+  | ((?:0[xX][0-9a-fA-F]+|(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)(?![\w$]))  # 5 number
+  | (:[A-Za-z_][A-Za-z0-9_]*(?![\w$:(]))                                      # 6 parameter
+  | (--[^\n]*|/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)                                 # 7 comment
+  | (->>|->|\|\||<<|>>|<=|>=|<>|!=|==|/(?!\*)|[-+*%<>=&|~,.();])                     # 8 operator
+  | \Z)""",
+    re.VERBOSE,
+)
+"""One match a token, blanks before it included. Stricter than SQLite, never looser: what is not here is refused, such
+as `?1`, `@x`, `$x` (and `:a(b)`, which SQLite reads as one parameter), digits with `_`, form feeds, and characters
+that are neither letters nor digits outside quotes."""
+_COMMENT: Final = 7
+_OPERATOR: Final = 8
+
+
+def scan(text: str, max_tokens: int) -> Scan:
+    """Read the tokens of `text` as SQLite's lexer does; comments become blanks."""
+    tokens: list[Token] = []
+    comments: list[tuple[int, int]] = []
+    at, length = 0, len(text)
+    for match in _TOKEN.finditer(text):
+        kind = match.lastindex
+        if match.start() != at:
+            break
+        at = match.end()
+        if kind is None:
+            break
+        start = match.start(kind)
+        if kind == _COMMENT:
+            comments.append((start, at))
+            continue
+        key = text[start:at]
+        if kind == WORD and key.isascii():
+            key = key.upper()
+        tokens.append(Token(kind if kind < _OPERATOR else kind - 1, start, at, key))
+        if len(tokens) > max_tokens:
+            raise Unreadable(start, f"more than {max_tokens} tokens; a shorter statement is accepted")
+    if at != length:
+        raise _illegal(text, at)
+    return Scan(_blanked(text, comments) if comments else text, tuple(tokens))
+
+
+def _blanked(text: str, comments: list[tuple[int, int]]) -> str:
+    """Replace each comment by blanks, so that every other character keeps its line and column."""
+    parts, at = [], 0
+    for start, end in comments:
+        parts += [text[at:start], "".join("\n" if c == "\n" else " " for c in text[start:end])]
+        at = end
+    return "".join([*parts, text[at:]])
+
+
+_OPENINGS: Final = {"'": "string", '"': "name", "`": "name", "[": "name", "/": "comment"}
+
+
+def _illegal(text: str, at: int) -> Unreadable:
+    """Say what stopped the lexer: an open quote, a parameter of another style, or a stray character."""
+    start = at + len(text[at:]) - len(text[at:].lstrip(" \t\r\n"))
+    first = text[start]
+    if first in _OPENINGS and (first != "/" or text.startswith("/*", start)):
+        return Unreadable(start, f"a {_OPENINGS[first]} begins here and does not end")
+    if first in "?@$:#":
+        return Unreadable(start, f"`{first}` begins no token here; parameters are written `:name`")
+    if first.isdigit() or first in "xX":
+        return Unreadable(start, "not a number, name or blob that SQLite reads")
+    return Unreadable(start, "a character that stands in no SQL token; names with such characters need double quotes")
+
+
+_STRUCTURAL: Final = words(
+    """
+    SELECT DISTINCT ALL FROM WHERE GROUP ORDER BY HAVING LIMIT OFFSET UNION INTERSECT EXCEPT VALUES WITH
+    RECURSIVE AS MATERIALIZED NOT AND OR IS NULL IN BETWEEN LIKE GLOB ESCAPE EXISTS CASE WHEN THEN ELSE END CAST
+    COLLATE JOIN LEFT RIGHT FULL OUTER INNER CROSS NATURAL ON USING ASC DESC NULLS FIRST LAST OVER PARTITION
+    ROWS RANGE GROUPS UNBOUNDED PRECEDING FOLLOWING CURRENT ROW EXCLUDE TIES OTHERS NO WINDOW FILTER ISNULL
+    NOTNULL TRUE FALSE CURRENT_DATE CURRENT_TIME CURRENT_TIMESTAMP
+    """
+)
+_WRITE_WORDS: Final = words(
+    """
+    DELETE INSERT UPDATE CREATE DROP ALTER INTO SET RETURNING COMMIT TRANSACTION
+    """
+)
+_VERBS: Final = _WRITE_WORDS | words(
+    """
+    REPLACE PRAGMA ATTACH DETACH VACUUM REINDEX ANALYZE BEGIN END ROLLBACK SAVEPOINT RELEASE EXPLAIN MERGE
+    TRUNCATE GRANT REVOKE COPY CALL DO EXEC EXECUTE PREPARE LISTEN NOTIFY LOCK UNLOCK LOAD USE SHOW DESCRIBE
+    RENAME IMPORT EXPORT INSTALL CHECKPOINT START ABORT DECLARE FETCH HANDLER KILL FLUSH RESET REFRESH CLUSTER
+    COMMENT
+    """
+)
+_KINDS: Final = frozenset(
+    getattr(exp, name)
+    for name in words(
+        """
+        Select From Table TableAlias Identifier Column Star Literal HexString Null Boolean Alias Paren Tuple
+        Subquery Values With CTE Union Intersect Except Join Where Group Having Order Ordered Limit Offset Distinct
+        Placeholder And Or Not EQ NEQ GT GTE LT LTE Is NullSafeEQ NullSafeNEQ In Between Like Glob Escape Exists
+        Case If Add Sub Mul Div Mod Neg BitwiseNot BitwiseAnd BitwiseOr BitwiseLeftShift BitwiseRightShift DPipe
+        Cast DataType DataTypeParam Collate Var Window WindowSpec Filter CurrentDate CurrentTime CurrentTimestamp
+        JSONExtract JSONExtractScalar JSONBExtract JSONPath JSONPathRoot JSONPathKey JSONPathSubscript Abs Acos
+        Acosh Anonymous Asin Asinh Atan Atan2 Atanh Avg Ceil Chr Coalesce Concat ConcatWs Cos Cosh Count CumeDist
+        Date Degrees DenseRank Exp FirstValue Floor Format Greatest GroupConcat Hex JSONArrayAgg JSONArrayInsert
+        JSONKeyValue JSONObject JSONObjectAgg JSONRemove JSONSet JSONType Lag LastValue Lead Least Length Ln Log
+        Lower Max Median Min NthValue Ntile Nullif PercentRank PercentileCont PercentileDisc Pi Pow Radians Rand
+        Rank Replace Round RowNumber Sign Sin Sinh Sqrt StrPosition Substring Sum Tan Tanh TimeToStr Trim Trunc
+        TsOrDsToTimestamp Typeof Unhex Unicode Upper
+        """
+    )
+)
+
+SQLITE: Final = Dialect(
+    name="sqlite",
+    grammar=SQLite(),
+    scan=scan,
+    compound_operators=frozenset({"<<", ">>"}),
+    structural=_STRUCTURAL,
+    verbs=_VERBS,
+    write_words=_WRITE_WORDS,
+    kinds=_KINDS,
+    fenced_kinds=frozenset({exp.DPipe, exp.Escape, exp.JSONExtract, exp.JSONExtractScalar, exp.JSONBExtract}),
+    kind_functions={
+        exp.Like: "like",
+        exp.Glob: "glob",
+        exp.CurrentDate: "current_date",
+        exp.CurrentTime: "current_time",
+        exp.CurrentTimestamp: "current_timestamp",
+    },
+    operator_functions={"->": "->", "->>": "->>"},
+    functions=FUNCTIONS,
+    type_words=words(
+        """
+    INT INTEGER TINYINT SMALLINT MEDIUMINT BIGINT INT2 INT8 REAL DOUBLE PRECISION FLOAT NUMERIC DECIMAL
+    BOOLEAN TEXT CHARACTER CHAR VARCHAR NCHAR NVARCHAR CLOB BLOB DATE DATETIME TIME TIMESTAMP UNSIGNED BIG
+    """
+    ),
+    collations=frozenset({"BINARY", "NOCASE", "RTRIM"}),
+    row_ids=frozenset({"rowid", "oid", "_rowid_"}),
+    system_prefixes=("sqlite_", "pragma_"),
+)

@@ -1,0 +1,153 @@
+"""Which names has a statement used, and what did they turn out to mean? The notebook of `resolve`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, final
+
+from sqlglot import exp
+
+from sandbox.sql.catalogue import folded
+from sandbox.sql.parse import Parsed
+from sandbox.sql.scope import HIDDEN, Origin, Scope, Source
+from sandbox.sql.tables import Tables
+
+FindingKind: TypeAlias = Literal[
+    "table", "table-function", "qualified-name", "column", "row-id", "shared-column", "in-table", "construct"
+]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A name that means nothing the rules allow."""
+
+    kind: FindingKind
+    start: int
+    name: str
+
+
+@final
+class Names:
+    """Looks names up and notes where they stood, what they read and what they failed to find."""
+
+    __slots__ = ("_row_ids", "_strings", "_text", "columns", "findings", "named_at", "stars", "tables")
+
+    def __init__(self, parsed: Parsed) -> None:
+        """Begin with nothing read."""
+        lexed = parsed.lexed
+        self._text = lexed.text
+        self._row_ids = lexed.dialect.row_ids
+        self._strings: list[tuple[str, int]] = []
+        self.tables = Tables(lexed.given, lexed.dialect)
+        self.columns: set[tuple[str, str]] = set()
+        self.stars: set[str] = set()
+        self.findings: list[Finding] = []
+        self.named_at: set[int] = set()
+
+    def find(self, kind: FindingKind, node: exp.Expr | None, name: str = "") -> None:
+        """Note a finding where `node` begins."""
+        self.findings.append(Finding(kind, _start(node), name))
+
+    def name(self, node: exp.Expr | None) -> str:
+        """Return the folded name of an identifier and note that its place has been read."""
+        name = self.alias(node)
+        if type(node) is exp.Identifier and self._text[_start(node)] == "'":
+            self.find("construct", node, "string as a name")
+        return name
+
+    def alias(self, node: exp.Expr | None) -> str:
+        """Do as `name` does; an alias may be written as a string."""
+        if type(node) is not exp.Identifier:
+            self.find("construct", node, "name")
+            return ""
+        self.named_at.add(_start(node))
+        return folded(node.this)
+
+    def column(self, node: exp.Expr, scope: Scope) -> None:
+        """Look a column up: the nearest SELECT that has it, then nothing, or a string if it is in double quotes."""
+        args = node.args
+        this, table = args["this"], args.get("table")
+        if args.get("db") or args.get("catalog"):
+            for part in args.values():
+                self.name(part)
+            self.find("qualified-name", args.get("db"), this.name)
+            return
+        name = self.name(this)
+        qualifier = self.name(table) if table else None
+        level: Scope | None = scope
+        while level is not None:
+            if self._column_at(level, name, qualifier, this):
+                return
+            level = level.outer
+        start = _start(this)
+        if qualifier is None and self._text[start] == '"':
+            self._strings.append((name, start))
+        else:
+            self.find("column", this, name)
+
+    def _column_at(self, level: Scope, name: str, qualifier: str | None, node: exp.Expr) -> bool:
+        """Whether the name is settled at this level; visible columns are noted, hidden ones found."""
+        origins: list[Origin] = []
+        is_near = False
+        for source in level.sources:
+            if qualifier is None or source.name == qualifier:
+                is_near = True
+                if name in source.columns:
+                    origins.append(source.columns[name])
+        if origins:
+            if not self._note(origins):
+                self.find("column", node, name)
+            return True
+        if is_near and name in self._row_ids:
+            self.find("row-id", node, name)
+            return True
+        return qualifier is None and name in level.aliases
+
+    def _note(self, origins: Iterable[Origin]) -> bool:
+        """Note the visible columns among `origins`; False if there are none, computed ones apart."""
+        is_shown = False
+        for origin in origins:
+            if origin is not HIDDEN:
+                is_shown = True
+                if origin is not None:
+                    self.columns.add(origin)
+        return is_shown
+
+    def all_of(self, source: Source) -> None:
+        """Note every visible column of a source: a `*` expands it."""
+        if source.table:
+            self.stars.add(source.table)
+        self._note(source.columns.values())
+
+    def shared(self, name: str, left: list[Source], right: list[Source], node: exp.Expr) -> bool:
+        """Note a column that a join equates on both sides; False if a side lacks it."""
+        sides = [[source.columns[name] for source in side if name in source.columns] for side in (left, right)]
+        for side in sides:
+            if any(origin is HIDDEN for origin in side):
+                self.find("shared-column", node, name)
+            self._note(side)
+        return all(sides)
+
+    def settle_strings(self) -> tuple[int, ...]:
+        """Decide about double-quoted names that mean nothing where they stand; returns where they stand.
+
+        # WHY: a common table expression is read where it is used, so SQLite may find a column there that its own
+        # place does not have; a name that any table of the statement has is never taken for a mere string.
+        """
+        for name, start in self._strings:
+            for columns in self.tables.columns.values():
+                if name in columns and not self._note([columns[name]]):
+                    self.findings.append(Finding("column", start, name))
+        return tuple(start for _, start in self._strings)
+
+
+def _start(node: exp.Expr | None) -> int:
+    """Where a node begins; identifiers know it, others ask the first identifier within."""
+    if node is None:
+        return 0
+    if type(node) is not exp.Identifier:
+        node = node.find(exp.Identifier)
+    start = node.meta.get("start", -1) if node is not None else -1
+    return start if isinstance(start, int) else -1

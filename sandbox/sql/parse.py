@@ -1,0 +1,118 @@
+"""Which tree do the tokens make? sqlglot's reading of the text, taken only where its tokens are the engine's own."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import final
+
+from sqlglot import exp
+from sqlglot.errors import ParseError, SqlglotError
+from sqlglot.tokenizer_core import Token as Foreign
+
+from sandbox.reasons import Reason, Refused
+from sandbox.sql.dialects.base import WORD, Dialect, Token
+from sandbox.sql.lex import Lexed
+from sandbox.sql.refusals import refused
+
+# WHY: sqlglot warns about statements it does not know and quotes them; contents stay out of the event log.
+logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parsed:
+    """A text that both grammars split into the same tokens, and its tree."""
+
+    lexed: Lexed
+    tree: exp.Expr
+    kinds: frozenset[type[exp.Expr]]
+    """The class of every node."""
+
+
+def parse(lexed: Lexed) -> Parsed:
+    """Parse the text with sqlglot; whatever it raises is a refusal."""
+    text, grammar = lexed.text, lexed.dialect.grammar
+    try:
+        foreign = grammar.tokenize(text)
+        _check_same_tokens(lexed, foreign)
+        trees = grammar.parser().parse(foreign, text)
+        tree = trees[0] if len(trees) == 1 else None
+        kinds = frozenset(map(type, tree.walk())) if tree is not None else frozenset[type[exp.Expr]]()
+    except Refused:
+        raise
+    except (SqlglotError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise _unparsable(lexed, error) from error
+    if tree is None:
+        raise _unparsable(lexed, None)
+    return Parsed(lexed=lexed, tree=tree, kinds=kinds)
+
+
+def _unparsable(lexed: Lexed, error: Exception | None) -> Refused:
+    """Say where the parser stopped, in our words: its own message quotes the text at length."""
+    start = 0
+    if isinstance(error, ParseError) and error.errors:
+        line, column = error.errors[0].get("line") or 1, error.errors[0].get("col") or 1
+        start = _offset(lexed.text, int(line), int(column))
+    token = next((token for token in lexed.tokens if token.end > start), lexed.tokens[-1])
+    return refused(
+        Reason.SQL_UNPARSABLE,
+        "sql/parse",
+        f"the text does not parse as one {lexed.dialect.name} statement near here; a single `SELECT` is accepted",
+        text=lexed.text,
+        start=token.start,
+        construct=token.key[:40],
+    )
+
+
+def _offset(text: str, line: int, column: int) -> int:
+    at = 0
+    for _ in range(line - 1):
+        at = text.find("\n", at) + 1
+    return at + max(column - 1, 0)
+
+
+def _check_same_tokens(lexed: Lexed, foreign: list[Foreign]) -> None:
+    """Refuse where sqlglot's tokens are not the engine's.
+
+    Equal spans are equal tokens: what kind a token is follows from its first character in both grammars. sqlglot may
+    join words (`GROUP BY`) and split what it composes later (`<<`, `:name`).
+    """
+    ours = iter(lexed.tokens)
+    token: Token | None = None
+    at = 0
+    for other in foreign:
+        if token is None:
+            token = next(ours, None)
+            if token is None or token.start != other.start:
+                raise _differ(lexed, other.start)
+        elif other.start != at:
+            raise _differ(lexed, other.start)
+        at = other.end + 1
+        while at > token.end:
+            following = next(ours, None)
+            if token.kind != WORD or following is None or following.kind != WORD:
+                raise _differ(lexed, token.start)
+            token = following
+        if at == token.end:
+            token = None
+        elif not _is_split(token, lexed.dialect):
+            raise _differ(lexed, token.start)
+    if token is not None or next(ours, None) is not None:
+        raise _differ(lexed, lexed.tokens[-1].start)
+
+
+def _is_split(token: Token, dialect: Dialect) -> bool:
+    return token.key in dialect.compound_operators or token.key[0] == ":"
+
+
+def _differ(lexed: Lexed, start: int) -> Refused:
+    token = next((token for token in lexed.tokens if token.end > start), lexed.tokens[-1])
+    return refused(
+        Reason.SQL_NOT_SUPPORTED,
+        "sql/same-tokens",
+        f"two readings of {lexed.dialect.name} split this text differently; a plainer spelling is accepted",
+        text=lexed.text,
+        start=token.start,
+        construct=token.key[:40],
+    )

@@ -1,0 +1,61 @@
+"""What must hold of a statement? One rule a file; their order here is the order of checking.
+
+Token rules look at the engine's own tokens, tree rules at the kinds of nodes, name rules at what each name means.
+All of them must pass; the first that does not is the refusal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from sandbox.sql.lex import Lexed
+from sandbox.sql.parse import Parsed
+from sandbox.sql.resolve import Resolved
+from sandbox.sql.rules import (
+    casts,
+    claims,
+    collations,
+    columns,
+    constructs,
+    functions,
+    in_table,
+    node_kinds,
+    one_statement,
+    parameters,
+    qualified_names,
+    read_only,
+    row_ids,
+    same_words,
+    shared_columns,
+    string_names,
+    table_functions,
+    tables,
+)
+
+TOKEN_RULES: Final[tuple[Callable[[Lexed], None], ...]] = (
+    one_statement.check,
+    read_only.check,
+    parameters.check,
+    claims.check,
+    casts.check,
+    collations.check,
+    string_names.check,
+)
+
+TREE_RULES: Final[tuple[Callable[[Parsed], None], ...]] = (node_kinds.check,)
+
+NAME_RULES: Final[tuple[Callable[[Resolved], None], ...]] = (
+    functions.check,
+    table_functions.check,
+    qualified_names.check,
+    tables.check,
+    in_table.check,
+    row_ids.check,
+    shared_columns.check,
+    columns.check,
+    constructs.check,
+    same_words.check,
+)
+
+RULES: Final = (*TOKEN_RULES, *TREE_RULES, *NAME_RULES)

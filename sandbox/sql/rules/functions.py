@@ -1,0 +1,42 @@
+"""Is every function on the allow-list? One that is not is answered alike, whether the engine has it or not."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sandbox.problems import did_you_mean
+from sandbox.reasons import Reason, quoted
+from sandbox.sql.refusals import refused
+from sandbox.sql.resolve import Resolved
+
+RULE: Final = "sql/functions"
+
+
+def check(resolved: Resolved) -> None:
+    """Refuse a call of a function outside the dialect's table; `claim` is an author's alone."""
+    lexed = resolved.parsed.lexed
+    functions = lexed.dialect.functions
+    for token in resolved.calls:
+        name = token.key.lower()
+        if name in functions and (name != "claim" or lexed.given.may_claim):
+            continue
+        accepted = [known for known in functions if known != "claim"]
+        raise refused(
+            Reason.SQL_OBJECT_FORBIDDEN,
+            RULE,
+            f"the function {quoted(name)} is outside this tool's rules{did_you_mean(name, accepted)}",
+            text=lexed.text,
+            start=token.start,
+            construct=name[:40],
+        )
+
+
+def functions_of(resolved: Resolved) -> frozenset[str]:
+    """Return the functions the statement calls, those behind operators and keywords too, as the engine names them."""
+    lexed = resolved.parsed.lexed
+    kinds = resolved.parsed.kinds
+    return (
+        frozenset(token.key.lower() for token in resolved.calls)
+        | {name for kind, name in lexed.dialect.kind_functions.items() if kind in kinds}
+        | {name for operator, name in lexed.dialect.operator_functions.items() if operator in lexed.keys}
+    )

@@ -1,0 +1,38 @@
+"""Does it only read? Decided on the engine's reserved words, before any parser has an opinion."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sandbox.reasons import Reason, quoted
+from sandbox.sql.dialects.base import Token
+from sandbox.sql.lex import Lexed
+from sandbox.sql.refusals import refused
+
+RULE: Final = "sql/read-only"
+
+ROOTS: Final = frozenset({"SELECT", "WITH", "VALUES"})
+"""First words of statements that read. SQLite takes no parenthesis before the first SELECT."""
+
+
+def check(lexed: Lexed) -> None:
+    """Refuse statements that begin with anything but SELECT, WITH or VALUES, and words that only writes can hold."""
+    first = lexed.tokens[0]
+    if first.key in lexed.dialect.verbs:
+        raise _writes(lexed, first)
+    if first.key not in ROOTS:
+        message = (
+            f"the text begins with {quoted(first.key)}; a single `SELECT` without parentheses around it is accepted"
+        )
+        raise refused(
+            Reason.SQL_UNPARSABLE, RULE, message, text=lexed.text, start=first.start, construct=first.key[:40]
+        )
+    write_words = lexed.dialect.write_words
+    for index in lexed.names:
+        if lexed.keys[index] in write_words:
+            raise _writes(lexed, lexed.tokens[index])
+
+
+def _writes(lexed: Lexed, token: Token) -> Exception:
+    message = f"the statement contains {quoted(token.key)}; this tool runs a single `SELECT`"
+    return refused(Reason.SQL_NOT_READ_ONLY, RULE, message, text=lexed.text, start=token.start, construct=token.key)

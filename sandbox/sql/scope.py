@@ -1,0 +1,75 @@
+"""What may a name mean here? Sources, scopes and common table expressions, as plain as resolving needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias, final
+
+from sqlglot import exp
+
+Origin: TypeAlias = "tuple[str, str] | None"
+"""The (table, column) a name stands for; None for something computed; `HIDDEN` for what the rules do not show."""
+
+HIDDEN: Final[Origin] = ("", "")
+
+Columns: TypeAlias = Mapping[str, Origin]
+"""By folded name."""
+
+
+@final
+@dataclass(slots=True)
+class Source:
+    """One thing in a FROM clause."""
+
+    name: str
+    """Folded alias or name; empty if it has none."""
+    columns: Columns
+    table: str = ""
+    """The catalogue's name, if it is a table itself."""
+    is_open: bool = False
+    """Some of its columns have no name that we know (`count(*)` without an alias)."""
+
+
+@final
+@dataclass(slots=True)
+class Cte:
+    """One common table expression."""
+
+    node: exp.CTE
+    env: Environment
+    columns: dict[str, Origin] | None = None
+    """Known once its first branch is read, so that the other branches may refer to it."""
+    is_open: bool = False
+    is_begun: bool = False
+    is_done: bool = False
+
+
+@final
+@dataclass(slots=True)
+class Environment:
+    """The common table expressions in sight."""
+
+    ctes: dict[str, Cte]
+    outer: Environment | None
+
+    def find(self, name: str) -> Cte | None:
+        """Return the nearest of that name."""
+        env: Environment | None = self
+        while env is not None:
+            if name in env.ctes:
+                return env.ctes[name]
+            env = env.outer
+        return None
+
+
+@final
+@dataclass(slots=True)
+class Scope:
+    """One SELECT's names, and those of the SELECTs around it."""
+
+    sources: list[Source]
+    env: Environment | None
+    outer: Scope | None
+    aliases: frozenset[str] = field(default_factory=frozenset)
+    """Output names, once the output is read: SQLite sees them in WHERE, GROUP BY, HAVING and ORDER BY."""

@@ -1,0 +1,51 @@
+"""Which tables may a statement read, and which of their columns? The rules laid over the catalogue, name by name."""
+
+from __future__ import annotations
+
+from typing import final
+
+from sandbox.sql.catalogue import folded
+from sandbox.sql.contract import GateInput
+from sandbox.sql.dialects.base import Dialect
+from sandbox.sql.scope import HIDDEN, Columns
+from sandbox.toolspec import TableRule
+
+
+@final
+class Tables:
+    """Finds allowed tables and remembers which were found."""
+
+    __slots__ = ("_dialect", "_given", "columns", "read")
+
+    def __init__(self, given: GateInput, dialect: Dialect) -> None:
+        """Look in `given`'s rules and catalogue."""
+        self._given = given
+        self._dialect = dialect
+        self.read: dict[str, TableRule] = {}
+        """By the catalogue's name."""
+        self.columns: dict[str, Columns] = {}
+        """By folded name: every column, those that the rule does not show as `HIDDEN`."""
+
+    def find(self, name: str) -> tuple[str, Columns] | None:
+        """Return the catalogue's name and the columns of an allowed table; None for any other, existing or not."""
+        shape = self._given.catalogue.tables.get(name)
+        rule = rule_of(self._given, name)
+        if shape is None or rule is None or name.startswith(self._dialect.system_prefixes):
+            return None
+        if name not in self.columns:
+            shown = {folded(column) for column in rule.columns}
+            self.read[shape.name] = rule
+            columns: dict[str, tuple[str, str] | None] = {}
+            for column in shape.columns:
+                key = folded(column.name)
+                columns[key] = (shape.name, column.name) if key in shown else HIDDEN
+            self.columns[name] = columns
+        return shape.name, self.columns[name]
+
+
+def rule_of(given: GateInput, name: str) -> TableRule | None:
+    """Return the rule for a table by its folded name, whatever key it is under."""
+    rule = given.tables.get(name)
+    if rule is not None and folded(rule.table) == name:
+        return rule
+    return next((rule for rule in given.tables.values() if folded(rule.table) == name), None)
