@@ -230,10 +230,10 @@ class Committer:
 
 def _add_rows(rows: Rows, entry: Entry, index: int, leaf: bytes, record: bytes) -> None:
     rows.leaves.append((index, leaf, entry.call_id or None, record))
-    for position, payload in enumerate(entry.payloads):
-        stored = payload.stored
-        payload_id = index * MAX_PAYLOADS + position
-        rows.payloads.append((payload_id, stored.subject, stored.wrapped_key, stored.ciphertext))
+    payload_id = index * MAX_PAYLOADS
+    for payload in entry.payloads:
+        rows.payloads.append((payload_id, payload.subject, payload.wrapped_key, payload.ciphertext))
+        payload_id += 1
     if entry.request is not None:
         request = entry.request
         rows.requests.append((request.key, index, request.content, request.expires_us))

@@ -16,7 +16,7 @@ from sandbox.receipts.counted import RefusalBook
 from sandbox.receipts.keys import RootKey, read_signer
 from sandbox.receipts.note import NoteSigner
 from sandbox.receipts.opening import check_before_opening
-from sandbox.receipts.records import Entry, base_record, call_key, new_call_id, with_descriptors
+from sandbox.receipts.records import Entry, base_record, call_key, new_call_id, with_payloads
 from sandbox.receipts.running import RunningCalls
 from sandbox.receipts.subjects import SERVICE, Subjects
 from sandbox.settings import Settings
@@ -123,7 +123,7 @@ class ExecutionLog:
         record.file = name
         setattr(record, _DIGEST_FIELDS[kind], digest)
         entry = Entry(
-            record=with_descriptors(record, [payload]), call_id=key, payloads=(payload,), file=(kind, name, digest)
+            record=with_payloads(record, [payload]), call_id=key, payloads=(payload,), file=(kind, name, digest)
         )
         return self.append(entry).index
 

@@ -1,12 +1,13 @@
 """How do contents rest? Each payload under a key of its own, padded, bound to its call, committed to by its record.
 
-AES-GCM commits neither to its key nor, once the key is gone, to anything; so the record holds an HMAC that names the
-key and another that names the plaintext, both under keys derived from the data key (research: a bare SHA-256 of a user
-id is guessed in minutes and survives erasure).
+AES-GCM commits neither to its key nor, once the key is gone, to anything; so the record holds a hash that names the
+data key and an HMAC that names the plaintext, under a key derived from the data key (research: a bare SHA-256 of a user
+id is guessed in minutes and survives erasure; a hash of 256 random bits is not guessed).
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import os
@@ -18,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from sandbox.receipts.keys import KEY_BYTES, NONCE_BYTES
 from sandbox.stores.log import StoredPayload
-from sandbox.v1.record_pb2 import PayloadDescriptor
+from sandbox.v1.record_pb2 import PayloadDescriptor, Record
 
 _NONCE: Final = bytes(NONCE_BYTES)
 """Zero: every data key encrypts once."""
@@ -27,8 +28,9 @@ _SMALLEST: Final = 256
 _LARGEST_POWER: Final = 64 * 1024
 
 _DERIVE: Final = b"sandbox/v1 payload keys"
-_OF_KEY: Final = b"key"
-_OF_TEXT: Final = b"text"
+_NAME_KEY: Final = b"sandbox/v1 payload key commitment"
+_sha256 = hashlib.sha256
+_sha512 = hashlib.sha512
 
 
 class PayloadUnreadable(Exception):
@@ -36,12 +38,15 @@ class PayloadUnreadable(Exception):
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SealedPayload:
-    """A payload ready to be stored, and what its record says of it."""
+    """A payload ready to be stored, and what its record says of it. Not frozen: two are made for each call."""
 
-    descriptor: PayloadDescriptor
-    stored: StoredPayload
+    descriptor_field: bytes
+    """The field `payloads` of a `Record`, serialised."""
+    subject: int
+    wrapped_key: bytes
+    ciphertext: bytes
 
 
 @final
@@ -64,15 +69,12 @@ class SubjectKey:
         bound_to = call_id + role.encode("ascii")
         padded = _padded(plaintext)
         ciphertext = AESGCM(encrypting).encrypt(_NONCE, padded, bound_to)
-        wrapped = nonce + self._wrapping.encrypt(nonce, key, bound_to)
-        descriptor = PayloadDescriptor(
-            role=role,
-            ciphertext_sha256=hashlib.sha256(ciphertext).digest(),
-            size_class=len(padded),
-            key_commitment=hmac.digest(committing, _OF_KEY, "sha256"),
-            plaintext_commitment=hmac.digest(committing, _OF_TEXT + plaintext, "sha256"),
+        field = _field_template(role, len(padded)) % (
+            _sha256(ciphertext).digest(),
+            _sha256(_NAME_KEY + key).digest(),
+            hmac.digest(committing, plaintext, "sha256"),
         )
-        return SealedPayload(descriptor, StoredPayload(self.subject, wrapped, ciphertext))
+        return SealedPayload(field, self.subject, nonce + self._wrapping.encrypt(nonce, key, bound_to), ciphertext)
 
     def open(self, descriptor: PayloadDescriptor, stored: StoredPayload, call_id: bytes) -> bytes:
         """Decrypt a payload and check it against its record; raises `PayloadUnreadable`."""
@@ -85,9 +87,8 @@ class SubjectKey:
         except (InvalidTag, ValueError) as error:
             raise PayloadUnreadable("the payload does not decrypt under its subject's key") from error
         plaintext = _unpadded(padded)
-        names_key = hmac.digest(committing, _OF_KEY, "sha256")
-        names_text = hmac.digest(committing, _OF_TEXT + plaintext, "sha256")
-        is_key = hmac.compare_digest(descriptor.key_commitment, names_key)
+        names_text = hmac.digest(committing, plaintext, "sha256")
+        is_key = descriptor.key_commitment == _sha256(_NAME_KEY + key).digest()
         if not (is_key and hmac.compare_digest(descriptor.plaintext_commitment, names_text)):
             raise PayloadUnreadable("the payload is not the one that its record commits to")
         return plaintext
@@ -98,8 +99,23 @@ def _derived(key: bytes) -> tuple[bytes, bytes]:
 
     SHA-512 of a label and one uniformly random block of fixed length is a sound derivation and a third of HKDF's cost.
     """
-    both = hashlib.sha512(_DERIVE + key).digest()
+    both = _sha512(_DERIVE + key).digest()
     return both[:KEY_BYTES], both[KEY_BYTES:]
+
+
+@functools.lru_cache(maxsize=256)
+def _field_template(role: str, size_class: int) -> bytes:
+    """Return the serialised field of a descriptor with places for ciphertext hash, key and plaintext commitment."""
+    nothing = bytes(32)
+    descriptor = PayloadDescriptor(
+        role=role,
+        ciphertext_sha256=nothing,
+        size_class=size_class,
+        key_commitment=nothing,
+        plaintext_commitment=nothing,
+    )
+    serialised: bytes = Record(payloads=[descriptor]).SerializeToString(deterministic=True)
+    return serialised.replace(b"%", b"%%").replace(nothing, b"%b")
 
 
 def _padded(plaintext: bytes) -> bytes:

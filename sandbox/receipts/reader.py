@@ -12,7 +12,7 @@ from sandbox.reasons import Reason, Refused, quoted
 from sandbox.receipts.calls import unknown_call
 from sandbox.receipts.log import ExecutionLog
 from sandbox.receipts.payloads import PayloadUnreadable
-from sandbox.receipts.records import Entry, base_record, call_key, new_call_id, with_descriptors
+from sandbox.receipts.records import Entry, base_record, call_key, new_call_id, with_payloads
 from sandbox.receipts.stored import StoredTree, stored_receipt
 from sandbox.receipts.tree import consistency_path
 from sandbox.stages import Principal
@@ -121,7 +121,7 @@ class LogReader:
         record.about_index_plus_one = index + 1
         record.tool = tool
         return Entry(
-            record=with_descriptors(record, [payload]),
+            record=with_payloads(record, [payload]),
             call_id=call_key(call_id),
             token_digest=principal.token_digest,
             payloads=[payload],

@@ -13,7 +13,7 @@ from sandbox.receipts.calls import Calls, still_running
 from sandbox.receipts.log import ExecutionLog, unavailable
 from sandbox.receipts.parts import RecordParts
 from sandbox.receipts.payloads import PayloadUnreadable
-from sandbox.receipts.records import Entry, Generation, call_key, new_call_id, tool_name
+from sandbox.receipts.records import Entry, Generation, call_key, new_call_id, tool_name, with_payloads
 from sandbox.receipts.requests import is_remembered, replayed, request_key
 from sandbox.receipts.running import RequestKey, Running
 from sandbox.stages import (
@@ -254,9 +254,8 @@ class Receipt:
         own.call_id = self._call_id
         own.wall_time_us = time.time_ns() // 1000
         own.door = self._authenticated.proposed.door
-        own.payloads.extend([payload.descriptor for payload in payloads])
         entry = Entry(
-            record=principal_part + part + own.SerializeToString(),
+            record=principal_part + part + with_payloads(own, payloads),
             call_id=call_key_,
             token_digest=principal.token_digest,
             payloads=payloads,

@@ -48,9 +48,9 @@ class Generation:
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Entry:
-    """A record on its way into the log."""
+    """A record on its way into the log. Not frozen: one is made for each call."""
 
     record: bytes
     """Serialised, but for its place in the token's chain."""
@@ -105,10 +105,9 @@ def base_record(kind: record_pb2.RecordKind, call_id: str, build: str) -> record
     )
 
 
-def with_descriptors(record: record_pb2.Record, payloads: Iterable[SealedPayload]) -> bytes:
+def with_payloads(record: record_pb2.Record, payloads: Iterable[SealedPayload]) -> bytes:
     """Serialise a record with its payloads' descriptors."""
-    record.payloads.extend([payload.descriptor for payload in payloads])
-    return record.SerializeToString()
+    return record.SerializeToString() + b"".join([payload.descriptor_field for payload in payloads])
 
 
 def in_chain(record: bytes, sequence: int, previous: bytes) -> bytes:

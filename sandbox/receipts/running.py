@@ -20,9 +20,9 @@ class RequestKey:
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Running:
-    """A call under way."""
+    """A call under way. Not frozen: one is made for each call."""
 
     call_id: CallId
     tool: str
