@@ -2,6 +2,7 @@
 
 from sandbox.specs.arguments import Arguments, parse_arguments
 from sandbox.specs.connections import ConnectionsRead, lint_connections, read_connections
+from sandbox.specs.editor import editor_schema
 from sandbox.specs.load import SpecSet, SpecsRead, lint_specs, load_specs
 from sandbox.specs.result_schema import result_schema
 from sandbox.specs.specs import Specs, tool_input_schema_json
@@ -19,4 +20,5 @@ __all__ = [
     "parse_arguments",
     "tool_input_schema_json",
     "result_schema",
+    "editor_schema",
 ]

@@ -1,0 +1,127 @@
+"""How does a first spec for a table look? Text that passes lint as written, with comments for its author."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from sandbox.problems import LintFailed, did_you_mean
+from sandbox.reasons import quoted
+from sandbox.settings import Settings
+from sandbox.specs.findings import Findings, Mark, Rule
+from sandbox.specs.live import CatalogueOf, Target, Targets
+from sandbox.specs.tool import Surroundings, read_tool
+from sandbox.sql import TableShape, folded
+from sandbox.toolspec import Connection
+
+_PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_NOT_IN_A_NAME: Final = re.compile(r"[^A-Za-z0-9_.-]+")
+_YAML_WORDS: Final = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
+_OWNER: Final = "your-team@example.com"
+
+
+def starter_spec(
+    connections: Mapping[str, Connection], connection: str, table: str, name: str, catalogue_of: CatalogueOf
+) -> tuple[str, str]:
+    """Return the name and the text of a first spec for `table`; raises `LintFailed` if there can be none."""
+    target = _target(connections, connection, catalogue_of)
+    shape = _shape(target, table)
+    name = name or _NOT_IN_A_NAME.sub("_", f"{connection}.{shape.name}")[:128]
+    text = _text(name, connection, shape)
+    around = Surroundings(
+        Targets(connections, lambda _: target.catalogue), frozenset(connections), frozenset(connections), Settings()
+    )
+    read = read_tool(f"{name}.yaml", text.encode(), around)
+    if read.findings.problems:
+        raise LintFailed(read.findings.problems)
+    return name, text
+
+
+def _refused(rule: Rule, message: str) -> LintFailed:
+    findings = Findings("connections.toml")
+    findings.add(rule, None, message)
+    return LintFailed(findings.problems)
+
+
+def _target(connections: Mapping[str, Connection], name: str, catalogue_of: CatalogueOf) -> Target:
+    if name not in connections:
+        message = f"there is no connection {quoted(name)}{did_you_mean(name, connections)}"
+        raise _refused(Rule.UNKNOWN_CONNECTION, message)
+    findings = Findings("connections.toml")
+    target = Targets(connections, catalogue_of).at(name, Mark(0, 0), findings)
+    if target is None:
+        raise LintFailed(findings.problems)
+    return target
+
+
+def _shape(target: Target, table: str) -> TableShape:
+    reachable = target.reachable()
+    shape = reachable.get(folded(table))
+    if shape is None:
+        hint = did_you_mean(table, [known.name for known in reachable.values()])
+        where = f"connection {quoted(target.connection.name)}"
+        raise _refused(Rule.UNKNOWN_TABLE, f"{where} has no table {quoted(table)} within its ceiling{hint}")
+    return shape
+
+
+def _yaml(text: str) -> str:
+    """Return `text` as YAML reads it everywhere: plain where that is safe, else in double quotes."""
+    if _PLAIN.fullmatch(text) and text.lower() not in _YAML_WORDS:
+        return text
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _single(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _columns(shape: TableShape) -> str:
+    shown = [
+        (column, _yaml(column.name)) for column in shape.columns if not column.is_hidden and column.name.isprintable()
+    ]
+    width = max((len(name) for _, name in shown), default=0)
+    lines = (
+        f"        - {name:<{width}}  # {quoted(column.declared_type or 'no declared type')[1:-1]}"
+        for column, name in shown
+    )
+    return "\n".join(lines)
+
+
+def _text(name: str, connection: str, shape: TableShape) -> str:
+    identifier = '"' + shape.name.replace('"', '""') + '"'
+    summary = _yaml(f"Read the {'view' if shape.kind == 'view' else 'table'} {shape.name} with SQL"[:200])
+    return f"""\
+# yaml-language-server: $schema=../schema/tool.v1.json
+spec: tool/v1
+name: {_yaml(name)}
+version: 0.1.0
+owner: {_OWNER}  # a person or team to ask
+summary: {summary}  # one line for the model: what the tool does
+use_when: The question needs figures from this table.  # one line for the model: when to choose it
+kind: sql
+effects: read
+connection: {_yaml(connection)}
+
+# The model writes the SQL. For a fixed question write a `statement:` with :parameters instead, and name those in
+# `input:`, such as `region: {{type: string, enum: [EU, US], help: Sales region}}`.
+input:
+  sql: {{type: sql, help: One SQLite SELECT statement}}
+
+allow:
+  tables:
+    {_yaml(shape.name)}:
+      columns:  # what the model may see; delete what the tool does not need
+{_columns(shape)}
+      # row_filter: "COLUMN = claim('NAME')"  # only the rows whose COLUMN equals a claim of the caller's token
+      # mask: {{COLUMN: initials}}  # show a column in part: null, initials, last4, year or domain
+
+limits: {{seconds: 5, max_rows: 500, max_bytes: 256KiB, rate: 30/min, concurrency: 4}}
+
+examples:  # run by `sandbox test`, shown to the model
+  - call: {{sql: {_single(f"SELECT count(*) AS n FROM {identifier}")}}}
+    expect: {{row_count: 1}}
+  - call: {{sql: {_single(f"DELETE FROM {identifier}")}}}
+    expect: {{refused: SQL_NOT_READ_ONLY}}
+"""  # noqa: S608 - an example in YAML; the gate proves it like any text before it runs
