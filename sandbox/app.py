@@ -126,7 +126,7 @@ class House:
         )
         pipeline = Pipeline(
             identity=self.guests,
-            receipts=Receipts(self._log, self.calls, generation),
+            receipts=Receipts(self._log, generation),
             specs=specs,
             limits=self._limits,
             flow=Flow(),

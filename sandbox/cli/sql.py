@@ -144,14 +144,14 @@ def _executed(trial: Trial, tool: str, claims: JsonObject, sql: str, *, is_permi
     if not is_permitted:
         return nothing
     try:
-        sealed = trial.call_sql(tool, sql, claims)
+        answer = trial.call_sql(tool, sql, claims).answer
     except Refused as refused:
-        return nothing | {"error": _class_of(refused)}
-    match sealed.answer:
-        case ResultBody() as body:
-            return _rows(body)
-        case Refused() as refused:
-            return nothing | {"error": _class_of(refused)}
+        answer = refused
+    match answer:
+        case ResultBody():
+            return _rows(answer)
+        case Refused():
+            return nothing | {"error": _class_of(answer)}
         case _:
             return nothing | {"error": "pending"}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from sandbox.pipeline import Pipeline
@@ -83,7 +83,7 @@ class Log(Protocol):
         """The newest checkpoint."""
         ...
 
-    def list_records(self, *, start: int, limit: int, tool: str, kind: int) -> tuple[list[Logged], int | None]:
+    def list_records(self, *, start: int, limit: int, tool: str, kind: int) -> tuple[Sequence[Logged], int | None]:
         """A page of records and the index the next page starts at, if there is one."""
         ...
 
