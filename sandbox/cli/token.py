@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Mint, read and revoke tokens.", no_args_is_help=True)
 
-NameArgument = Annotated[str, typer.Argument(help="The identity: the token's subject and its files' name.")]
+NameArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="The identity: the token's subject, its files' name.")
+]
 
 
 @app.command("new")
@@ -37,7 +39,7 @@ def new(
     actor: Annotated[
         list[str] | None, typer.Option(help="Who acts for the identity, the nearest first; may be given again.")
     ] = None,
-    hours: Annotated[int, typer.Option(min=1, max=8760, help="Its life; else `identity.token_hours`.")] = 0,
+    hours: Annotated[int | None, typer.Option(min=1, max=8760, help="Its life; else `identity.token_hours`.")] = None,
     deployment: DeploymentOption = Path(),
     json: JsonOption = False,
 ) -> None:
