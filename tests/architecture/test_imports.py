@@ -26,7 +26,14 @@ ROOMS_OF = {
     "sandbox.v1.execution_log_pb2_grpc": RPC,
     "sandbox.v1.tool_execution_pb2": (*RPC, "sandbox.bench"),
     "sandbox.v1.execution_log_pb2": RPC,
-    "sandbox.v1.record_pb2": (*RPC, "sandbox.receipts", "sandbox.stores", "sandbox.audit", "sandbox.cli.log"),
+    "sandbox.v1.record_pb2": (
+        *RPC,
+        "sandbox.receipts",
+        "sandbox.stores",
+        "sandbox.audit",
+        "sandbox.cli.log",
+        "sandbox.reviewing",
+    ),
     "apsw": ENGINES,
     "sqlite3": (),  # a second SQLite library in one process breaks the first one's file locks
     "subprocess": (*ENGINES, *INSTRUMENTS),
@@ -50,7 +57,8 @@ ONLY = {
     "sandbox.stages": ("sandbox.reasons", "sandbox.toolspec", "sandbox.values"),
     "sandbox.reasons": (),
     "sandbox.values": (),
-    "sandbox.audit": ("sandbox.audit", "sandbox.v1.record_pb2", "sandbox.values"),
+    "sandbox.audit": ("sandbox.audit", "sandbox.v1.record_pb2", "sandbox.values", "sandbox.stores"),
+    "sandbox.audit.verify": ("sandbox.audit", "sandbox.v1.record_pb2", "sandbox.values"),
     "sandbox.client": ("sandbox.client", "sandbox.audit", "sandbox.v1", "sandbox.values"),
 }
 """Rooms that know nothing of ours but what is named."""

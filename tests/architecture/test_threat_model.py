@@ -1,0 +1,45 @@
+"""Does the threat model name tests that exist? Each promise is carried by requirements, or says "not yet"."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Collection, Iterator
+
+import pytest
+from source_tree import ROOT
+from test_requirements import requirements
+
+PROMISE = re.compile(r"^\| (P\d+) \|.*\|([^|]*)\|$", re.MULTILINE)
+PROMISES = [f"P{number}" for number in range(1, 11)]
+
+
+def gaps(page: str, known: Collection[str]) -> Iterator[str]:
+    """Yield what a page of promises leaves open."""
+    carried = dict(PROMISE.findall(page))
+    yield from (f"{promise} has no line" for promise in PROMISES if promise not in carried)
+    for promise, carriers in carried.items():
+        patterns = re.findall(r"`([a-z0-9-]+:[a-z0-9*:-]+)`", carriers)
+        if not patterns and "not yet" not in carriers:
+            yield f'{promise} names no requirement and does not say "not yet"'
+        for pattern in patterns:
+            if not fnmatch.filter(known, pattern):
+                yield f"{promise} names `{pattern}`, which no requirement matches"
+
+
+@pytest.mark.requirement("house:threat-model:bound")
+def test_each_promise_is_carried_or_says_not_yet() -> None:
+    found = list(gaps((ROOT / "docs" / "threat-model.md").read_text("utf-8"), requirements()))
+
+    assert not found, "\n".join(found)
+
+
+def test_a_missing_and_an_empty_promise_are_found() -> None:
+    page = "| P1 | Nothing runs | `identity:*` |\n| P2 | No result | |\n| P3 | Reads | `sql:*` |\n"
+
+    found = list(gaps(page, {"identity:token:expired"}))
+
+    assert "P3 names `sql:*`, which no requirement matches" in found
+    assert 'P2 names no requirement and does not say "not yet"' in found
+    assert "P4 has no line" in found
+    assert not [line for line in found if line.startswith("P1 ")]
