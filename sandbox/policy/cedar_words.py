@@ -32,10 +32,9 @@ _QUOTED: Final = re.compile(r"[`']([^`']+)[`']")
 _EXECUTING: Final = f"{EXECUTE}:"
 
 
-def needle_of(complaint: str) -> str:
-    """Return what a complaint quotes, to look for in the policy."""
-    found = _QUOTED.search(complaint)
-    return found.group(1) if found else complaint.rpartition(": ")[2]
+def needles_of(complaint: str) -> tuple[str, ...]:
+    """Return what a complaint quotes or ends on, to look for in the policy."""
+    return (*_QUOTED.findall(complaint), complaint.rpartition(": ")[2])
 
 
 def told(statement: Statement, complaint: str, vocabulary: Vocabulary) -> Problem:
@@ -45,7 +44,7 @@ def told(statement: Statement, complaint: str, vocabulary: Vocabulary) -> Proble
         found = pattern.search(plain)
         if found:
             return tell(statement, found, vocabulary)
-    return statement.problem("policy/invalid", plain, needle_of(plain))
+    return statement.problem("policy/invalid", plain, *needles_of(plain))
 
 
 def unknown_tool(statement: Statement, tool: str, vocabulary: Vocabulary, needle: str) -> Problem:

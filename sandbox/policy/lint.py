@@ -116,7 +116,7 @@ def _syntax_problem(statement: Statement, complaint: str) -> Problem:
     index = bisect.bisect_left(range(last), True, key=is_beyond)
     if index < last or complaint == cedar_words.TRUNCATED:
         return statement.file.problem(statement.tokens[index].offset, "policy/syntax", complaint)
-    return statement.problem("policy/syntax", complaint, cedar_words.needle_of(complaint))
+    return statement.problem("policy/syntax", complaint, *cedar_words.needles_of(complaint))
 
 
 def _complaint(text: str) -> str:

@@ -77,9 +77,9 @@ class Statement:
         last = self.tokens[index]
         return self.file.text[self.tokens[0].offset : last.offset + len(last.text)]
 
-    def problem(self, rule: str, message: str, needle: str = "") -> Problem:
-        """Return a problem at the first token that reads `needle`, plain or as a string; else at the beginning."""
-        wanted = {needle, f'"{needle}"'} if needle else set()
+    def problem(self, rule: str, message: str, *needles: str) -> Problem:
+        """Return a problem at the first token that reads like a needle, plain or as a string; else at the beginning."""
+        wanted = {*needles, *(f'"{needle}"' for needle in needles)}
         body = next((index for index, token in enumerate(self.tokens) if token.text in _EFFECTS), 0)
         place = next((token for token in self.tokens[body:] if token.text in wanted), self.tokens[0])
         return self.file.problem(place.offset, rule, message)
