@@ -24,7 +24,7 @@ def certificates() -> None:
 @app.command("renew")
 def renew(
     name: Annotated[
-        str, typer.Argument(metavar="[NAME]", help="`server`, the service's own, or a client such as `agent`.")
+        str, typer.Argument(metavar="NAME", help="`server`, the service's own, or a client such as `agent`.")
     ] = "server",
     host: Annotated[
         list[str] | None,
