@@ -2,86 +2,127 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import final
+from typing import Final, Literal, final
 
 from sqlglot import exp, parse_one
 
 from sandbox.reasons import Reason, Refused, quoted
 from sandbox.sql import Catalogue, TableShape, folded, prove_filter
 from sandbox.toolspec import TableRule
-from sandbox.values import JsonObject, JsonValue
+from sandbox.values import Cell, JsonObject, JsonValue
+
+Kind = Literal["integer", "number", "text", "any"]
+"""What a claim is cast to. SQLite compares an integer column with the text `x` too, and finds it smaller than any
+text: `level < claim('level')` would then hold for every row. So what does not fit is refused before it runs."""
+
+_WANTED: Final[Mapping[Kind, str]] = {
+    "integer": "an integer",
+    "number": "a number",
+    "text": "a text",
+    "any": "a text, a number or a boolean",
+}
+_STRICTEST_FIRST: Final[tuple[Kind, ...]] = ("integer", "number", "text", "any")
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,19}")
+_NUMBER: Final = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_BOUND: Final = 2**63
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class ClaimUse:
-    """A claim that a row filter reads, and what it is compared with."""
+    """A claim that a plan reads, and what it must be."""
 
     claim: str
-    column_type: str
-    """Declared type of the column on the other side of the comparison; empty if there is none."""
+    kind: Kind
 
 
 def filter_claims(tables: Mapping[str, TableRule], catalogue: Catalogue) -> Mapping[str, tuple[ClaimUse, ...]]:
-    """Return, by table, the claims that its row filter reads; raises `Refused` for a filter that is not proven."""
+    """Return, by folded table, the claims that its row filter reads; raises `Refused` for a filter not proven."""
     return {
-        rule.table: _uses(rule.row_filter, catalogue.tables[folded(rule.table)])
+        folded(rule.table): _uses(rule.row_filter, catalogue.tables[folded(rule.table)])
         for rule in tables.values()
         if rule.row_filter is not None
     }
 
 
+def claim_values(uses: tuple[ClaimUse, ...], claims: JsonObject) -> dict[str, JsonValue]:
+    """Return the values a plan needs; raises `Refused` with `CLAIM_MISSING` for one that is absent or does not fit."""
+    return {use.claim: _cast(use, claims.get(use.claim)) for use in uses}
+
+
+def kind_of(declared_type: str) -> Kind:
+    """Return what a column of a declared type holds (https://sqlite.org/datatype3.html, section 3.1)."""
+    declared = declared_type.upper()
+    if "INT" in declared:
+        return "integer"
+    if any(part in declared for part in ("CHAR", "CLOB", "TEXT")):
+        return "text"
+    return "any" if not declared or "BLOB" in declared else "number"
+
+
+def stricter(one: Kind, other: Kind) -> Kind:
+    """Return the kind that satisfies both: a number compares with a text column as its text."""
+    return min(one, other, key=_STRICTEST_FIRST.index)
+
+
 def _uses(row_filter: str, shape: TableShape) -> tuple[ClaimUse, ...]:
     claims = prove_filter(row_filter, shape, "sqlite")
-    types = {folded(column.name): column.declared_type for column in shape.columns}
-    compared: dict[str, str] = {}
-    for comparison in parse_one(row_filter, dialect="sqlite").find_all(exp.Binary, exp.In):
-        sides = [comparison.this, *comparison.expressions, comparison.args.get("expression")]
-        columns = [side for side in sides if isinstance(side, exp.Column)]
-        for side in sides:
-            if isinstance(side, exp.Anonymous) and side.name.lower() == "claim" and columns:
-                compared[side.expressions[0].name] = types.get(folded(columns[0].name), "")
-    return tuple(ClaimUse(claim, compared.get(claim, "")) for claim in claims)
+    kinds = {folded(column.name): kind_of(column.declared_type) for column in shape.columns}
+    found: dict[str, Kind] = dict.fromkeys(claims, "any")
+    if claims:
+        for comparison in parse_one(row_filter, dialect="sqlite").find_all(exp.Binary, exp.In, exp.Between):
+            _compare(comparison, kinds, found)
+    return tuple(ClaimUse(claim, found[claim]) for claim in claims)
 
 
-def claim_values(uses: Iterable[ClaimUse], claims: JsonObject) -> dict[str, JsonValue]:
-    """Return the values a plan needs; raises `Refused` with `CLAIM_MISSING` for one that is absent or does not fit."""
-    values: dict[str, JsonValue] = {}
-    for use in uses:
-        value = claims.get(use.claim)
-        if value is None:
-            message = f"the tool filters rows by the claim {quoted(use.claim)}, which the token does not carry"
-            raise Refused(Reason.CLAIM_MISSING, message, claim=use.claim)
-        values[use.claim] = _cast(use, value)
-    return values
+def _compare(comparison: exp.Expr, kinds: Mapping[str, Kind], found: dict[str, Kind]) -> None:
+    """Note what the claims of one comparison are compared with; a claim compared twice keeps the stricter kind."""
+    sides = [side.unnest() for side in comparison.iter_expressions()]
+    others = [kinds.get(folded(side.name), "any") for side in sides if isinstance(side, exp.Column)]
+    others += ["text" if side.is_string else "number" for side in sides if isinstance(side, exp.Literal)]
+    kind = next((other for other in others if other != "any"), None)
+    for side in sides:
+        if isinstance(side, exp.Anonymous) and side.name.lower() == "claim" and kind is not None:
+            name = side.expressions[0].name
+            found[name] = stricter(found.get(name, "any"), kind)
 
 
-def _cast(use: ClaimUse, value: JsonValue) -> JsonValue:
-    """Return the value as the column's affinity (https://sqlite.org/datatype3.html, section 3.1) would have it."""
-    if not isinstance(value, (str, int, float)):
-        raise _does_not_fit(use, "a list or an object")
-    kind = use.column_type.upper()
-    if "INT" in kind:
-        return _integer(use, value)
-    if any(name in kind for name in ("CHAR", "TEXT", "CLOB")):
-        if isinstance(value, bool):
-            raise _does_not_fit(use, "a boolean")
-        return str(value)
-    return value
+def _cast(use: ClaimUse, value: JsonValue) -> Cell:
+    if isinstance(value, str) and use.kind in {"text", "any"}:
+        return value
+    if value is None:
+        message = f"the tool filters rows by the claim {quoted(use.claim)}, which the token does not carry"
+        raise Refused(Reason.CLAIM_MISSING, message, claim=use.claim)
+    cast = _cast_scalar(use.kind, value) if isinstance(value, (str, int, float)) else None
+    if cast is None:
+        message = f"the claim {quoted(use.claim)} does not fit the rows it filters; {_WANTED[use.kind]} is accepted"
+        raise Refused(Reason.CLAIM_MISSING, message, claim=use.claim)
+    return cast
 
 
-def _integer(use: ClaimUse, value: str | float) -> int:
-    if isinstance(value, float) and not value.is_integer():
-        raise _does_not_fit(use, "no integer")
-    try:
-        return int(value)
-    except ValueError:
-        raise _does_not_fit(use, "no integer") from None
+def _cast_scalar(kind: Kind, value: str | float) -> str | int | float | None:
+    """Return the value as a column of `kind` would compare it, or None if it cannot."""
+    if kind == "text":
+        return str(value).lower() if isinstance(value, bool) else str(value)
+    number = _number(value) if isinstance(value, str) and kind != "any" else value
+    if isinstance(number, float):
+        if not math.isfinite(number):
+            return None
+        return _whole(number) if kind == "integer" else number
+    if isinstance(number, int):
+        return int(number) if -_BOUND <= number < _BOUND else None
+    return number
 
 
-def _does_not_fit(use: ClaimUse, found: str) -> Refused:
-    wanted = f"a value of the column's type {quoted(use.column_type)}" if use.column_type else "a text or a number"
-    message = f"the claim {quoted(use.claim)} is {found}; {wanted} is accepted"
-    return Refused(Reason.CLAIM_MISSING, message, claim=use.claim)
+def _whole(number: float) -> int | None:
+    return int(number) if number.is_integer() and -_BOUND <= number < _BOUND else None
+
+
+def _number(text: str) -> int | float | None:
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    return float(text) if _NUMBER.fullmatch(text) else None

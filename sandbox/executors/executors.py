@@ -1,58 +1,37 @@
-"""What exactly would run? Plans are made from cached facts; the engine's file then runs them."""
+"""What exactly would run? Plans are made from cached facts; the engine's own file then runs them."""
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Final, Protocol, final
+from typing import Final, final
 
-from sandbox.executors.claims import ClaimUse, claim_values, filter_claims
+from sandbox.deployment import Misconfigured
+from sandbox.executors.engine import Executor, PlanStale
+from sandbox.executors.plan_cache import PlanCache
+from sandbox.executors.ready import Draft, ReadyTool, plan_of
 from sandbox.executors.sqlite import SqliteExecutor
-from sandbox.executors.sqlite_catalogue import read_catalogue
-from sandbox.leases import FileLease
 from sandbox.pipeline import Lease
-from sandbox.reasons import Fault, Refused
+from sandbox.reasons import Reason, Refused, quoted
 from sandbox.settings import Settings
-from sandbox.sql import Bounds, Catalogue, GateInput, Proven, prove
-from sandbox.stages import AuthorizedCall, ExecutedCall, PlannedCall, Principal, Rights, SqlPlan, TracedCall
-from sandbox.toolspec import Connection, Digest, TableRule, ToolName, ToolSpec
-from sandbox.values import Cell, JsonObject
+from sandbox.sql import Bounds, Catalogue
+from sandbox.stages import AuthorizedCall, ExecutedCall, PlannedCall, Principal, SqlPlan, TracedCall
+from sandbox.toolspec import Connection, ToolName, ToolSpec
+from sandbox.values import JsonObject
+
+EXECUTORS: Final[Mapping[str, Callable[[Connection], Executor]]] = MappingProxyType({"sqlite": SqliteExecutor})
+"""Every executor there is, by the engine's name in `connections.toml`."""
 
 
-class Engine(Protocol):
-    """Runs plans on one kind of target."""
-
-    def execute(
-        self, authorized: AuthorizedCall, spec: ToolSpec, tables: dict[str, TableRule], lease: FileLease
-    ) -> ExecutedCall:
-        """Spend the permit and run the plan."""
-        ...
-
-    def close(self) -> None:
-        """Let go of the target."""
-        ...
-
-
-ENGINES: Final[Mapping[str, type[Engine]]] = MappingProxyType({"sqlite": SqliteExecutor})
-"""Every engine there is, by the name `connections.toml` uses."""
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class _Ready:
-    """Everything about one tool that its plans are made from."""
-
-    spec: ToolSpec
-    connection: Connection
-    catalogue: Catalogue
-    tables: dict[str, TableRule]
-    claims: Mapping[str, tuple[ClaimUse, ...]]
-    """By table, what its row filter reads."""
-    statement: Proven | None
-    """An author-written statement, proven at load."""
+def read_catalogue(connection: Connection) -> Catalogue:
+    """Read what a connection's target has, for lint; raises `Refused` with `EXECUTOR_UNAVAILABLE`."""
+    executor = EXECUTORS[connection.engine](connection)
+    try:
+        return executor.read_catalogue()
+    finally:
+        executor.close()
 
 
 @final
@@ -62,172 +41,160 @@ class Executors:
     def __init__(
         self,
         connections: Mapping[str, Connection],
-        tools: Mapping[ToolName, ToolSpec],
+        specs: Mapping[ToolName, ToolSpec],
         settings: Settings,
         spend_cold_parse: Callable[[Principal], None],
     ) -> None:
-        """Read the catalogues and prove the authors' statements; raises `Refused` if one does not hold."""
+        """Read the catalogues, prove the authors' statements and filters, and confine each tool once.
+
+        Raises `Misconfigured` for a spec that its target cannot keep.
+        """
         self._bounds = Bounds(settings.sql.max_bytes, settings.sql.max_tokens, settings.sql.max_depth)
         self._spend_cold_parse = spend_cold_parse
-        self._engines = {name: ENGINES[connection.engine]() for name, connection in connections.items()}
-        catalogues = {name: read_catalogue(connections[name]) for name in {spec.connection for spec in tools.values()}}
-        self._ready = {
-            name: self._make_ready(spec, connections[spec.connection], catalogues[spec.connection])
-            for name, spec in tools.items()
-        }
-        self._plans = PlanCache(settings.sql.plan_cache)
+        self._specs = dict(specs)
+        self._connections = {name: connections[name] for name in sorted({spec.connection for spec in specs.values()})}
+        self._executors = {name: EXECUTORS[c.engine](c) for name, c in self._connections.items()}
+        self._drafts: PlanCache[Draft | Refused] = PlanCache(settings.sql.plan_cache)
+        self._refreshing = threading.Lock()
+        self._catalogues: dict[str, Catalogue] = {}
+        self._ready: dict[ToolName, ReadyTool | Refused] = {}
+        try:
+            for name, connection in self._connections.items():
+                self._catalogues[name] = self._first_catalogue(connection)
+            for spec in specs.values():
+                self._ready[spec.name] = self._rehearsed(spec)
+        except BaseException:
+            self.close()
+            raise
+
+    def catalogue(self, connection_name: str) -> Catalogue:
+        """Return what the gate believes the target to have."""
+        return self._catalogues[connection_name]
 
     def plan(self, traced: TracedCall) -> PlannedCall:
         """Make the exact statement and the rights it needs; raises `Refused`."""
         validated = traced.validated
-        ready = self._ready[validated.spec.name]
+        ready = self._ready_tool(validated.spec.name)
         principal = validated.authenticated.principal
-        if ready.statement is not None:
-            parameters = {name: _bindable(validated.arguments.get(name)) for name in ready.statement.parameters}
-            plan = _plan(ready, ready.statement, None, parameters, principal.claims)
-        else:
+        draft = ready.statement
+        if draft is None:
             text = str(validated.arguments[validated.spec.sql_argument or ""])
-            proven = self._proven(ready, text, principal)
-            plan = _plan(ready, proven, text, {}, principal.claims)
-        return PlannedCall(traced=traced, plan=plan)
+            draft = self._draft(ready, text, principal)
+        return PlannedCall(traced=traced, plan=plan_of(draft, validated.arguments, principal.claims))
 
     def plan_sql(self, spec: ToolSpec, text: str, claims: JsonObject) -> SqlPlan:
         """Take a text through the gate for `sandbox sql check`: nobody is charged, nothing runs."""
-        ready = self._ready[spec.name]
-        return _plan(ready, self._proven(ready, text, None), text, {}, claims)
+        return plan_of(self._draft(self._ready_tool(spec.name), text, None), {}, claims)
 
     def execute(self, authorized: AuthorizedCall, lease: Lease) -> ExecutedCall:
-        """Run the plan with the lease; raises `Refused`."""
-        ready = self._ready[authorized.planned.traced.validated.spec.name]
-        if not isinstance(lease, FileLease):
-            raise Fault("executors: a lease of another kind than the engine's")
-        return self._engines[ready.connection.name].execute(authorized, ready.spec, ready.tables, lease)
+        """Spend the permit and run the plan with the lease, within its bounds; raises `Refused`."""
+        begun = time.perf_counter_ns()
+        plan = authorized.spend()
+        validated = authorized.planned.traced.validated
+        ready = self._ready_tool(validated.spec.name)
+        cancellation = validated.authenticated.proposed.cancellation
+        try:
+            fetched = self._executors[plan.connection].run(plan, ready.confinement, lease, cancellation)
+        except PlanStale as stale:
+            raise self._disagreement(plan) from stale
+        return ExecutedCall(
+            authorized=authorized,
+            columns=fetched.columns,
+            rows=fetched.rows,
+            truncation=fetched.truncation,
+            lease_digest=lease.digest,
+            execute_us=(time.perf_counter_ns() - begun) // 1000,
+        )
+
+    def refresh(self, connection_name: str) -> bool:
+        """Read the target's catalogue again and make its tools ready anew; whether anything had changed.
+
+        A tool that no longer fits is refused with `EXECUTOR_UNAVAILABLE` until its spec is linted and loaded again.
+        """
+        with self._refreshing:
+            catalogue = self._executors[connection_name].read_catalogue()
+            if catalogue.fingerprint == self._catalogues[connection_name].fingerprint:
+                return False
+            self._catalogues[connection_name] = catalogue
+            self._executors[connection_name].forget()
+            for spec in self._specs.values():
+                if spec.connection == connection_name:
+                    self._ready[spec.name] = self._ready_or_not(spec)
+            return True
 
     def close(self) -> None:
-        """Let go of every target."""
-        for engine in self._engines.values():
-            engine.close()
+        """Let go of every target; calls under way end first."""
+        for executor in self._executors.values():
+            executor.close()
 
-    def _make_ready(self, spec: ToolSpec, connection: Connection, catalogue: Catalogue) -> _Ready:
-        tables = dict(spec.tables) or ceiling_rules(connection, catalogue)
-        ready = _Ready(spec, connection, catalogue, tables, filter_claims(tables, catalogue), None)
-        if spec.statement is None:
-            return ready
-        properties = spec.input_schema.get("properties")
-        names = frozenset(properties) if isinstance(properties, Mapping) else frozenset()
-        statement = prove(self._question(ready, spec.statement, names, may_claim=True))
-        if not spec.tables:  # without `allow:`, the session shows what the statement reads and no more
-            tables = {table: _narrowed(ready.tables[table], statement.rights) for table in statement.rights.relations}
-        return replace(ready, tables=tables, statement=statement)
+    def _ready_tool(self, name: ToolName) -> ReadyTool:
+        ready = self._ready[name]
+        if isinstance(ready, Refused):
+            raise _anew(ready)
+        return ready
 
-    def _proven(self, ready: _Ready, text: str, principal: Principal | None) -> Proven:
+    def _draft(self, ready: ReadyTool, text: str, payer: Principal | None) -> Draft:
         key = (text, ready.spec.digest, ready.connection.digest, ready.catalogue.fingerprint)
-        known = self._plans.get(key)
+        known = self._drafts.get(key)
         if known is None:
-            if principal is not None:
-                self._spend_cold_parse(principal)
+            if payer is not None:
+                self._spend_cold_parse(payer)
             try:
-                known = prove(self._question(ready, text, frozenset(), may_claim=False))
+                known = ready.draft(text, self._bounds)
             except Refused as refused:
-                known = refused
-            self._plans.put(key, known)
+                known = _anew(refused)
+            self._drafts.put(key, known)
         if isinstance(known, Refused):
-            raise _again(known)
+            raise _anew(known)
         return known
 
-    def _question(self, ready: _Ready, text: str, parameters: frozenset[str], *, may_claim: bool) -> GateInput:
-        return GateInput(
-            dialect=ready.connection.engine,
-            text=text,
-            catalogue=ready.catalogue,
-            tables=ready.tables,
-            parameters=parameters,
-            may_claim=may_claim,
-            bounds=self._bounds,
-        )
+    def _disagreement(self, plan: SqlPlan) -> Refused:
+        """Say why a proven plan was not taken: the target has changed, or the engine reads the text differently."""
+        if self.refresh(plan.connection):
+            message = "the database's tables changed while the tool was in use; the same call may succeed now"
+            return Refused(Reason.EXECUTOR_UNAVAILABLE, message, retry_after_s=1.0)
+        message = "the engine does not agree that the statement reads only what the tool allows; a plainer one may pass"
+        return Refused(Reason.SQL_OBJECT_FORBIDDEN, message, rule="sql/engine-disagrees")
+
+    def _first_catalogue(self, connection: Connection) -> Catalogue:
+        try:
+            return self._executors[connection.name].read_catalogue()
+        except Refused as refused:
+            raise Misconfigured(
+                f"connections.toml: [{connection.name}] {connection.path}: {refused.message}"
+            ) from refused
+
+    def _rehearsed(self, spec: ToolSpec) -> ReadyTool:
+        try:
+            ready = self._make_ready(spec)
+            self._executors[spec.connection].rehearse(ready.confinement)
+        except (Refused, PlanStale) as error:
+            raise Misconfigured(f"toolspecs/{spec.file}: {error}") from error
+        return ready
+
+    def _ready_or_not(self, spec: ToolSpec) -> ReadyTool | Refused:
+        try:
+            return self._make_ready(spec)
+        except Refused as error:
+            message = f"the tables of {quoted(spec.name)} have changed; an operator lints the tool and loads it again"
+            refused = Refused(Reason.EXECUTOR_UNAVAILABLE, message)
+            refused.__cause__ = error
+            return refused
+
+    def _make_ready(self, spec: ToolSpec) -> ReadyTool:
+        catalogue = self._catalogues[spec.connection]
+        return ReadyTool.of(spec, self._connections[spec.connection], catalogue, self._bounds)
 
 
-_PlanKey = tuple[str, Digest, Digest, Digest]
-
-
-@final
-class PlanCache:
-    """Proven and refused texts, the least recently used forgotten first."""
-
-    def __init__(self, size: int) -> None:
-        """Hold at most `size`."""
-        self._size = size
-        self._lock = threading.Lock()
-        self._known: OrderedDict[_PlanKey, Proven | Refused] = OrderedDict()
-
-    def get(self, key: _PlanKey) -> Proven | Refused | None:
-        """Return what is known of a text."""
-        with self._lock:
-            known = self._known.get(key)
-            if known is not None:
-                self._known.move_to_end(key)
-            return known
-
-    def put(self, key: _PlanKey, known: Proven | Refused) -> None:
-        """Remember a text."""
-        with self._lock:
-            self._known[key] = known
-            while len(self._known) > self._size:
-                self._known.popitem(last=False)
-
-
-def ceiling_rules(connection: Connection, catalogue: Catalogue) -> dict[str, TableRule]:
-    """Return rules for every column of every table within the connection's ceiling."""
-    return {
-        shape.name: TableRule(table=shape.name, columns=tuple(c.name for c in shape.columns), masks={})
-        for shape in catalogue.tables.values()
-        if connection.ceiling_tables is None or shape.name in connection.ceiling_tables
-    }
-
-
-def _narrowed(rule: TableRule, rights: Rights) -> TableRule:
-    columns = tuple(column for table, column in rights.columns if table == rule.table)
-    return replace(rule, columns=columns) if columns else rule
-
-
-def _plan(
-    ready: _Ready, proven: Proven, proposed: str | None, parameters: Mapping[str, Cell], claims: JsonObject
-) -> SqlPlan:
-    uses = [use for relation in proven.rights.relations for use in ready.claims.get(relation, ())]
-    uses += [ClaimUse(name, "") for name in proven.rights.claims]
-    needed = claim_values(uses, claims) if uses else {}
-    rights = proven.rights
-    if needed and rights.claims != tuple(sorted(needed)):
-        rights = Rights(
-            relations=rights.relations,
-            columns=rights.columns,
-            functions=rights.functions,
-            claims=tuple(sorted(needed)),
-        )
-    limits = ready.spec.limits
-    return SqlPlan(
-        dialect=ready.connection.engine,
-        connection=ready.connection.name,
-        connection_digest=ready.connection.digest,
-        proposed_sql=proposed,
-        sql_to_run=proven.sql_to_run,
-        parameters=parameters,
-        claims=needed,
-        rights=rights,
-        omitted=proven.omitted,
-        is_fenced=proven.is_fenced,
-        max_seconds=limits.seconds,
-        max_rows=limits.max_rows,
-        max_bytes=limits.max_bytes,
+def _anew(refused: Refused) -> Refused:
+    """Return the same refusal unraised: an exception keeps the frames it was raised through."""
+    again = Refused(
+        refused.reason,
+        refused.message,
+        rule=refused.rule,
+        retry_after_s=refused.retry_after_s,
+        line=refused.line,
+        column=refused.column,
     )
-
-
-def _bindable(value: object) -> Cell:
-    return value if isinstance(value, (str, int, float)) else None
-
-
-def _again(refused: Refused) -> Refused:
-    """Return the same refusal anew: an exception that was raised before carries its old traceback."""
-    again = Refused(refused.reason, refused.message, rule=refused.rule, line=refused.line, column=refused.column)
     again.metadata = refused.metadata
     return again

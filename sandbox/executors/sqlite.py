@@ -1,183 +1,116 @@
-"""How does a plan run on SQLite? On a session confined to its tool, until rows, bytes or time are spent."""
+"""How do plans run on a SQLite file? On sessions confined to one tool each, kept while they are idle."""
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Final, final
 
-import apsw
-
-from sandbox.executors.sqlite_catalogue import unavailable
-from sandbox.executors.sqlite_session import Session
+from sandbox.executors.engine import Confinement, Fetched
+from sandbox.executors.sqlite_catalogue import read_file_catalogue
+from sandbox.executors.sqlite_session import Session, timed_out
 from sandbox.leases import FileLease
-from sandbox.reasons import Reason, Refused
-from sandbox.stages import AuthorizedCall, Cancellation, ExecutedCall, ResultColumn, SqlPlan, Truncation
-from sandbox.toolspec import Digest, TableRule, ToolSpec
-from sandbox.values import Row
+from sandbox.pipeline import Lease
+from sandbox.reasons import Fault, Reason, Refused
+from sandbox.sql import Catalogue
+from sandbox.stages import Cancellation, SqlPlan
+from sandbox.toolspec import Connection, Digest
 
-KEPT_SESSIONS: Final = 64
-"""Idle sessions kept for one tool; more are closed."""
+MAX_IDLE: Final = 128
+"""Idle sessions kept for one file, over all tools; beyond it a session is closed after its call. Each holds a file
+descriptor or two and up to 1 MB of pages."""
 
-_TYPES: Final = {int: "integer", float: "real", str: "text", bytes: "blob"}
-_UNAVAILABLE: Final = (
-    apsw.BusyError,
-    apsw.CantOpenError,
-    apsw.CorruptError,
-    apsw.IOError,
-    apsw.LockedError,
-    apsw.NotADBError,
-    apsw.PermissionsError,
-    apsw.ReadOnlyError,
-    apsw.ProtocolError,
+_KEPT_AFTER: Final = frozenset(
+    {Reason.SQL_FAILED, Reason.EXECUTION_TIMED_OUT, Reason.CALL_CANCELLED, Reason.ARGUMENT_INVALID}
 )
-_CLASSES: Final = (
-    ("integer overflow", "overflow"),
-    ("malformed JSON", "malformed_json"),
-    ("JSON", "malformed_json"),
-    ("too big", "too_large"),
-    ("out of memory", "out_of_memory"),
-    ("parser stack", "too_complex"),
-    ("too many", "too_complex"),
-    ("LIKE or GLOB", "pattern_too_complex"),
-    ("ESCAPE", "pattern"),
-)
-"""Beginnings of what the engine says, and the fixed words a caller gets instead: the engine quotes hidden rows."""
+"""Refusals that say nothing against the session."""
+
+_Key = tuple[Digest, bool]
 
 
 @final
 class SqliteExecutor:
     """Runs plans on the SQLite file of one connection."""
 
-    def __init__(self) -> None:
+    def __init__(self, connection: Connection) -> None:
         """Begin without sessions."""
-        self._idle: dict[tuple[Digest, bool], list[Session]] = {}
+        self._connection = connection
+        self._lock = threading.Lock()
+        self._idle: dict[_Key, list[Session]] = {}
+        self._idle_count = 0
+        self._epoch = 0
+        """Sessions of an earlier epoch are not kept."""
         self._is_closed = False
 
-    def execute(
-        self, authorized: AuthorizedCall, spec: ToolSpec, tables: dict[str, TableRule], lease: FileLease
-    ) -> ExecutedCall:
-        """Spend the permit and run the plan; raises `Refused` for everything that stops it."""
-        plan = authorized.spend()
-        cancellation = authorized.planned.traced.validated.authenticated.proposed.cancellation
-        begun = time.monotonic()
-        deadline = begun + plan.max_seconds
+    def read_catalogue(self) -> Catalogue:
+        """Read the file's tables; raises `Refused` with `EXECUTOR_UNAVAILABLE`."""
+        return read_file_catalogue(self._connection)
+
+    def rehearse(self, confinement: Confinement) -> None:
+        """Open and confine a session, look into each table, and let go."""
+        session = Session(self._connection.path, confinement, is_fenced=False)
+        try:
+            session.rehearse(confinement.tables.values())
+        finally:
+            session.close()
+
+    def run(self, plan: SqlPlan, confinement: Confinement, lease: Lease, cancellation: Cancellation) -> Fetched:
+        """Run the plan on a session of its tool; raises `Refused` or `PlanStale`."""
+        if not isinstance(lease, FileLease):
+            raise Fault("sqlite executor: a lease of another kind than a file's")
+        now = time.monotonic()
+        deadline = now + plan.max_seconds
         if cancellation.deadline is not None and cancellation.deadline < deadline:
             deadline = cancellation.deadline
-        with self._session(lease, spec, tables, is_fenced=plan.is_fenced) as session:
-            session.begin(plan, deadline, cancellation)
-            try:
-                columns, rows, truncation = _fetch(session, plan)
-            except apsw.Error as error:
-                raise _refusal(error, session, lease, deadline, cancellation) from error
-        return ExecutedCall(
-            authorized=authorized,
-            columns=columns,
-            rows=rows,
-            truncation=truncation,
-            lease_digest=lease.digest,
-            execute_us=int((time.monotonic() - begun) * 1e6),
-        )
+        if cancellation.is_cancelled:
+            raise Refused(Reason.CALL_CANCELLED, "the call was stopped before it ran")
+        if now >= deadline:
+            raise timed_out()
+        epoch = self._epoch
+        session = self._take(lease.path, confinement, now, is_fenced=plan.is_fenced)
+        is_sound = False
+        try:
+            fetched = session.run(plan, deadline, cancellation)
+            is_sound = True
+        except Refused as refused:
+            is_sound = refused.reason in _KEPT_AFTER
+            raise
+        finally:
+            # INVARIANT: a session serves one tool; what it has prepared is not authorized again.
+            self._give_back((confinement.key, plan.is_fenced), session, is_kept=is_sound and epoch == self._epoch)
+        return fetched
+
+    def forget(self) -> None:
+        """Close idle sessions; those in use close when they are given back."""
+        with self._lock:
+            self._epoch += 1
+            idle, self._idle, self._idle_count = self._idle, {}, 0
+        for sessions in idle.values():
+            for session in sessions:
+                session.close()
 
     def close(self) -> None:
-        """Close idle sessions; those in use close when they are given back."""
+        """Close everything, now or when it is given back."""
         self._is_closed = True
-        for sessions in self._idle.values():
-            while sessions:
-                sessions.pop().connection.close()
+        self.forget()
 
-    @contextmanager
-    def _session(
-        self, lease: FileLease, spec: ToolSpec, tables: dict[str, TableRule], *, is_fenced: bool
-    ) -> Iterator[Session]:
-        # INVARIANT: a session serves one tool; a statement prepared on it is not authorized again.
-        idle = self._idle.setdefault((spec.digest, is_fenced), [])
-        try:
-            session = idle.pop()
-        except IndexError:
-            try:
-                session = Session(lease.path, tables, is_fenced=is_fenced)
-            except apsw.Error as error:
-                raise unavailable(lease.path) from error
-        try:
-            yield session
-        except apsw.Error:
-            session.connection.close()
-            raise
-        if self._is_closed or len(idle) >= KEPT_SESSIONS:
-            session.connection.close()
-        else:
-            idle.append(session)
+    def _take(self, path: str, confinement: Confinement, now: float, *, is_fenced: bool) -> Session:
+        while True:
+            with self._lock:
+                idle = self._idle.get((confinement.key, is_fenced))
+                if not idle:
+                    break
+                session = idle.pop()
+                self._idle_count -= 1
+            if session.is_current(now):
+                return session
+            session.close()
+        return Session(path, confinement, is_fenced=is_fenced)
 
-
-def _fetch(session: Session, plan: SqlPlan) -> tuple[tuple[ResultColumn, ...], tuple[Row, ...], Truncation]:
-    columns = session.columns_of(plan.sql_to_run, plan.parameters)
-    rows: list[Row] = []
-    size, truncation = 0, Truncation.NONE
-    cursor = session.connection.execute(plan.sql_to_run, plan.parameters)
-    for row in cursor:
-        if len(rows) == plan.max_rows:
-            truncation = Truncation.ROWS
-            break
-        rows.append(row)
-        for cell in row:
-            if cell.__class__ is str or cell.__class__ is bytes:
-                size += len(cell)
-        if size > plan.max_bytes:
-            truncation = Truncation.BYTES
-            break
-    cursor.close()
-    return _typed(columns, rows), tuple(rows), truncation
-
-
-def _typed(columns: Sequence[ResultColumn], rows: Sequence[Row]) -> tuple[ResultColumn, ...]:
-    if not rows:
-        return tuple(columns)
-    return tuple(
-        ResultColumn(column.name, _type_of({cell.__class__ for cell in cells}), column.declared_type)
-        for column, cells in zip(columns, zip(*rows, strict=True), strict=True)
-    )
-
-
-def _type_of(classes: set[type]) -> str:
-    classes.discard(type(None))
-    if not classes:
-        return "null"
-    if len(classes) == 1:
-        return _TYPES[classes.pop()]
-    return "real" if classes == {int, float} else "any"
-
-
-def _refusal(
-    error: apsw.Error, session: Session, lease: FileLease, deadline: float, cancellation: Cancellation
-) -> Refused:
-    if isinstance(error, apsw.InterruptError):
-        return _interrupted(deadline, cancellation)
-    if isinstance(error, apsw.AuthError) or session.denied:
-        message = "the engine's own check does not agree that the statement reads only what the tool allows"
-        return Refused(Reason.SQL_OBJECT_FORBIDDEN, message, rule="sql/engine-disagrees")
-    if isinstance(error, _UNAVAILABLE):
-        return unavailable(lease.path)
-    found = _class_of(error)
-    if found == "other" and "no such" in str(error):
-        message = "the database has changed since the tool was loaded; the operator reloads it with `sandbox lint`"
-        return Refused(Reason.EXECUTOR_UNAVAILABLE, message)
-    message = f"the engine stopped the statement while it ran: {found.replace('_', ' ')}"
-    return Refused(Reason.SQL_FAILED, message, error=found)
-
-
-def _interrupted(deadline: float, cancellation: Cancellation) -> Refused:
-    if cancellation.is_cancelled and time.monotonic() <= deadline:
-        return Refused(Reason.CALL_CANCELLED, "the call was stopped, at the engine too")
-    message = "the time for this call ran out and the engine was stopped; narrow the query"
-    return Refused(Reason.EXECUTION_TIMED_OUT, message)
-
-
-def _class_of(error: apsw.Error) -> str:
-    if isinstance(error, apsw.TooBigError):
-        return "too_large"
-    if isinstance(error, apsw.NoMemError):
-        return "out_of_memory"
-    told = str(error)
-    return next((word for part, word in _CLASSES if part in told), "other")
+    def _give_back(self, key: _Key, session: Session, *, is_kept: bool) -> None:
+        with self._lock:
+            if is_kept and not self._is_closed and self._idle_count < MAX_IDLE:
+                self._idle.setdefault(key, []).append(session)
+                self._idle_count += 1
+                return
+        session.close()

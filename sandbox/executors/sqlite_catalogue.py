@@ -1,59 +1,75 @@
-"""Which tables and columns does a SQLite file have? Read once a generation, never while a call is planned."""
+"""Which tables and columns does a SQLite file have, and who opens it? Read-only, whatever happens."""
 
 from __future__ import annotations
 
 import hashlib
+import secrets
 from pathlib import Path
+from typing import Final
 from urllib.parse import quote
 
 import apsw
 
 from sandbox.reasons import Reason, Refused, quoted
-from sandbox.sql.catalogue import Catalogue, ColumnShape, TableShape, folded
+from sandbox.sql import Catalogue, ColumnShape, TableShape, folded
 from sandbox.toolspec import Connection, Digest
 
-_OBJECTS = "SELECT type, name, tbl_name, coalesce(sql, '') FROM main.sqlite_schema ORDER BY type, name"
-_TABLES = "SELECT name, type, wr FROM pragma_table_list WHERE schema = 'main' AND substr(name, 1, 7) <> 'sqlite_'"
-_COLUMNS = "SELECT name, type, hidden FROM pragma_table_xinfo(?, 'main') ORDER BY cid"
+BUSY_MS: Final = 1_000
+"""How long to wait for a writer that holds the whole file; with a write-ahead log none does."""
+
+_TABLES: Final = (
+    "SELECT name, type, wr FROM pragma_table_list WHERE schema = ?1 AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+)
+_COLUMNS: Final = "SELECT name, type, hidden FROM pragma_table_xinfo(?1, ?2) ORDER BY cid"
 
 
-def open_read_only(path: str) -> apsw.Connection:
-    """Open a database file that is not written, whatever happens; raises `Refused` with `EXECUTOR_UNAVAILABLE`."""
-    uri = f"file:{quote(str(Path(path).absolute()))}?mode=ro"
+def open_file(path: str) -> tuple[apsw.Connection, str]:
+    """Open a database file for reading, under a schema name that nobody can guess; returns both.
+
+    The connection's `main` is an empty database in memory, so no statement can name a table of the file as
+    `main.orders`. Raises `Refused` with `EXECUTOR_UNAVAILABLE`.
+    """
+    schema = f"file_{secrets.token_hex(16)}"
+    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
+    connection = apsw.Connection(":memory:", flags=flags, statementcachesize=128)
     try:
-        connection = apsw.Connection(uri, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
-        connection.set_busy_timeout(1000)
-        connection.execute("SELECT count(*) FROM main.sqlite_schema").fetchall()
-    except apsw.Error as error:
+        connection.set_busy_timeout(BUSY_MS)
+        connection.execute(f"ATTACH ? AS {schema}", (f"file:{quote(str(Path(path).absolute()))}?mode=ro",))
+        connection.execute(f"SELECT 1 FROM {schema}.sqlite_schema LIMIT 1").fetchall()  # noqa: S608 - our own name
+    except (apsw.Error, ValueError) as error:
+        connection.close()
         raise unavailable(path) from error
-    return connection
+    return connection, schema
 
 
 def unavailable(path: str) -> Refused:
-    """Return the refusal for a file that cannot be read."""
+    """Return the refusal for a file that cannot be read now."""
     name = quoted(Path(path).name)
-    message = f"the database {name} cannot be read now; the operator finds the cause in the event log"
+    message = f"the database {name} cannot be read now: missing, locked or damaged; the operator can tell more"
     return Refused(Reason.EXECUTOR_UNAVAILABLE, message)
 
 
-def read_catalogue(connection: Connection) -> Catalogue:
+def read_file_catalogue(connection: Connection) -> Catalogue:
     """Read the catalogue of a connection; raises `Refused` with `EXECUTOR_UNAVAILABLE`."""
-    database = open_read_only(connection.path)
+    database, schema = open_file(connection.path)
     try:
-        tables = database.execute(_TABLES).fetchall()
-        shapes = [_shape(database, str(name), str(kind), is_without_rowid=bool(wr)) for name, kind, wr in tables]
-        facts = repr(database.execute(_OBJECTS).fetchall()).encode()
+        with database:  # one snapshot
+            tables = database.execute(_TABLES, (schema,)).fetchall()
+            shapes = [_shape(database, schema, str(name), str(kind), has_rowid=not wr) for name, kind, wr in tables]
+            objects = f"SELECT type, name, tbl_name, sql FROM {schema}.sqlite_schema ORDER BY type, name"  # noqa: S608 - our own name
+            facts = repr(database.execute(objects).fetchall())
     except apsw.Error as error:
         raise unavailable(connection.path) from error
     finally:
         database.close()
-    fingerprint = Digest(hashlib.sha256(facts).hexdigest())
+    fingerprint = Digest(hashlib.sha256(facts.encode("utf-8", "surrogatepass")).hexdigest())
     return Catalogue({folded(shape.name): shape for shape in shapes}, fingerprint)
 
 
-def _shape(database: apsw.Connection, name: str, kind: str, *, is_without_rowid: bool) -> TableShape:
+def _shape(database: apsw.Connection, schema: str, name: str, kind: str, *, has_rowid: bool) -> TableShape:
     columns = tuple(
         ColumnShape(str(column), str(declared), is_hidden=hidden == 1)
-        for column, declared, hidden in database.execute(_COLUMNS, (name,))
+        for column, declared, hidden in database.execute(_COLUMNS, (name, schema))
     )
-    return TableShape(name, columns, "view" if kind == "view" else "table", has_rowid=not is_without_rowid)
+    is_view = kind == "view"
+    return TableShape(name, columns, "view" if is_view else "table", has_rowid=has_rowid and not is_view)

@@ -1,57 +1,66 @@
 """How is one connection confined to one tool? Read-only, behind views, under an authorizer, within a deadline.
 
-For each table the tool may read there are two temporary views: an inner one under a name nobody can guess, which
-picks the allowed columns, masks them and filters the rows; and an outer one under the table's own name, which hides
-the table. The authorizer admits base tables only from within an inner view. It knows nothing of our parser: with the
-gate switched off, it still lets no write, no other table and no hidden column through.
+Each table the tool may read hides behind two temporary views: an inner one under a name nobody can guess, which picks
+the allowed columns, masks them and filters the rows; and an outer one under the table's own name. The file itself is
+attached under a name nobody can guess either, so a statement has no word for a table but the outer view's. The
+authorizer keeps all of this, and knows nothing of our parser: with the gate switched off, it still lets no write, no
+other table, no hidden column and no hidden row through.
 """
 
 from __future__ import annotations
 
+import os
 import secrets
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable
+from functools import partial
 from typing import Final, Protocol, final
 
 import apsw
 
+from sandbox.executors.engine import Confinement, Fetched, PlanStale
 from sandbox.executors.masks import MASKS, Mask
-from sandbox.executors.sqlite_catalogue import open_read_only
-from sandbox.sql.dialects import DIALECTS
-from sandbox.stages import Cancellation, ResultColumn, SqlPlan
+from sandbox.executors.results import Description, fetch
+from sandbox.executors.sqlite_authorizer import CLAIM, Authorizer, Beneath
+from sandbox.executors.sqlite_catalogue import BUSY_MS, open_file, unavailable
+from sandbox.executors.sqlite_errors import failed, told
+from sandbox.reasons import Reason, Refused
+from sandbox.sql import folded
+from sandbox.stages import Cancellation, Rights, SqlPlan
 from sandbox.toolspec import TableRule
 from sandbox.values import Cell, JsonObject
 
-STEPS: Final = 1000
-"""Virtual machine instructions between two looks at the deadline: some 10 µs of work."""
+STEPS: Final = 1_000
+"""Virtual machine instructions between two looks at the deadline: some 20 µs of work, slowed by about 5 %."""
 
-MAX_VALUE_BYTES: Final = 8 * 1024 * 1024
-"""Of one string or blob while a statement runs; larger ones end it."""
+MIN_VALUE_BYTES: Final = 256 * 1024
+"""Least limit of one string or blob while a statement runs. Some functions take the square of a string's length, and
+nothing stops the engine within one call of a function: at this size that is under a second, at 1 MiB it is thirteen."""
 
-MAX_DESCRIBED: Final = 1000
-"""Statements whose result columns a session remembers."""
+MAX_ENGINE_BYTES: Final = 512 * 1024 * 1024
+"""Memory of all SQLite connections of this process beyond which a running statement is stopped: sorters and temporary
+tables stay in memory, for a temporary file would hold rows unencrypted."""
+
+MAX_DESCRIBED: Final = 128
+"""Statements whose result columns a session remembers; as many as the connection keeps prepared."""
+
+MOVED_CHECK_S: Final = 1.0
+"""How often a session looks whether its file is still the one at its path."""
 
 _LIMITS: Final = {
-    apsw.SQLITE_LIMIT_LENGTH: MAX_VALUE_BYTES,
     apsw.SQLITE_LIMIT_SQL_LENGTH: 1_100_000,
-    apsw.SQLITE_LIMIT_EXPR_DEPTH: 400,
-    apsw.SQLITE_LIMIT_COMPOUND_SELECT: 100,
+    apsw.SQLITE_LIMIT_EXPR_DEPTH: 1_000,
+    apsw.SQLITE_LIMIT_COMPOUND_SELECT: 200,
     apsw.SQLITE_LIMIT_VDBE_OP: 250_000,
     apsw.SQLITE_LIMIT_FUNCTION_ARG: 100,
     apsw.SQLITE_LIMIT_ATTACHED: 0,
     apsw.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 1_000,
     apsw.SQLITE_LIMIT_VARIABLE_NUMBER: 250,
     apsw.SQLITE_LIMIT_TRIGGER_DEPTH: 0,
+    apsw.SQLITE_LIMIT_WORKER_THREADS: 0,
 }
-_ALLOWED: Final = apsw.SQLITE_OK
-_DENIED: Final = apsw.SQLITE_DENY
-_READ: Final = apsw.SQLITE_READ
-_FUNCTION: Final = apsw.SQLITE_FUNCTION
-_FUNCTIONS: Final = (frozenset(DIALECTS["sqlite"].functions) | {"->", "->>"}) - {"claim"}
-"""What a statement may call. `claim` and the masks are for the inner views, and `claim` for authors' statements."""
-
-_TABLE_FUNCTIONS: Final = frozenset({"json_each", "json_tree"})
-_SELECTS: Final = frozenset({apsw.SQLITE_SELECT, apsw.SQLITE_RECURSIVE})
+_NOBODY: Final = Cancellation()
 
 
 class _SqlFunction(Protocol):
@@ -62,150 +71,229 @@ class _SqlFunction(Protocol):
 class Session:
     """A connection that can read what one tool may show, and nothing else. Used by one thread at a time."""
 
-    def __init__(self, path: str, tables: Mapping[str, TableRule], *, is_fenced: bool) -> None:
-        """Open the file and confine the connection for good; raises `Refused` with `EXECUTOR_UNAVAILABLE`."""
+    __slots__ = (
+        "_authorizer", "_cancellation", "_claims", "_connection", "_deadline", "_described", "_file", "_guard",
+        "_is_starved", "_look_at", "_path", "_schema", "_sql", "_traced",
+    )  # fmt: skip
+
+    def __init__(self, path: str, confinement: Confinement, *, is_fenced: bool) -> None:
+        """Open the file and confine the connection for good; raises `Refused` or `PlanStale`."""
+        self._guard = threading.Lock()
+        self._cancellation = _NOBODY
         self._claims: JsonObject = {}
         self._deadline = float("inf")
-        self._cancellation = Cancellation()
-        self._readable: frozenset[tuple[str, str]] = frozenset()
-        self._relations: frozenset[str] = frozenset()
-        self._described: dict[str, tuple[ResultColumn, ...]] = {}
-        self._inner: dict[str, str] = {}
-        self._beneath: frozenset[tuple[str | None, ...]] = frozenset()
-        self._modules: frozenset[str] = frozenset()
-        self._may_claim = False
-        self.denied: str = ""
-        """What the authorizer denied last, for the operator's eyes."""
+        self._is_starved = False
+        self._sql = ""
+        self._traced = 0
+        self._described: dict[str, Description] = {}
         self._path = path
-        self.connection = open_read_only(path)
-        self._confine(tables, is_fenced=is_fenced)
+        self._look_at = time.monotonic() + MOVED_CHECK_S
+        self._connection, self._schema = open_file(path)
+        try:
+            self._file = _identity(path)
+            self._authorizer = Authorizer(self._schema, self._connection.table_exists)
+            self._confine(confinement, is_fenced=is_fenced)
+        except BaseException as error:
+            self._connection.close()
+            if isinstance(error, (apsw.Error, OSError)):
+                raise self._told(error, is_prepared=False) from error
+            raise
 
-    def begin(self, plan: SqlPlan, deadline: float, cancellation: Cancellation) -> None:
-        """Set what the next statement may read, whose claims it sees and when it must end."""
-        self._claims = plan.claims
-        self._deadline = deadline
-        self._cancellation = cancellation
-        if plan.sql_to_run not in self._described:  # the authorizer is asked only when a text is prepared
-            self._readable = frozenset((table.lower(), column.lower()) for table, column in plan.rights.columns)
-            self._relations = frozenset(relation.lower() for relation in plan.rights.relations)
-            self._may_claim = plan.proposed_sql is None
-            self.denied = ""
-
-    def columns_of(self, sql: str, parameters: Mapping[str, Cell]) -> tuple[ResultColumn, ...]:
-        """Return the result columns of a statement, as the engine names them; prepares it, runs nothing."""
-        known = self._described.get(sql)
-        if known is not None:
-            return known
-        found: list[ResultColumn] = []
-
-        def describe(cursor: apsw.Cursor, *_: object) -> bool:
-            found.extend(ResultColumn(c[0], "null", c[1] or "") for c in cursor.description_full)
+    def is_current(self, now: float) -> bool:
+        """Whether the file at the path is still the one that was opened; looks once a second."""
+        if now < self._look_at:
+            return True
+        self._look_at = now + MOVED_CHECK_S
+        try:
+            return _identity(self._path) == self._file
+        except OSError:
             return False
 
-        cursor = self.connection.cursor()
-        cursor.set_exec_trace(describe)
-        try:
-            cursor.execute(sql, parameters)
-        except apsw.ExecTraceAbort:
-            pass
-        finally:
-            cursor.close()
-        if len(self._described) >= MAX_DESCRIBED:
-            self._described.clear()
-        self._described[sql] = tuple(found)
-        return self._described[sql]
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
 
-    def _confine(self, tables: Mapping[str, TableRule], *, is_fenced: bool) -> None:
-        connection = self.connection
-        connection.execute("PRAGMA temp_store = MEMORY")
+    def run(self, plan: SqlPlan, deadline: float, cancellation: Cancellation) -> Fetched:
+        """Run the plan until `deadline` (`time.monotonic()` seconds); raises `Refused` or `PlanStale`."""
+        self._authorizer.rights = plan.rights
+        self._authorizer.denied = ""
+        self._claims = plan.claims
+        self._deadline = deadline
+        self._sql = plan.sql_to_run
+        self._cancellation = cancellation
+        forget = cancellation.on_cancel(partial(self._stop, cancellation))
+        try:
+            return self._run(plan)
+        except (apsw.Error, UnicodeError) as error:
+            raise self._told(error, is_prepared=self._traced > 0) from error
+        finally:
+            forget()
+            with self._guard:
+                self._cancellation = _NOBODY
+
+    def rehearse(self, tables: Iterable[TableRule]) -> None:
+        """Read the beginning of every table the tool may show; raises `Refused` or `PlanStale`."""
+        for rule in tables:
+            self._authorizer.rights = Rights(
+                relations=(rule.table,), columns=tuple((rule.table, c) for c in rule.columns), functions=(), claims=()
+            )
+            self._traced, self._sql = 0, f"SELECT * FROM {_name(rule.table)} LIMIT 1"  # noqa: S608 - a quoted name
+            try:
+                self._connection.execute(self._sql).fetchall()
+            except apsw.Error as error:
+                raise self._told(error, is_prepared=False) from error
+
+    def _run(self, plan: SqlPlan) -> Fetched:
+        for _ in range(2):
+            self._traced = 0
+            cursor = self._connection.execute(plan.sql_to_run, plan.parameters)
+            try:
+                fetched = fetch(cursor, self._described[plan.sql_to_run], plan.max_rows, plan.max_bytes)
+            finally:
+                cursor.close(True)
+            if not self._authorizer.was_asked:
+                return fetched
+            self._described.clear()  # the tables changed and the engine prepared anew while it ran: once more
+        raise PlanStale("prepared anew twice")
+
+    def _before(self, cursor: apsw.Cursor, _sql: str, _bindings: object) -> bool:
+        """Look at a prepared statement before it runs; False stops it."""
+        self._traced += 1
+        if self._traced > 1:
+            return False
+        if self._authorizer.was_asked or self._sql not in self._described:
+            if cursor.is_explain or not cursor.is_readonly:
+                return False
+            if len(self._described) >= MAX_DESCRIBED:
+                self._described.clear()
+            self._described[self._sql] = Description(
+                tuple((str(name), declared or "") for name, declared, *_ in cursor.get_description())
+            )
+            self._authorizer.was_asked = False
+        return True
+
+    def _must_end(self) -> bool:
+        if apsw.memory_used() > MAX_ENGINE_BYTES:
+            self._is_starved = True
+            return True
+        return time.monotonic() > self._deadline or self._cancellation.is_cancelled
+
+    def _is_patient(self, tries: int) -> bool:
+        if tries >= BUSY_MS or self._must_end():
+            return False
+        time.sleep(0.001)
+        return True
+
+    def _stop(self, cancellation: Cancellation) -> None:
+        # INVARIANT: an interrupt never meets another call's statement, though a cancellation may come late.
+        with self._guard:
+            if self._cancellation is cancellation:
+                self._connection.interrupt()
+
+    def _told(self, error: Exception, *, is_prepared: bool) -> Refused | PlanStale:
+        """Return what to raise for an error, without its words."""
+        if isinstance(error, (apsw.InterruptError, apsw.BusyError)) and (stopped := self._stopped()):
+            return stopped
+        if isinstance(error, UnicodeDecodeError):
+            return failed("not_unicode", "a text of the database is not UTF-8; `hex(…)` reads it")
+        if isinstance(error, UnicodeError):
+            return Refused(Reason.ARGUMENT_INVALID, "a text holds half of a surrogate pair; Unicode text is accepted")
+        if not isinstance(error, apsw.Error):
+            return unavailable(self._path)
+        if self._authorizer.denied:
+            return PlanStale(self._authorizer.denied)
+        return told(error, is_prepared=is_prepared) or unavailable(self._path)
+
+    def _stopped(self) -> Refused | None:
+        """Return why we stopped the statement, if it was us."""
+        if self._is_starved:
+            self._is_starved = False
+            return failed("out_of_memory", "the statement needs too much memory")
+        if self._cancellation.is_cancelled:
+            return Refused(Reason.CALL_CANCELLED, "the call was stopped, at the engine too")
+        return timed_out() if time.monotonic() > self._deadline else None
+
+    def _confine(self, confinement: Confinement, *, is_fenced: bool) -> None:
+        connection = self._connection
+        connection.execute(f"PRAGMA temp_store = MEMORY; PRAGMA {self._schema}.cache_size = -1000")
         connection.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
         connection.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
-        connection.create_scalar_function("claim", self._claim, 1, deterministic=True)
+        connection.create_scalar_function(CLAIM, self._claim, 1, deterministic=True)
         for name, mask in MASKS.items():
             connection.create_scalar_function(f"sandbox_mask_{name}", _one_cell(mask), 1, deterministic=True)
-        self._modules = frozenset(str(row[0]).lower() for row in connection.execute("PRAGMA module_list"))
-        self._beneath = frozenset(triple for rule in tables.values() for triple in self._reads_of(rule))
-        for rule in tables.values():
+        self._authorizer.modules = frozenset(str(row[0]).lower() for row in connection.execute("PRAGMA module_list"))
+        self._shadow_views(confinement)
+        for rule in confinement.tables.values():
             self._hide(rule, is_fenced=is_fenced)
         connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
-        connection.execute("PRAGMA query_only = ON")
+        connection.execute("PRAGMA cell_size_check = ON; PRAGMA query_only = ON")
         for limit, value in _LIMITS.items():
             connection.limit(limit, value)
+        connection.limit(apsw.SQLITE_LIMIT_LENGTH, max(MIN_VALUE_BYTES, confinement.max_bytes))
+        connection.set_busy_handler(self._is_patient)
         connection.set_progress_handler(self._must_end, STEPS)
-        connection.set_authorizer(self._authorize)
-
-    def _reads_of(self, rule: TableRule) -> set[tuple[str | None, ...]]:
-        """Return what a table that is a view reads beneath itself: (table, column, database, innermost view)."""
-        seen: set[tuple[str | None, ...]] = set()
-
-        def note(operation: int, *facts: str | None) -> int:
-            if operation == _READ and facts[3] is not None:
-                seen.add(facts)
-            return _ALLOWED
-
-        self.connection.set_authorizer(note)
-        self.connection.execute(f"SELECT * FROM main.{_name(rule.table)} LIMIT 0")  # noqa: S608 - a quoted name
-        self.connection.set_authorizer(None)
-        return seen
+        connection.authorizer = self._authorizer
+        connection.exec_trace = self._before
 
     def _hide(self, rule: TableRule, *, is_fenced: bool) -> None:
-        inner = f"sandbox_{secrets.token_hex(16)}"
+        inner = f"inner_{secrets.token_hex(16)}"
         columns = ", ".join(_shown(column, rule) for column in rule.columns)
         where = f" WHERE ({rule.row_filter})" if rule.row_filter is not None else ""
         # WHY: a subquery with LIMIT takes no condition from outside, so nothing of the statement meets a hidden row.
-        fence = " LIMIT -1" if is_fenced else ""
+        fence = " LIMIT -1" if is_fenced and where else ""
         table, names = _name(rule.table), ", ".join(_name(column) for column in rule.columns)
-        self.connection.execute(
-            f"CREATE TEMP VIEW {inner} AS SELECT {columns} FROM main.{table}{where}{fence};"  # noqa: S608 - quoted names, a proven filter
+        self._connection.execute(
+            f"CREATE TEMP VIEW {inner} AS SELECT {columns} FROM {self._schema}.{table}{where}{fence};"  # noqa: S608 - quoted names, a proven filter
             f"CREATE TEMP VIEW {table} AS SELECT {names} FROM temp.{inner}"
         )
-        self._inner[inner] = rule.table.lower()
+        self._authorizer.inner[inner] = folded(rule.table)
 
-    def _authorize(
-        self, operation: int, first: str | None, second: str | None, database: str | None, within: str | None
-    ) -> int:
-        if operation in _SELECTS:
-            return _ALLOWED
-        if operation == _READ:
-            is_allowed = self._may_read(first or "", second or "", database, within)
-        else:
-            is_allowed = operation == _FUNCTION and self._may_call(second or "", within)
-        if not is_allowed:
-            self.denied = f"{apsw.mapping_authorizer_function.get(operation, operation)} {first} {second}"
-        return _ALLOWED if is_allowed else _DENIED
+    def _shadow_views(self, confinement: Confinement) -> None:
+        """Learn what those tables that are views of the file read, and leave no word for it to statements."""
+        query = f"SELECT name FROM {self._schema}.sqlite_schema WHERE type = 'view'"  # noqa: S608 - our own name
+        views = {folded(str(row[0])) for row in self._connection.execute(query)}
+        beneath: set[Beneath] = set()
+        for rule in confinement.tables.values():
+            if folded(rule.table) in views:
+                beneath |= self._reads_of(rule)
+        self._authorizer.beneath = frozenset(beneath)
+        if not beneath:
+            self._connection.config(apsw.SQLITE_DBCONFIG_ENABLE_VIEW, 0)  # of the file; temporary views stay
+        known = {folded(rule.table) for rule in confinement.tables.values()}
+        for table in {folded(table): table for table, _, _ in beneath if folded(table) not in known}.values():
+            self._connection.execute(f"CREATE TEMP VIEW {_name(table)} AS SELECT NULL AS hidden")
 
-    def _may_read(self, table: str, column: str, database: str | None, within: str | None) -> bool:
-        if database == "main":
-            return within in self._inner or (table, column, database, within) in self._beneath
-        if database == "temp" and table in self._inner:
-            return within is not None and within.lower() == self._inner[table]
-        if database == "temp":
-            key = table.lower()
-            return key in self._relations and (not column or (key, column.lower()) in self._readable)
-        if database is not None or table.lower().startswith("pragma_"):
-            return False
-        return table in _TABLE_FUNCTIONS or (not column and self._is_common_table_expression(table))
+    def _reads_of(self, rule: TableRule) -> set[Beneath]:
+        seen: set[Beneath] = set()
 
-    def _is_common_table_expression(self, name: str) -> bool:
-        """Whether a name that is only counted is the statement's own: SQLite tells no database for tables either."""
-        if name.lower() in self._modules:
-            return False
-        database = open_read_only(self._path)  # the confined connection may not ask, and tables come and go
+        def note(
+            operation: int, first: str | None, second: str | None, database: str | None, within: str | None
+        ) -> int:
+            if operation == apsw.SQLITE_READ and database == self._schema and within and first and second:
+                seen.add((first, second, within))
+            return apsw.SQLITE_OK
+
+        self._connection.authorizer = note
         try:
-            query = "SELECT 1 FROM main.sqlite_schema WHERE name = ? COLLATE NOCASE"
-            return not database.execute(query, (name,)).fetchall()
+            self._connection.execute(f"SELECT * FROM {self._schema}.{_name(rule.table)} LIMIT 0")  # noqa: S608 - quoted
         finally:
-            database.close()
-
-    def _may_call(self, function: str, within: str | None) -> bool:
-        return function in _FUNCTIONS or within in self._inner or (function == "claim" and self._may_claim)
+            self._connection.authorizer = None
+        return seen
 
     def _claim(self, *arguments: Cell) -> Cell:
         value = self._claims.get(str(arguments[0]))
         return value if isinstance(value, (str, int, float)) else None
 
-    def _must_end(self) -> bool:
-        return self._cancellation.is_cancelled or time.monotonic() > self._deadline
+
+def timed_out() -> Refused:
+    """Return the refusal for a call whose time, or whose caller's time, ran out."""
+    message = "the time for this call ran out and the engine was stopped; a narrower query is accepted"
+    return Refused(Reason.EXECUTION_TIMED_OUT, message)
+
+
+def _identity(path: str) -> tuple[int, int]:
+    status = os.stat(path)  # noqa: PTH116 - a microsecond less than Path
+    return status.st_dev, status.st_ino
 
 
 def _one_cell(mask: Mask) -> _SqlFunction:

@@ -25,7 +25,7 @@ def encoded_rows(rows: Sequence[Row], max_bytes: int) -> tuple[bytes, int]:
     if len(encoded) <= max_bytes:
         return encoded, len(rows)
     parts: list[bytes] = []
-    size = 2
+    size = len(b"[]")
     for row in rows:
         part = _dumps([row])[1:-1]
         size += len(part) + bool(parts)
@@ -33,42 +33,29 @@ def encoded_rows(rows: Sequence[Row], max_bytes: int) -> tuple[bytes, int]:
             break
         parts.append(part)
     if not parts:
-        message = f"a single row is larger than the tool's {max_bytes} bytes; select fewer or shorter columns"
+        message = f"a single row is larger than the tool's {max_bytes} bytes; fewer or shorter columns are accepted"
         raise Refused(Reason.RESULT_TOO_LARGE, message)
     return b"[" + b",".join(parts) + b"]", len(parts)
 
 
 def _dumps(rows: Sequence[Row]) -> bytes:
-    if all(cell is None or _is_plain(cell) for row in rows for cell in row):
-        return orjson.dumps(rows)
-    return orjson.dumps([[_json_cell(cell) for cell in row] for row in rows])
-
-
-def _is_plain(cell: Cell) -> bool:
-    if isinstance(cell, int):
-        return -MAX_EXACT <= cell <= MAX_EXACT
-    if isinstance(cell, float):
-        return math.isfinite(cell)
-    return isinstance(cell, str) and _is_utf8(cell)
+    try:
+        encoded = orjson.dumps(rows, option=orjson.OPT_STRICT_INTEGER)
+    except orjson.JSONEncodeError:  # a blob, a long integer or half of a surrogate pair
+        return orjson.dumps([[_json_cell(cell) for cell in row] for row in rows])
+    # WHY: orjson writes infinities as null, without a word; where there is no null, there was none.
+    if b"null" in encoded and any(isinstance(cell, float) and not math.isfinite(cell) for row in rows for cell in row):
+        return orjson.dumps([[_json_cell(cell) for cell in row] for row in rows])
+    return encoded
 
 
 def _json_cell(cell: Cell) -> float | str | None:
     if isinstance(cell, bytes):
         return base64.b64encode(cell).decode("ascii")
-    if cell is None or _is_plain(cell):
-        return cell
-    if isinstance(cell, float):
-        return "NaN" if math.isnan(cell) else "Infinity" if cell > 0 else "-Infinity"
     if isinstance(cell, int):
-        return str(cell)
-    return cell.encode("utf-8", "replace").decode("utf-8")
-
-
-def _is_utf8(text: str) -> bool:
-    if text.isascii():
-        return True
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+        return cell if -MAX_EXACT <= cell <= MAX_EXACT else str(cell)
+    if isinstance(cell, float) and not math.isfinite(cell):
+        return "NaN" if math.isnan(cell) else "Infinity" if cell > 0 else "-Infinity"
+    if isinstance(cell, str):
+        return cell.encode("utf-8", "replace").decode("utf-8")
+    return cell

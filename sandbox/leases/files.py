@@ -7,9 +7,10 @@ read-only open and the authorizer in the executor.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Literal, final
 
 from sandbox.reasons import Fault
@@ -20,7 +21,7 @@ from sandbox.toolspec import Connection
 @final
 @dataclass(frozen=True, slots=True)
 class FileLease:
-    """The right to read one database file."""
+    """The right to read one database file, lent for a block; leaving the block takes nothing back."""
 
     connection: str
     path: str
@@ -28,6 +29,14 @@ class FileLease:
     is_standing: Literal[True]
     digest: bytes
     """SHA-256 over the public facts: connection, its digest, access, standing."""
+
+    def __enter__(self) -> FileLease:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
 
 
 @final
@@ -38,13 +47,12 @@ class Leases:
         """Know the operators' connections."""
         self._leases = {name: _lease(connection) for name, connection in connections.items()}
 
-    @contextmanager
-    def take(self, authorized: AuthorizedCall) -> Iterator[FileLease]:
+    def take(self, authorized: AuthorizedCall) -> AbstractContextManager[FileLease]:
         """Lend the lease of the plan's connection for the block."""
         lease = self._leases.get(authorized.planned.plan.connection)
         if lease is None:
             raise Fault("leases: a plan names a connection that does not exist")
-        yield lease
+        return lease
 
 
 def _lease(connection: Connection) -> FileLease:

@@ -1,0 +1,164 @@
+"""From what are a tool's plans made? Its rules held to the catalogue, and drafts: proven texts without a caller."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Self, final
+
+from sandbox.executors.claims import ClaimUse, Kind, claim_values, filter_claims, stricter
+from sandbox.executors.engine import Confinement
+from sandbox.executors.parameters import bound
+from sandbox.reasons import Reason, Refused, quoted
+from sandbox.sql import Bounds, Catalogue, GateInput, Proven, folded, prove
+from sandbox.stages import Rights, SqlPlan
+from sandbox.toolspec import Connection, TableRule, ToolSpec
+from sandbox.values import JsonObject
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A plan for nobody yet: parameters and claims are missing."""
+
+    plan: SqlPlan
+    parameters: tuple[str, ...]
+    claims: tuple[ClaimUse, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadyTool:
+    """Everything about one tool that its plans are made from."""
+
+    spec: ToolSpec
+    connection: Connection
+    catalogue: Catalogue
+    confinement: Confinement
+    claims: Mapping[str, tuple[ClaimUse, ...]]
+    """By folded table, what its row filter reads."""
+    statement: Draft | None
+    """An author-written statement, proven at load."""
+
+    @classmethod
+    def of(cls, spec: ToolSpec, connection: Connection, catalogue: Catalogue, bounds: Bounds) -> Self:
+        """Hold a spec to its target's catalogue; raises `Refused` for a rule or statement that does not hold."""
+        rules = spec.tables.values() if spec.tables else _ceiling_rules(connection, catalogue)
+        tables = {folded(rule.table): rule for rule in rules}
+        _check(tables, catalogue)
+        ready = cls(
+            spec=spec,
+            connection=connection,
+            catalogue=catalogue,
+            confinement=Confinement(key=spec.digest, tables=tables, max_bytes=spec.limits.max_bytes),
+            claims=filter_claims(tables, catalogue),
+            statement=None,
+        )
+        return ready if spec.statement is None else ready._with_statement(spec.statement, bounds)
+
+    def draft(self, text: str, bounds: Bounds) -> Draft:
+        """Take a model's text through the gate; raises `Refused`."""
+        return self._drafted(self._proven(text, frozenset(), bounds, may_claim=False), text)
+
+    def _with_statement(self, statement: str, bounds: Bounds) -> ReadyTool:
+        properties = self.spec.input_schema.get("properties")
+        names = frozenset(properties) if isinstance(properties, Mapping) else frozenset()
+        proven = self._proven(statement, names, bounds, may_claim=True)
+        confinement = self.confinement
+        if not self.spec.tables:  # without `allow:`, the statement alone says what the tool may reach
+            tables = {
+                folded(name): _narrowed(confinement.tables[folded(name)], proven.rights)
+                for name in proven.rights.relations
+            }
+            confinement = replace(confinement, tables=tables)
+        return replace(self, statement=self._drafted(proven, None), confinement=confinement)
+
+    def _proven(self, text: str, parameters: frozenset[str], bounds: Bounds, *, may_claim: bool) -> Proven:
+        return prove(
+            GateInput(
+                dialect=self.connection.engine,
+                text=text,
+                catalogue=self.catalogue,
+                tables=self.confinement.tables,
+                parameters=parameters,
+                may_claim=may_claim,
+                bounds=bounds,
+            )
+        )
+
+    def _drafted(self, proven: Proven, proposed: str | None) -> Draft:
+        kinds: dict[str, Kind] = dict.fromkeys(proven.rights.claims, "any")
+        for use in (use for name in proven.rights.relations for use in self.claims.get(folded(name), ())):
+            kinds[use.claim] = stricter(kinds.get(use.claim, "any"), use.kind)
+        rights = replace(proven.rights, claims=tuple(sorted(kinds)))
+        limits = self.spec.limits
+        plan = SqlPlan(
+            dialect=self.connection.engine,
+            connection=self.connection.name,
+            connection_digest=self.connection.digest,
+            proposed_sql=proposed,
+            sql_to_run=proven.sql_to_run,
+            parameters=MappingProxyType({}),
+            claims=MappingProxyType({}),
+            rights=rights,
+            omitted=proven.omitted,
+            is_fenced=proven.is_fenced,
+            max_seconds=limits.seconds,
+            max_rows=limits.max_rows,
+            max_bytes=limits.max_bytes,
+        )
+        return Draft(plan, proven.parameters, tuple(ClaimUse(name, kinds[name]) for name in sorted(kinds)))
+
+
+def plan_of(draft: Draft, arguments: JsonObject, claims: JsonObject) -> SqlPlan:
+    """Complete a draft with a caller's arguments and claims; raises `Refused` for what does not fit."""
+    plan = draft.plan
+    if not draft.parameters and not draft.claims:
+        return plan
+    return SqlPlan(  # WHY: `dataclasses.replace` costs four times as much, on the way of every call
+        dialect=plan.dialect,
+        connection=plan.connection,
+        connection_digest=plan.connection_digest,
+        proposed_sql=plan.proposed_sql,
+        sql_to_run=plan.sql_to_run,
+        parameters=bound(draft.parameters, arguments) if draft.parameters else plan.parameters,
+        claims=claim_values(draft.claims, claims) if draft.claims else plan.claims,
+        rights=plan.rights,
+        omitted=plan.omitted,
+        is_fenced=plan.is_fenced,
+        max_seconds=plan.max_seconds,
+        max_rows=plan.max_rows,
+        max_bytes=plan.max_bytes,
+    )
+
+
+def _ceiling_rules(connection: Connection, catalogue: Catalogue) -> list[TableRule]:
+    """Return rules for every column of every table within the connection's ceiling."""
+    ceiling = None if connection.ceiling_tables is None else {folded(name) for name in connection.ceiling_tables}
+    return [
+        TableRule(table=shape.name, columns=tuple(c.name for c in shape.columns if not c.is_hidden), masks={})
+        for name, shape in catalogue.tables.items()
+        if ceiling is None or name in ceiling
+    ]
+
+
+def _check(tables: Mapping[str, TableRule], catalogue: Catalogue) -> None:
+    """Raise `Refused` if a rule names what the catalogue does not have."""
+    for name, rule in tables.items():
+        shape = catalogue.tables.get(name)
+        if shape is None:
+            raise _gone(f"there is no table {quoted(rule.table)}")
+        known = {folded(column.name) for column in shape.columns}
+        for column in (*rule.columns, *rule.masks):
+            if folded(column) not in known:
+                raise _gone(f"table {quoted(rule.table)} has no column {quoted(column)}")
+
+
+def _gone(message: str) -> Refused:
+    return Refused(Reason.EXECUTOR_UNAVAILABLE, message)
+
+
+def _narrowed(rule: TableRule, rights: Rights) -> TableRule:
+    columns = tuple(column for table, column in rights.columns if table == rule.table)
+    return replace(rule, columns=columns or rule.columns[:1])
