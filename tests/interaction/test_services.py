@@ -6,6 +6,8 @@ import base64
 import json
 import os
 import shutil
+import socket
+import ssl
 import subprocess
 
 import grpc
@@ -15,6 +17,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from sandbox.client import Client, Result
+from sandbox.identity.enrolment import renew_server
 from sandbox.v1 import execution_log_pb2 as log_pb
 from sandbox.v1 import record_pb2
 from sandbox.v1 import tool_execution_pb2 as pb
@@ -114,7 +117,7 @@ def test_a_client_that_is_not_ours(service: Service) -> None:
         *(buf, "curl", "--protocol", "grpc", "--http2-prior-knowledge"),
         *("--cacert", str(pki / "ca.pem")),
         *("--cert", str(pki / "clients/agent.pem"), "--key", str(pki / "clients/agent.key")),
-        *("--header", f"authorization: Bearer {service.identity().token}"),
+        *("--header", f"authorization: Bearer {service.identity().token}", "--reflect-header", "*"),
         *("--data", json.dumps(call), f"https://{service.address}{TOOLS}Execute"),
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603 - our own command
@@ -126,25 +129,23 @@ def test_a_client_that_is_not_ours(service: Service) -> None:
 
 @pytest.mark.requirement("doors:certificates:renewal")
 def test_a_renewed_certificate_is_served_without_a_restart(service: Service) -> None:
-    from sandbox.identity.pki import Issued, issue_server
-
     pki = service.deployment.pki
-    with service.client() as before:
-        assert isinstance(before.call("shop.order", {"id": 1}), Result)
-    ca = Issued((pki / "ca.pem").read_bytes(), (pki / "ca.key").read_bytes())
-    renewed = issue_server(ca)
-    (pki / "server.pem").write_bytes(renewed.certificate_pem)
-    (pki / "server.key").write_bytes(renewed.key_pem)
-    import ssl
+    before = (pki / "server.pem").read_text("ascii")
+    assert served_certificate(service) == ssl.PEM_cert_to_DER_cert(before)
+    renewed = renew_server(service.deployment)
+    assert renewed.decode() != before
+    assert served_certificate(service) == ssl.PEM_cert_to_DER_cert(renewed.decode())
+    with service.client() as client:
+        assert isinstance(client.call("shop.order", {"id": 1}), Result)
 
+
+def served_certificate(service: Service) -> bytes | None:
+    pki = service.deployment.pki
     host, _, port = service.address.rpartition(":")
     agent = ssl.create_default_context(cafile=str(pki / "ca.pem"))
     agent.load_cert_chain(pki / "clients/agent.pem", pki / "clients/agent.key")
-    import socket
-
     with socket.create_connection((host, int(port))) as plain, agent.wrap_socket(plain, server_hostname=host) as tls:
-        served = tls.getpeercert(binary_form=True)
-    assert served == ssl.PEM_cert_to_DER_cert(renewed.certificate_pem.decode())
+        return tls.getpeercert(binary_form=True)
 
 
 @pytest.mark.requirement("app:reload:all-or-nothing")
