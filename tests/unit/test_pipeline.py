@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
+from typing import Self
 
 import pytest
 
@@ -53,7 +54,7 @@ class House:
         self.note("open")
         return self
 
-    def __enter__(self) -> House:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, error: object, _: object) -> bool:
