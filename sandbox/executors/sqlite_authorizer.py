@@ -16,7 +16,6 @@ from sandbox.sql import folded
 from sandbox.sql.dialects import DIALECTS
 from sandbox.stages import Rights
 
-CLAIM: Final = "claim"
 _FUNCTIONS: Final = frozenset(DIALECTS["sqlite"].functions) | {"->", "->>"}
 _OK: Final = apsw.SQLITE_OK
 _DENY: Final = apsw.SQLITE_DENY
@@ -43,6 +42,7 @@ class Authorizer:
         "exists",
         "inner",
         "modules",
+        "private",
         "rights",
         "schema",
         "was_asked",
@@ -58,6 +58,8 @@ class Authorizer:
         """What views of the file, named as tables in a spec, read beneath themselves."""
         self.modules: frozenset[str] = frozenset()
         """Virtual tables that exist without being created."""
+        self.private: frozenset[str] = frozenset()
+        """Functions that only the views can name."""
         self.rights = NOTHING
         """Of the plan that is about to be prepared."""
         self.was_asked = False
@@ -112,11 +114,10 @@ class Authorizer:
         return not is_engines and not self.exists(self.schema, name)
 
     def _may_call(self, function: str, within: str | None) -> bool:
-        if within in self.inner:
-            return True  # the author's filter, proven at load, and our masks
         if function not in _FUNCTIONS:
-            return False
-        return function in self.rights.functions or any(within == view for _, _, view in self.beneath)
+            return function in self.private
+        is_views = within in self.inner or any(within == view for _, _, view in self.beneath)
+        return is_views or function in self.rights.functions
 
     def _look_up(self) -> None:
         if self._for is not self.rights:

@@ -10,21 +10,20 @@ other table, no hidden column and no hidden row through.
 from __future__ import annotations
 
 import os
-import secrets
 import threading
 import time
 from collections.abc import Iterable
 from functools import partial
-from typing import Final, Protocol, final
+from typing import Final, final
 
 import apsw
 
 from sandbox.executors.engine import Confinement, Fetched, PlanStale
-from sandbox.executors.masks import MASKS, Mask
 from sandbox.executors.results import Description, fetch
-from sandbox.executors.sqlite_authorizer import CLAIM, Authorizer, Beneath
+from sandbox.executors.sqlite_authorizer import Authorizer, Beneath
 from sandbox.executors.sqlite_catalogue import BUSY_MS, open_file, unavailable
 from sandbox.executors.sqlite_errors import failed, told
+from sandbox.executors.sqlite_views import Views, quoted_name
 from sandbox.reasons import Reason, Refused
 from sandbox.sql import folded
 from sandbox.stages import Cancellation, Rights, SqlPlan
@@ -61,10 +60,6 @@ _LIMITS: Final = {
     apsw.SQLITE_LIMIT_WORKER_THREADS: 0,
 }
 _NOBODY: Final = Cancellation()
-
-
-class _SqlFunction(Protocol):
-    def __call__(self, *cells: Cell) -> Cell: ...
 
 
 @final
@@ -137,7 +132,7 @@ class Session:
             self._authorizer.rights = Rights(
                 relations=(rule.table,), columns=tuple((rule.table, c) for c in rule.columns), functions=(), claims=()
             )
-            self._traced, self._sql = 0, f"SELECT * FROM {_name(rule.table)} LIMIT 1"  # noqa: S608 - a quoted name
+            self._traced, self._sql = 0, f"SELECT * FROM {quoted_name(rule.table)} LIMIT 1"  # noqa: S608 - a quoted name
             try:
                 self._connection.execute(self._sql).fetchall()
             except apsw.Error as error:
@@ -218,13 +213,14 @@ class Session:
         connection.execute(f"PRAGMA temp_store = MEMORY; PRAGMA {self._schema}.cache_size = -1000")
         connection.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
         connection.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
-        connection.create_scalar_function(CLAIM, self._claim, 1, deterministic=True)
-        for name, mask in MASKS.items():
-            connection.create_scalar_function(f"sandbox_mask_{name}", _one_cell(mask), 1, deterministic=True)
+        views = Views(self._schema)
+        views.register(connection, self._claim)
+        self._authorizer.private = views.functions
         self._authorizer.modules = frozenset(str(row[0]).lower() for row in connection.execute("PRAGMA module_list"))
         self._shadow_views(confinement)
         for rule in confinement.tables.values():
-            self._hide(rule, is_fenced=is_fenced)
+            inner = views.hide(connection, rule, is_fenced=is_fenced)
+            self._authorizer.inner[inner] = folded(rule.table)
         connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
         connection.execute("PRAGMA cell_size_check = ON; PRAGMA query_only = ON")
         for limit, value in _LIMITS.items():
@@ -234,19 +230,6 @@ class Session:
         connection.set_progress_handler(self._must_end, STEPS)
         connection.authorizer = self._authorizer
         connection.exec_trace = self._before
-
-    def _hide(self, rule: TableRule, *, is_fenced: bool) -> None:
-        inner = f"inner_{secrets.token_hex(16)}"
-        columns = ", ".join(_shown(column, rule) for column in rule.columns)
-        where = f" WHERE ({rule.row_filter})" if rule.row_filter is not None else ""
-        # WHY: a subquery with LIMIT takes no condition from outside, so nothing of the statement meets a hidden row.
-        fence = " LIMIT -1" if is_fenced and where else ""
-        table, names = _name(rule.table), ", ".join(_name(column) for column in rule.columns)
-        self._connection.execute(
-            f"CREATE TEMP VIEW {inner} AS SELECT {columns} FROM {self._schema}.{table}{where}{fence};"  # noqa: S608 - quoted names, a proven filter
-            f"CREATE TEMP VIEW {table} AS SELECT {names} FROM temp.{inner}"
-        )
-        self._authorizer.inner[inner] = folded(rule.table)
 
     def _shadow_views(self, confinement: Confinement) -> None:
         """Learn what those tables that are views of the file read, and leave no word for it to statements."""
@@ -261,7 +244,7 @@ class Session:
             self._connection.config(apsw.SQLITE_DBCONFIG_ENABLE_VIEW, 0)  # of the file; temporary views stay
         known = {folded(rule.table) for rule in confinement.tables.values()}
         for table in {folded(table): table for table, _, _ in beneath if folded(table) not in known}.values():
-            self._connection.execute(f"CREATE TEMP VIEW {_name(table)} AS SELECT NULL AS hidden")
+            self._connection.execute(f"CREATE TEMP VIEW {quoted_name(table)} AS SELECT NULL AS hidden")
 
     def _reads_of(self, rule: TableRule) -> set[Beneath]:
         seen: set[Beneath] = set()
@@ -275,7 +258,7 @@ class Session:
 
         self._connection.authorizer = note
         try:
-            self._connection.execute(f"SELECT * FROM {self._schema}.{_name(rule.table)} LIMIT 0")  # noqa: S608 - quoted
+            self._connection.execute(f"SELECT * FROM {self._schema}.{quoted_name(rule.table)} LIMIT 0")  # noqa: S608 - quoted
         finally:
             self._connection.authorizer = None
         return seen
@@ -294,17 +277,3 @@ def timed_out() -> Refused:
 def _identity(path: str) -> tuple[int, int]:
     status = os.stat(path)  # noqa: PTH116 - a microsecond less than Path
     return status.st_dev, status.st_ino
-
-
-def _one_cell(mask: Mask) -> _SqlFunction:
-    return lambda *cells: mask(cells[0])
-
-
-def _shown(column: str, rule: TableRule) -> str:
-    mask = rule.masks.get(column)
-    name = _name(column)
-    return name if mask is None else f"sandbox_mask_{mask}({name}) AS {name}"
-
-
-def _name(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
