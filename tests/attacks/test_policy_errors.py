@@ -126,12 +126,19 @@ class PanicException(BaseException):
     """Looks like a panic of a Rust extension."""
 
 
+READING = (
+    '@id("r") forbid (principal, action == Sandbox::Action::"Execute:shop.query", resource) '
+    'when { context.arguments.sql == "x" };'
+)
+
+
 @pytest.mark.requirement("policy:error:engine-failure-denies")
 @pytest.mark.parametrize("error", [ValueError, RecursionError, MemoryError, PanicException])
+@pytest.mark.parametrize("text", [PERMIT, PERMIT + READING])
 def test_a_broken_engine_denies_and_is_asked_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException], text: str
 ) -> None:
-    policy = policies_of(tmp_path, PERMIT)
+    policy = policies_of(tmp_path, text)
     with monkeypatch.context() as broken:
         broken.setattr(cedarpy, "is_authorized", raising(error))
         assert policy.decide(planned()) == Deny(policy_digest=policy.digest, rule_ids=(ERROR,))

@@ -86,6 +86,13 @@ def test_the_schema_goes_with_every_request(tmp_path: Path, engine: Engine) -> N
             {"arguments": {"sql": "", "dry": False}},
             {},
         ),
+        (
+            '(if true then context.arguments else context.arguments).sql == "a"',
+            {"arguments": {"sql": "a"}},
+            {"arguments": {"sql": "b"}},
+        ),
+        ('(if true then context else context).door == "a"', {"door": "a"}, {"door": "b"}),
+        ('(if true then context else context).relations.contains("a")', {"relations": ("a",)}, {"relations": ()}),
         ('context.relations.contains("a")', {"relations": ("a",)}, {"relations": ("b",)}),
         ('context.columns.contains("a.b")', {"columns": (("a", "b"),)}, {"columns": (("a", "c"),)}),
         ('context.functions.contains("a")', {"functions": ("a",)}, {"functions": ()}),
