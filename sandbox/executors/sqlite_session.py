@@ -213,6 +213,8 @@ class Session:
         connection.execute(f"PRAGMA temp_store = MEMORY; PRAGMA {self._schema}.cache_size = -1000")
         connection.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
         connection.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
+        # WHY: without it SQLite prepares anew for other bound values, and the authorizer takes that for another schema.
+        connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         views = Views(self._schema)
         views.register(connection, self._claim)
         self._authorizer.private = views.functions
