@@ -27,11 +27,11 @@ def this_machine_only() -> Iterator[None]:
     """Refuse every Python connection that would leave this machine."""
     connect = socket.socket.connect
 
-    def guarded(self: socket.socket, address: object) -> None:
+    def guarded(self: socket.socket, address: str | tuple[str, int]) -> None:
         host = address[0] if isinstance(address, tuple) else "localhost"
         if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
             pytest.fail(f"a test tried to reach {host}")
-        connect(self, address)  # type: ignore[arg-type] - whatever the caller gave
+        connect(self, address)
 
     patch = pytest.MonkeyPatch()
     patch.setattr(socket.socket, "connect", guarded)

@@ -112,7 +112,12 @@ def test_a_planted_import_is_found(name: str, source: str) -> None:
 
 def broken_contracts(root: Path) -> str:
     """Return what import-linter says about the package in `root`; empty if every contract holds."""
-    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--config", ROOT / "pyproject.toml"]
+    command: list[Path | str] = [
+        Path(sys.executable).with_name("lint-imports"),
+        "--no-cache",
+        "--config",
+        ROOT / "pyproject.toml",
+    ]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False, env={"PYTHONPATH": str(root)})  # noqa: S603 - our own tool
     return "" if done.returncode == 0 else done.stdout + done.stderr
 

@@ -51,7 +51,7 @@ def forgeries(module: Module) -> Iterator[str]:
 
 def stage_names(module: Module) -> dict[str, str]:
     """Return how a module calls the stages: local name → stage."""
-    names = {}
+    names: dict[str, str] = {}
     for node in ast.walk(module.tree):
         if isinstance(node, ast.ImportFrom) and node.module == "sandbox.stages":
             names |= {alias.asname or alias.name: alias.name for alias in node.names if alias.name in ROOMS}

@@ -35,7 +35,7 @@ def marks(source: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and is_mark(node.func):
             for argument in node.args:
-                yield argument.value if isinstance(argument, ast.Constant) else ast.unparse(argument)
+                yield str(argument.value) if isinstance(argument, ast.Constant) else ast.unparse(argument)
 
 
 def is_mark(called: ast.expr) -> bool:
