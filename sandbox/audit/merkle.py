@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Final
+
+HASH_BYTES: Final = 32
 
 
 class MerkleInvalid(ValueError):
@@ -22,6 +25,8 @@ def hash_children(left: bytes, right: bytes) -> bytes:
 
 def root_from_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes:
     """Return the root that a leaf hash and its path lead to; raises `MerkleInvalid` for a path of the wrong length."""
+    if any(len(node) != HASH_BYTES for node in (leaf, *path)):
+        raise MerkleInvalid("a hash is 32 bytes")
     if not 0 <= index < size:
         raise MerkleInvalid(f"index {index} is not below the tree's size {size}")
     node, position, last = leaf, index, size - 1

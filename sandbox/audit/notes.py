@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import hashlib
 from dataclasses import dataclass
 from typing import Final, final
@@ -69,6 +70,7 @@ class Checkpoint:
     root: bytes
 
 
+@functools.lru_cache(maxsize=64)
 def parse_verifier_key(text: str) -> VerifierKey:
     """Read a `name+hash+base64` line; raises `NoteInvalid` for malformed, unknown and unsafe keys."""
     name, plus, rest = text.strip().partition("+")

@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from google.protobuf.message import DecodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from sandbox.audit.merkle import MerkleInvalid, hash_leaf, root_from_inclusion
 from sandbox.audit.notes import (
+    COSIGNATURE,
+    ED25519,
     Checkpoint,
     NoteInvalid,
     is_signed,
@@ -96,14 +99,15 @@ def verify_receipt(
     wanted = len(witnesses) if quorum is None else quorum
     if len(cosigners) < wanted:
         raise QuorumShort(f"{len(cosigners)} of {wanted} wanted witnesses have cosigned")
+    record = _record(content, is_ours=leaf is None)
     return VerifiedReceipt(
-        record=_record(content, is_ours=leaf is None),
+        record=record,
         leaf=content,
         index=proof.index,
         tree_size=checkpoint.size,
         origin=checkpoint.origin,
         witnesses=cosigners,
-        not_checked=NOT_CHECKED[1:] if cosigners else NOT_CHECKED,
+        not_checked=(*(NOT_CHECKED[1:] if cosigners else NOT_CHECKED), *_unknown(record)),
     )
 
 
@@ -130,14 +134,20 @@ def _signed_checkpoint(
     content: bytes, verifier_key: str, witnesses: Sequence[str]
 ) -> tuple[Checkpoint, tuple[str, ...]]:
     key = parse_verifier_key(verifier_key)
+    if key.kind != ED25519:
+        raise ProofInvalid("the log's key is a witness's; a log signs with an Ed25519 key of type 1")
+    cosigning = [parse_verifier_key(witness) for witness in witnesses]
+    if any(witness.kind != COSIGNATURE for witness in cosigning):
+        raise ProofInvalid("a witness's key is of type 4, timestamped Ed25519 cosignatures")
     note = parse_note(content)
     if not is_signed(note, key):
         raise ProofInvalid(f"the checkpoint has no signature of the key {key.name}+{key.key_id.hex()}")
     checkpoint = parse_checkpoint(note.text)
     if checkpoint.origin != key.name:
         raise ProofInvalid("the checkpoint is of another log than the key's")
-    cosigners = {witness.name for witness in map(parse_verifier_key, witnesses) if is_signed(note, witness)}
-    return checkpoint, tuple(sorted(cosigners))
+    # By key, so that one witness under two names counts once.
+    cosigners = {witness.public: witness.name for witness in cosigning if is_signed(note, witness)}
+    return checkpoint, tuple(sorted(cosigners.values()))
 
 
 def _leaf(proof: Proof, leaf: bytes | None) -> bytes:
@@ -154,3 +164,11 @@ def _record(content: bytes, *, is_ours: bool) -> record_pb2.Record:
         if is_ours:
             raise ProofInvalid("the proven entry is no record of this format") from error
         return record_pb2.Record()
+
+
+def _unknown(record: record_pb2.Record) -> tuple[str, ...]:
+    unknown = UnknownFieldSet(record)
+    numbers = sorted({unknown[position].field_number for position in range(len(unknown))})
+    if not numbers:
+        return ()
+    return (f"what the record says in fields that this version does not know: {', '.join(map(str, numbers))}",)

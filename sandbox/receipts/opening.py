@@ -30,7 +30,7 @@ def check_before_opening(store: LogReading, signer: NoteSigner, path: Path) -> N
 
 def _found_wrong(store: LogReading, signer: NoteSigner) -> str:
     head = store.head()
-    if store.record(head.size) is not None:
+    if store.records(head.size, 1):
         return "the log holds leaves beyond its head"
     if head.size == 0:
         return ""

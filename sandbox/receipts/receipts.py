@@ -52,6 +52,11 @@ class Receipts:
         Raises `Refused` with `RECEIPT_LOG_UNAVAILABLE` or `REQUEST_INVALID`; entering raises it with `CALL_REPLAYED`.
         """
         self.log.must_be_writable()
+        try:
+            # A subject met for the first time gets its key now: whoever cannot be recorded does not run.
+            self.parts.of_principal(authenticated.principal)
+        except StoreUnavailable as error:
+            raise unavailable() from error
         return Receipt(self, authenticated, request_key(self.log, authenticated))
 
 
@@ -135,6 +140,8 @@ class Receipt:
             return self._leave(error)
         except (Refused, Fault):
             raise
+        except StoreUnavailable as failure:
+            raise unavailable() from failure
         except Exception as broken:
             raise Fault("receipts") from broken
         finally:

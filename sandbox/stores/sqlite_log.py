@@ -26,6 +26,7 @@ from sandbox.stores.log import (
 )
 
 BUSY_MS: Final = 5_000
+MAX_WAIT_S: Final = 10.0
 WAL_PAGES: Final = 4_000
 """About 16 MiB of write-ahead log between moves into the main file."""
 PROBE_BYTES: Final = 64 * 1024
@@ -160,7 +161,7 @@ class SqliteLog:
     def writing(self) -> Iterator[Writing]:
         """One transaction: alone among all processes, durable once the block has been left."""
         # WHY: a file lock before BEGIN; SQLite's own waiting starves one of two busy processes (237 against 20,430).
-        with self._lock, _engine_errors():
+        with self._alone(), _engine_errors():
             if self._is_closed or self._lock_file is None:
                 raise StoreUnavailable("the log is closed or read-only")
             fcntl.flock(self._lock_file, fcntl.LOCK_EX)
@@ -175,6 +176,15 @@ class SqliteLog:
                     raise
             finally:
                 fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        if not self._lock.acquire(timeout=MAX_WAIT_S):
+            raise StoreUnavailable("another thread holds the log for too long")
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def probe(self) -> None:
         """Write and sync something worth a few pages, and take it back."""

@@ -36,6 +36,7 @@ from sandbox.stages import (
 )
 from sandbox.toolspec import Digest, ToolLimits, ToolName, ToolSpec
 
+TOKEN = "token-1"
 ORIGIN = "sandbox.example/test-log"
 SPEC_SOURCE = b"spec: tool/v1\nname: shop.query\n"
 POLICY_SOURCES = {"policies/a.cedar": b"permit(principal, action, resource);"}
@@ -149,7 +150,7 @@ def open_house(root: Path, **limits: int) -> Iterator[House]:
         house.close()
 
 
-def principal_of(subject: str = "ada", token: str = "token-1", actors: tuple[str, ...] = ("agent-7",)) -> Principal:
+def principal_of(subject: str = "ada", token: str = TOKEN, actors: tuple[str, ...] = ("agent-7",)) -> Principal:
     return Principal(
         subject=subject,
         actors=actors,

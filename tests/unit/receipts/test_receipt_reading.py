@@ -1,0 +1,208 @@
+"""Who finds which call, and what does reading leave behind?"""
+
+from __future__ import annotations
+
+import pytest
+from log_house import House, authorize, call_of, principal_of, release
+
+from sandbox.audit.merkle import check_consistency
+from sandbox.audit.notes import is_signed, parse_checkpoint, parse_note, parse_verifier_key
+from sandbox.audit.verify import verify_receipt
+from sandbox.reasons import Fault, Reason, Refused
+from sandbox.receipts import Calls, LogReader
+from sandbox.receipts.payloads import PayloadUnreadable, SubjectKey
+from sandbox.v1 import record_pb2
+
+requirement = pytest.mark.requirement
+
+
+@requirement("log:calls:own")
+def test_callers_find_their_own_answers_by_either_id(house: House) -> None:
+    calls = Calls(house.log)
+    for sealed in (house.answer(call_of(request_id="a")), house.explain(call_of(request_id="b"))):
+        assert calls.find(principal_of(), call_id=sealed.call_id) == sealed
+    assert calls.find(principal_of(), request_id="b") == sealed
+    refusal = calls.find(principal_of(), call_id=house.refuse(call_of()).call_id)
+    assert isinstance(refusal.answer, Refused)
+
+
+@requirement("log:calls:own")
+def test_nobody_finds_stops_or_proves_a_strangers_call(house: House) -> None:
+    sealed = house.answer(call_of(request_id="a"))
+    calls, reader, stranger = Calls(house.log), LogReader(house.log), principal_of("mallory")
+    running = call_of()
+    attempts = [
+        lambda: calls.find(stranger, call_id=sealed.call_id),
+        lambda: calls.find(stranger, request_id="a"),
+        lambda: calls.cancel(stranger, call_id=sealed.call_id),
+        lambda: reader.receipt(stranger, sealed.call_id, own_only=True),
+        lambda: calls.find(principal_of(), call_id="no-such-call"),
+        lambda: calls.find(principal_of(), call_id=sealed.call_id.upper() + "0"),
+    ]
+    with house.receipts.open(running) as open_receipt:
+        attempts.append(lambda: calls.cancel(stranger, call_id=open_receipt._call_id))
+        for attempt in attempts:
+            with pytest.raises(Refused) as caught:
+                attempt()
+            assert caught.value.reason is Reason.CALL_UNKNOWN
+        assert not running.proposed.cancellation.is_cancelled
+        open_receipt.settle(release(authorize(running)))
+
+
+@requirement("log:calls:own")
+def test_a_running_call_is_stopped_by_its_caller(house: House) -> None:
+    call = call_of(request_id="a")
+    calls = Calls(house.log)
+    with house.receipts.open(call) as receipt:
+        assert calls.cancel(principal_of(), request_id="a")
+        receipt.settle(release(authorize(call)))
+
+    assert call.proposed.cancellation.is_cancelled
+    assert not calls.cancel(principal_of(), request_id="a")
+
+
+@requirement("log:calls:own")
+def test_a_call_that_broke_is_told_as_a_fault(house: House) -> None:
+    with pytest.raises(Fault), house.receipts.open(call_of()) as receipt:
+        raise ZeroDivisionError
+
+    with pytest.raises(Fault):
+        Calls(house.log).find(principal_of(), call_id=receipt._call_id)
+
+
+@requirement("log:payloads:access")
+def test_reading_a_payload_is_on_record_with_reader_and_place(house: House) -> None:
+    sealed = house.answer(call_of())
+    about = verify_receipt(sealed.receipt, house.vkey).index
+    reviewer = principal_of("eve", "reviewer-token")
+
+    plaintext, receipt = LogReader(house.log).read_payload(reviewer, sealed.call_id, "result")
+
+    record = verify_receipt(receipt, house.vkey).record
+    assert plaintext.endswith(b'"rows":[[1]]}')
+    assert (record.kind, record.about_index_plus_one) == (record_pb2.RECORD_KIND_ACCESS, about + 1)
+    assert record.token_digest == reviewer.token_digest
+    access, _ = LogReader(house.log).read_payload(reviewer, record.call_id, "arguments")
+    assert access == b'{"role":"result"}'
+
+
+@requirement("log:payloads:access")
+def test_a_payload_whose_reading_cannot_be_recorded_is_not_read(house: House) -> None:
+    sealed = house.answer(call_of())
+    house.log._committer.close()
+
+    with pytest.raises(Refused) as caught:
+        LogReader(house.log).read_payload(principal_of("eve"), sealed.call_id, "result")
+    assert caught.value.reason is Reason.RECEIPT_LOG_UNAVAILABLE
+
+
+@requirement("log:payloads:access")
+def test_asking_for_a_payload_that_is_not_there_says_which_are(house: House) -> None:
+    sealed = house.refuse(call_of())
+    before = house.log.store.head().size
+
+    with pytest.raises(Refused, match="arguments, refusal"):
+        LogReader(house.log).read_payload(principal_of("eve"), sealed.call_id, "result")
+    assert house.log.store.head().size == before
+
+
+@requirement("log:payloads:private")
+@pytest.mark.parametrize("length", [0, 1, 251, 252, 253, 65_532, 65_533, 200_000])
+def test_payloads_are_padded_to_classes_and_come_back_whole(length: int) -> None:
+    key = SubjectKey(1, b"k" * 32, b"")
+    sealed = key.seal("result", b"x" * length, b"c" * 16)
+    descriptor = record_pb2.Record.FromString(sealed.descriptor_field).payloads[0]
+    classes = [1 << bits for bits in range(8, 17)] + [65_536 * n for n in range(2, 6)]
+
+    assert descriptor.size_class == min(c for c in classes if c >= length + 4)
+    assert len(sealed.ciphertext) == descriptor.size_class + 16
+    stored = _stored(sealed)
+    assert key.open(descriptor, stored, b"c" * 16) == b"x" * length
+
+
+@requirement("log:payloads:private")
+def test_payloads_open_for_their_own_call_role_key_and_record_alone() -> None:
+    key = SubjectKey(1, b"k" * 32, b"")
+    sealed, other = key.seal("result", b"one", b"c" * 16), key.seal("result", b"two", b"c" * 16)
+    descriptor = record_pb2.Record.FromString(sealed.descriptor_field).payloads[0]
+    renamed = record_pb2.PayloadDescriptor.FromString(descriptor.SerializeToString())
+    renamed.role = "refusal"
+
+    for opener, named, stored, call in (
+        (SubjectKey(1, b"j" * 32, b""), descriptor, sealed, b"c" * 16),
+        (key, renamed, sealed, b"c" * 16),
+        (key, descriptor, sealed, b"d" * 16),
+        (key, descriptor, other, b"c" * 16),
+    ):
+        with pytest.raises(PayloadUnreadable):
+            opener.open(named, _stored(stored), call)
+
+
+def _stored(sealed: object) -> object:
+    from sandbox.stores.log import StoredPayload
+
+    return StoredPayload(sealed.subject, sealed.wrapped_key, sealed.ciphertext)  # type: ignore[attr-defined]
+
+
+@requirement("log:reader:pages")
+def test_records_are_listed_in_pages_by_tool_and_kind(house: House) -> None:
+    begun = house.log.store.head().size
+    for _ in range(4):
+        house.answer(call_of())
+        house.refuse(call_of())
+    reader = LogReader(house.log)
+
+    page, following = reader.list_records(start=begun, limit=3, tool="", kind=0)
+    assert [logged.index for logged in page] == [begun, begun + 1, begun + 2]
+    rest, end = reader.list_records(start=following or 0, limit=100, tool="", kind=0)
+    assert ([logged.index for logged in rest], end) == (list(range(begun + 3, begun + 8)), None)
+    refusals, _ = reader.list_records(start=0, limit=100, tool="shop.query", kind=record_pb2.RECORD_KIND_REFUSAL)
+    assert [logged.index - begun for logged in refusals] == [1, 3, 5, 7]
+    assert reader.list_records(start=0, limit=100, tool="other", kind=0) == ([], None)
+
+
+@requirement("log:reader:pages")
+def test_a_page_is_bounded_in_bytes_and_in_records_looked_at(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(5):
+        house.answer(call_of())
+    reader = LogReader(house.log)
+    monkeypatch.setattr("sandbox.receipts.reader.MAX_PAGE_BYTES", 1000)
+    page, following = reader.list_records(start=5, limit=100, tool="", kind=0)
+    assert (len(page), following) == (2, 7)
+    monkeypatch.setattr("sandbox.receipts.reader.SCANNED_AT_ONCE", 2)
+    monkeypatch.setattr("sandbox.receipts.reader.MAX_SCANS", 2)
+    assert reader.list_records(start=0, limit=100, tool="other", kind=0) == ([], 4)
+
+
+@requirement("log:proofs:any-tree")
+def test_checkpoints_are_consistent_and_signed(house: House) -> None:
+    reader = LogReader(house.log)
+    key = parse_verifier_key(house.vkey)
+    seen = []
+    for _ in range(4):
+        note = parse_note(reader.checkpoint())
+        assert is_signed(note, key)
+        seen.append(parse_checkpoint(note.text))
+        house.answer(call_of())
+    for first in seen:
+        for second in seen:
+            if first.size <= second.size:
+                path, checkpoint = reader.consistency_proof(first.size, second.size)
+                check_consistency(first.size, second.size, first.root, second.root, path)
+                assert parse_checkpoint(parse_note(checkpoint).text) == second
+    assert reader.consistency_proof(0, 0)[0] == []
+    with pytest.raises(Refused):
+        reader.consistency_proof(5, 4)
+    with pytest.raises(Refused):
+        reader.consistency_proof(0, 10_000)
+
+
+@requirement("log:calls:own")
+def test_receipts_are_given_again_as_they_were(house: House) -> None:
+    sealed = house.answer(call_of())
+    for _ in range(3):
+        house.answer(call_of())
+    reader = LogReader(house.log)
+
+    assert reader.receipt(principal_of(), sealed.call_id, own_only=True) == sealed.receipt
+    assert reader.receipt(principal_of("eve"), sealed.call_id, own_only=False) == sealed.receipt
