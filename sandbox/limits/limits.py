@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from types import TracebackType
 from typing import Final, final
 
 from sandbox.limits.buckets import Buckets
@@ -43,14 +42,15 @@ class _Places:
             self._taken += 1
             return True
 
+    def leave(self) -> None:
+        with self._lock:
+            self._taken -= 1
+
     def __enter__(self) -> None:
         return None
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with self._lock:
-            self._taken -= 1
+    def __exit__(self, *_: object) -> None:
+        self.leave()
 
 
 @final
@@ -84,9 +84,9 @@ class Limits:
         if limits.rate is not None:
             try:
                 self._charge(limits.rate, subject, tool)
-            except BaseException as error:
+            except BaseException:
                 if places is not None:
-                    places.__exit__(type(error), error, None)
+                    places.leave()
                 raise
         return places or _NOTHING_HELD
 
