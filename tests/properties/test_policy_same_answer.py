@@ -143,7 +143,7 @@ def is_permitted_by_cedar(text: str, plan: PlannedCall) -> bool:
     return result.decision == cedarpy.Decision.Allow and not result.diagnostics.errors
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow])
 @given(bodies=st.lists(policies(), min_size=1, max_size=5), calls=st.lists(plans(), min_size=1, max_size=12))
 def test_every_answer_is_cedars_answer_about_the_whole_set(bodies: list[str], calls: list[PlannedCall]) -> None:
     text = "\n".join(f'@id("p{number}") {body}' for number, body in enumerate(bodies))
