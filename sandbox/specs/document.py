@@ -51,7 +51,7 @@ def found(node: Node) -> str:
         case Scalar(value=str() as text):
             return f"the text {quoted(text)}"
         case Scalar():
-            return "nothing"
+            return "`null`"
         case Items():
             return "a list"
         case Entries() | Broken():

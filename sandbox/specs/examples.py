@@ -25,10 +25,7 @@ def read_examples(node: Node, findings: Findings) -> tuple[Example, ...]:
 
 def _example(node: Node, findings: Findings) -> Example:
     known = fields(node, _EXAMPLE, findings)
-    expected = fields(known["expect"].node, _EXPECT, findings) if "expect" in known else {}
-    if "expect" in known and len(expected) != 1:
-        message = f"{len(expected)} expectations; exactly one of {choices(_EXPECT_KEYS)} is accepted"
-        findings.add(Rule.EXAMPLE, known["expect"].mark, message)
+    expected = _expected(known["expect"], findings) if "expect" in known else {}
     count = expected.get("row_count")
     rows = expected.get("rows")
     refused = expected.get("refused")
@@ -40,6 +37,15 @@ def _example(node: Node, findings: Findings) -> Example:
         expected_refusal=choice(refused.node, [*Reason], findings) if refused else None,
         line=node.mark.line,
     )
+
+
+def _expected(entry: Entry, findings: Findings) -> Mapping[str, Entry]:
+    before = len(findings.problems)
+    expected = fields(entry.node, _EXPECT, findings)
+    if len(expected) != 1 and len(findings.problems) == before:
+        message = f"{len(expected)} expectations; exactly one of {choices(_EXPECT_KEYS)} is accepted"
+        findings.add(Rule.EXAMPLE, entry.mark, message)
+    return expected
 
 
 def _object(entry: Entry | None, findings: Findings) -> JsonObject:

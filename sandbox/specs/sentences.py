@@ -15,9 +15,6 @@ from sandbox.values import JsonObject, JsonValue
 MAX_NAMES: Final = 20
 """Names and choices listed in one sentence."""
 
-_ORDER: Final = ("additionalProperties", "required", "type", STRICT_INTEGER)
-"""Which of several errors is told: a misspelt name explains the missing one."""
-
 _TYPES: Final[Mapping[str, str]] = {
     "string": "text",
     "integer": "an integer",
@@ -42,20 +39,16 @@ _FORMATS: Final[Mapping[str, str]] = {
 }
 
 
-def refusal_of(errors: Sequence[ValidationError], arguments: JsonObject, schema: JsonObject) -> Refused:
-    """Return the refusal for the error that helps most."""
-    ranked = sorted(range(len(errors)), key=lambda index: (_rank(errors[index]), index))
-    if not ranked:
-        return _refusal("value", "", "the arguments do not fit the tool's input schema", "the tool's input schema")
-    error = errors[ranked[0]]
-    path = list(error.instance_path)
-    match _keyword(error):
-        case "additionalProperties":
-            return _unknown(path, error, arguments, schema)
-        case "required":
-            return _missing(path, error, schema)
-        case keyword:
-            return _unfit(path, error, arguments, schema, keyword)
+def refusal_of(error: ValidationError | None, arguments: JsonObject, schema: JsonObject) -> Refused:
+    """Return the refusal for the first error found; a misspelt name is told before the one it leaves missing."""
+    path = [] if error is None else list(error.instance_path)
+    keyword = "" if error is None else _keyword(error)
+    for level in ([], path) if keyword in {"required", "additionalProperties"} else ([],):
+        if unexpected := _unexpected(level, arguments, schema):
+            return _unknown(level, unexpected[0], schema)
+    if error is not None and keyword == "required":
+        return _missing(path, str(getattr(error.kind, "property", "")), schema)
+    return _unfit(path, keyword, arguments, schema)
 
 
 def shown_path(path: Sequence[str | int]) -> str:
@@ -122,11 +115,6 @@ def _keyword(error: ValidationError) -> str:
     return STRICT_INTEGER if last == STRICT_INTEGER else error.kind.name
 
 
-def _rank(error: ValidationError) -> int:
-    keyword = _keyword(error)
-    return _ORDER.index(keyword) if keyword in _ORDER else len(_ORDER)
-
-
 def _refusal(rule: str, argument: str, message: str, accepted: str) -> Refused:
     return Refused(
         Reason.ARGUMENT_INVALID,
@@ -137,37 +125,38 @@ def _refusal(rule: str, argument: str, message: str, accepted: str) -> Refused:
     )
 
 
-def _unknown(path: Sequence[str | int], error: ValidationError, arguments: JsonObject, schema: JsonObject) -> Refused:
+def _unexpected(path: Sequence[str | int], arguments: JsonObject, schema: JsonObject) -> list[str]:
+    """Return the names at `path` that its schema does not know and does not let in."""
+    closed, given = _schema_at(schema, path), _value_at(arguments, path)
+    if not isinstance(closed, Mapping) or closed.get("additionalProperties") is not False:
+        return []
+    names = frozenset(_names(closed))
+    return [name for name in given if name not in names] if isinstance(given, Mapping) else []
+
+
+def _unknown(path: Sequence[str | int], name: str, schema: JsonObject) -> Refused:
     names = _names(_schema_at(schema, path))
-    given = _value_at(arguments, path)
-    unexpected = [name for name in given if name not in names] if isinstance(given, Mapping) else []
-    name = unexpected[0] if unexpected else str(error.kind.value)
-    listed = ", ".join(quoted(known) for known in names[:MAX_NAMES])
-    accepted = listed or "no argument"
+    accepted = ", ".join(quoted(known) for known in names[:MAX_NAMES]) or "no argument"
     hint = did_you_mean(name[:128], names) or f"; accepted: {accepted}"
-    return _refusal(
-        "unknown", shown_path([*path, name]), f"there is no argument {_quoted_path(path, name)}{hint}", accepted
-    )
+    message = f"there is no argument {_quoted_path(path, name)}{hint}"
+    return _refusal("unknown", shown_path([*path, name]), message, accepted)
 
 
-def _missing(path: Sequence[str | int], error: ValidationError, schema: JsonObject) -> Refused:
-    name = str(getattr(error.kind, "property", ""))
+def _missing(path: Sequence[str | int], name: str, schema: JsonObject) -> Refused:
     accepted = accepted_by(_schema_at(schema, [*path, name]))
     message = f"argument {_quoted_path(path, name)} is missing; {accepted} is required"
     return _refusal("missing", shown_path([*path, name]), message, accepted)
 
 
-def _unfit(
-    path: Sequence[str | int], error: ValidationError, arguments: JsonObject, schema: JsonObject, keyword: str
-) -> Refused:
-    accepted = accepted_by(_schema_at(schema, path))
-    found = _found(_value_at(arguments, path))
+def _unfit(path: Sequence[str | int], keyword: str, arguments: JsonObject, schema: JsonObject) -> Refused:
+    wanted, value = _schema_at(schema, path), _value_at(arguments, path)
+    accepted = accepted_by(wanted)
     rule = "type" if keyword in {"type", STRICT_INTEGER} else "value"
     if not path:
-        message = f"the arguments together break `{keyword}` of the tool's input schema"
+        message = f"the arguments together break {quoted(keyword)} of the tool's input schema"
         return _refusal("value", "", message, "what the tool's input schema says")
-    hint = _close_choice(_value_at(arguments, path), _schema_at(schema, path)) if error.kind.name == "enum" else ""
-    message = f"argument {_quoted_path(path)} is {found}{_note(keyword)}; {accepted} is accepted{hint}"
+    hint = _close_choice(value, wanted) if keyword == "enum" else ""
+    message = f"argument {_quoted_path(path)} is {_found(value)}{_note(keyword)}; {accepted} is accepted{hint}"
     return _refusal(rule, shown_path(path), message, accepted)
 
 

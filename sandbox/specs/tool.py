@@ -19,7 +19,7 @@ from sandbox.specs.examples import read_examples
 from sandbox.specs.findings import Findings, Mark, Rule
 from sandbox.specs.inputs import NO_INPUTS, Inputs, read_long_form, read_short_form
 from sandbox.specs.live import Target, Targets, ceiling_rules, check_statement, gate_input, table_rules
-from sandbox.specs.yaml import Entry, Items, Node, Scalar, decoded, read_yaml
+from sandbox.specs.yaml import Entries, Entry, Items, Node, Scalar, decoded, read_yaml
 from sandbox.toolspec import Digest, Example, TableRule, ToolLimits, ToolName, ToolSpec
 from sandbox.values import JsonValue
 
@@ -82,6 +82,10 @@ def read_tool(file: str, source: bytes, around: Surroundings) -> ToolRead:
         node = read_yaml(content, findings)
     if node is None:
         return ToolRead(findings, None, None, Mark(0, 0))
+    if not isinstance(node, Entries):
+        message = "the file holds no mapping; a tool spec, key by key, is accepted"
+        findings.add(Rule.TYPE, node.mark, message)
+        return ToolRead(findings, None, None, node.mark)
     known = fields(node, _TOOL, findings)
     spec = _ToolReader(known, node, findings, around).read(file, source)
     mark = known["name"].node.mark if "name" in known else node.mark
@@ -245,7 +249,7 @@ class _ToolReader:
         if target is None:
             return MappingProxyType({})
         rules = table_rules(drafts, target, self._findings)
-        if statement is not None:
+        if statement is not None and not inputs.sql_arguments:
             self._prove(statement, inputs, rules, target)
         return rules
 

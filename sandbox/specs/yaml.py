@@ -34,7 +34,9 @@ MAX_FILE_BYTES: Final = 256 * 1024
 MAX_DEPTH: Final = 32
 _ODD_LINE_BREAK: Final = re.compile("\r(?!\n)|[\x85\u2028\u2029]")
 _INTEGER: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,18})")
-_FLOAT: Final = re.compile(r"[-+]?(?:(?:0|[1-9][0-9]{0,99})(?:\.[0-9]{0,99})?|\.[0-9]{1,99})(?:[eE][-+]?[0-9]{1,3})?")
+_FLOAT: Final = re.compile(
+    r"[-+]?(?=[0-9]*\.|[0-9.]+[eE])(?:(?:0|[1-9][0-9]{0,99})(?:\.[0-9]{0,99})?|\.[0-9]{1,99})(?:[eE][-+]?[0-9]{1,3})?"
+)
 _DISPUTED_NUMBER: Final = re.compile(
     r"[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)?|\.[0-9]+(?:[eE][-+]?[0-9]+)?"
     r"|0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+|\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN)"
@@ -245,9 +247,7 @@ class _Reader:
         if _FLOAT.fullmatch(written) and abs(number := float(written)) != float("inf"):
             return Scalar(number, mark)
         if _DISPUTED_NUMBER.fullmatch(written):
-            message = (
-                f"{quoted(written)} is read as different numbers by different readers; write it in quotes for text"
-            )
-            self._findings.add(Rule.YAML_NUMBER, mark, f"{message}, or as a plain decimal number")
+            message = f"readers differ on the number {quoted(written)}; write it in quotes for text, or in plain digits"
+            self._findings.add(Rule.YAML_NUMBER, mark, message)
             return Broken(mark)
         return Scalar(written, mark)

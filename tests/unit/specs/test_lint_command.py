@@ -1,0 +1,112 @@
+"""Do `sandbox lint` and `sandbox new tool` tell what they must, with their exit codes?"""
+
+import json
+from pathlib import Path
+
+import apsw
+import pytest
+import typer
+from click.testing import Result
+from typer.testing import CliRunner
+
+from sandbox.cli import lint, new
+from sandbox.deployment import Deployment, Misconfigured
+from sandbox.policy import STARTER_POLICY
+from sandbox.problems import LintFailed
+
+GOOD = Path(__file__).parents[2] / "fixtures" / "specs" / "good"
+APP = typer.Typer()
+APP.command("lint")(lint.lint)
+APP.add_typer(new.app, name="new")
+
+
+@pytest.fixture
+def house(deployment: Deployment) -> Deployment:
+    """A deployment with a real database."""
+    root = deployment.root
+    (root / "data").mkdir()
+    database = apsw.Connection(str(root / "data" / "shop.db"))
+    database.execute(
+        "CREATE TABLE orders (id INTEGER PRIMARY KEY, customer_id INTEGER, region TEXT, cents INTEGER, placed_on TEXT);"
+        "CREATE TABLE customers (id INTEGER PRIMARY KEY, name TEXT, city TEXT);"
+    )
+    database.close()
+    deployment.settings.write_text("[sql]\nmax_tokens = 1000\n")
+    deployment.policies.mkdir()
+    (deployment.policies / "all.cedar").write_text(STARTER_POLICY)
+    (deployment.toolspecs / "design.yaml").write_bytes((GOOD / "design.yaml").read_bytes())
+    return deployment
+
+
+def run(house: Deployment, *arguments: str) -> Result:
+    return CliRunner().invoke(APP, [*arguments, "--deployment", str(house.root)])
+
+
+@pytest.mark.requirement("specs:lint:command")
+def test_a_good_deployment(house: Deployment) -> None:
+    told = run(house, "lint")
+    assert (told.exit_code, told.output) == (0, "no problems in 4 files; tools without a problem: 1\n")
+    as_json = run(house, "lint", "--json")
+    assert as_json.exit_code == 0
+    assert json.loads(as_json.output) == {"ok": True, "problems": [], "files": 4, "tools": ["shop.query"]}
+
+
+@pytest.mark.requirement("specs:lint:command")
+def test_settings_connections_and_specs_are_told_in_one_pass(house: Deployment) -> None:
+    house.settings.write_text("[sql]\nmax_tokens = 0\n")
+    house.connections.write_text(house.connections.read_text() + "[more]\n")
+    (house.toolspecs / "bad.yaml").write_text("spec: tool/v2\n")
+    told = run(house, "lint", "--json")
+    assert told.exit_code == 1
+    found = json.loads(told.output)
+    assert found["ok"] is False
+    assert {problem["file"] for problem in found["problems"]} == {
+        "sandbox.toml",
+        "connections.toml",
+        "toolspecs/bad.yaml",
+    }
+    assert found["tools"] == ["shop.query"]
+    text = run(house, "lint")
+    assert text.exit_code == 1
+    assert "toolspecs/bad.yaml:1:7: unknown value `tool/v2`; did you mean `tool/v1`? [spec/value]\n" in text.output
+    assert "    1 | spec: tool/v2\n              ^\n" in text.output
+    assert text.output.endswith("policies are checked once connections and specs have no problem\n")
+
+
+@pytest.mark.requirement("specs:lint:command")
+def test_policies_are_linted_against_the_specs(house: Deployment) -> None:
+    (house.policies / "bad.cedar").write_text('permit (principal, action == Action::"Nothing", resource);\n')
+    told = run(house, "lint", "--json")
+    assert told.exit_code == 1
+    assert {problem["file"] for problem in json.loads(told.output)["problems"]} == {"policies/bad.cedar"}
+
+
+@pytest.mark.requirement("specs:lint:command")
+@pytest.mark.parametrize("missing", ["sandbox.toml", "connections.toml"])
+def test_what_is_no_deployment_is_no_lint_problem(house: Deployment, missing: str) -> None:
+    (house.root / missing).unlink()
+    told = run(house, "lint")
+    assert isinstance(told.exception, Misconfigured), "the command line answers it with exit code 2"
+    assert not isinstance(told.exception, LintFailed)
+
+
+@pytest.mark.requirement("specs:new:passes-lint")
+def test_new_tool_from_a_live_table(house: Deployment) -> None:
+    told = run(house, "new", "tool", "--connection", "shop", "--table", "orders")
+    assert told.exit_code == 0
+    out = house.toolspecs / "orders.yaml"
+    written = run(house, "new", "tool", "--connection", "shop", "--table", "orders", "--out", str(out))
+    assert written.exit_code == 0
+    assert out.read_text() == told.output
+    assert run(house, "lint").exit_code == 0
+    again = run(house, "new", "tool", "--connection", "shop", "--table", "customers", "--out", str(out))
+    assert isinstance(again.exception, Misconfigured)
+    assert out.read_text() == told.output, "never overwritten"
+
+
+@pytest.mark.requirement("specs:new:passes-lint")
+def test_new_tool_as_json(house: Deployment) -> None:
+    told = run(house, "new", "tool", "--connection", "shop", "--table", "customers", "--name", "people", "--json")
+    found = json.loads(told.output)
+    assert (found["name"], found["file"]) == ("people", "")
+    assert found["spec"].startswith("# yaml-language-server")

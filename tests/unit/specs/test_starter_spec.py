@@ -1,0 +1,73 @@
+"""Does a first spec pass lint as it is written, whatever the table is called?"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import pytest
+
+from sandbox.deployment import Deployment
+from sandbox.problems import LintFailed
+from sandbox.settings import Settings
+from sandbox.specs import lint_connections, lint_specs
+from sandbox.specs.starter import starter_spec
+from sandbox.sql import Catalogue, ColumnShape, TableShape, folded
+from sandbox.toolspec import Connection, Digest
+
+ODD = (
+    "order",
+    "no",
+    "all",
+    "a b",
+    'quo"te',
+    "it's",
+    "ünïcode",
+    "123",
+    "null",
+    "x: y",
+    "# not",
+    "true",
+    "-",
+    "{a}",
+    "name",
+)
+
+
+def _shop(*tables: str) -> tuple[Mapping[str, Connection], Catalogue]:
+    columns = tuple(ColumnShape(name, "TEXT\nNOT `NULL`") for name in ODD)
+    shapes = {folded(name): TableShape(name, columns, "table", has_rowid=True) for name in tables}
+    connection = Connection(
+        name="shop", engine="sqlite", path="/nowhere", ceiling_tables=frozenset(tables), digest=Digest("0" * 64)
+    )
+    return {"shop": connection}, Catalogue(MappingProxyType(shapes), Digest("1" * 64))
+
+
+@pytest.mark.requirement("specs:new:passes-lint")
+@pytest.mark.parametrize("table", ODD)
+def test_a_first_spec_passes_lint(table: str, deployment: Deployment) -> None:
+    connections, catalogue = _shop(table)
+    name, text = starter_spec(connections, "shop", table, "", lambda _: catalogue)
+    deployment.connections.write_text('[shop]\nengine = "sqlite"\npath = "a.db"\nceiling = {tables = "all"}\n')
+    (deployment.toolspecs / "first.yaml").write_text(text)
+    found = lint_specs(deployment, lint_connections(deployment), lambda _: catalogue, Settings())
+    assert found.problems == ()
+    (spec,) = found.specs.tools.values()
+    assert spec.name == name
+    assert spec.tables[table].columns == ODD
+    assert [example.expected_refusal for example in spec.examples] == [None, "SQL_NOT_READ_ONLY"]
+    assert text.startswith("# yaml-language-server: $schema=../schema/tool.v1.json\n")
+
+
+@pytest.mark.requirement("specs:new:passes-lint")
+@pytest.mark.parametrize(
+    ("connection", "table", "name", "message"),
+    [
+        ("shp", "orders", "", "there is no connection `shp`; did you mean `shop`?"),
+        ("shop", "ordrs", "", "connection `shop` has no table `ordrs` within its ceiling; did you mean `orders`?"),
+        ("shop", "orders", "a b", "the text `a b` stands here; 1 to 128 of `A-Z a-z 0-9 _ . -` is accepted"),
+    ],
+)
+def test_what_cannot_be_is_told(connection: str, table: str, name: str, message: str) -> None:
+    connections, catalogue = _shop("orders")
+    with pytest.raises(LintFailed) as failed:
+        starter_spec(connections, connection, table, name, lambda _: catalogue)
+    assert [problem.message for problem in failed.value.problems] == [message]
