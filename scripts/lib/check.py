@@ -32,7 +32,7 @@ STEPS: Final = (
     Step("house rules", (sys.executable, "-m", "pytest", "tests/architecture")),
     Step("pyright", ("basedpyright", "--warnings")),
     Step("ruff format", ("ruff", "format", "--check", ".", *PYTHON_SCRIPTS)),
-    Step("ruff check", ("ruff", "check", ".", *PYTHON_SCRIPTS)),
+    Step("ruff check", ("ruff", "check", "--no-cache", ".", *PYTHON_SCRIPTS)),
     Step("import contracts", ("lint-imports", "--no-cache")),
     Step("declared dependencies", ("deptry", "sandbox")),
     Step("dead code", ("vulture",)),

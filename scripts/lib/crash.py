@@ -16,7 +16,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from sandbox.audit.audit import audit_log
-
 from sandbox.bench.deployment import BENCH_TOOL, make_bench_deployment
 from sandbox.client import Client, ClientError, Result
 from sandbox.stores.sqlite_log import SqliteLog
