@@ -17,6 +17,7 @@ from sandbox.stages import (
     Decision,
     ExecutedCall,
     Explanation,
+    Lease,
     PlannedCall,
     ProposedCall,
     ReleasedResult,
@@ -129,15 +130,6 @@ class Policy(Protocol):
 
     def authorize(self, planned: PlannedCall) -> AuthorizedCall:
         """Turn a permit into an authorized call; raise `Refused` with `POLICY_DENIED` otherwise."""
-        ...
-
-
-class Lease(Protocol):
-    """The least credential that does it, for the length of one call."""
-
-    @property
-    def digest(self) -> bytes:
-        """SHA-256 of the lease's public facts, for the record."""
         ...
 
 

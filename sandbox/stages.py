@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar, Literal, NewType, final
+from typing import ClassVar, Literal, NewType, Protocol, final
 
 from sandbox.reasons import Fault, Refused
 from sandbox.toolspec import Digest, ToolSpec
@@ -256,6 +256,15 @@ class AuthorizedCall:
         if len(self._spent) > 1:
             raise Fault("an authorized call was spent twice")
         return self.planned.plan
+
+
+class Lease(Protocol):
+    """The least credential that does it, for the length of one call."""
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the lease's public facts, for the record."""
+        ...
 
 
 @final

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, final
 
-from sandbox.pipeline import Lease
 from sandbox.sql import Catalogue
-from sandbox.stages import Cancellation, ResultColumn, SqlPlan, Truncation
+from sandbox.stages import Cancellation, Lease, ResultColumn, SqlPlan, Truncation
 from sandbox.toolspec import Digest, TableRule
 from sandbox.values import Row
 

@@ -13,11 +13,10 @@ from sandbox.executors.engine import Executor, PlanStale
 from sandbox.executors.plan_cache import PlanCache
 from sandbox.executors.ready import Draft, ReadyTool, plan_of
 from sandbox.executors.sqlite import SqliteExecutor
-from sandbox.pipeline import Lease
 from sandbox.reasons import Reason, Refused, quoted
 from sandbox.settings import Settings
 from sandbox.sql import Bounds, Catalogue
-from sandbox.stages import AuthorizedCall, ExecutedCall, PlannedCall, Principal, SqlPlan, TracedCall
+from sandbox.stages import AuthorizedCall, ExecutedCall, Lease, PlannedCall, Principal, SqlPlan, TracedCall
 from sandbox.toolspec import Connection, ToolName, ToolSpec
 from sandbox.values import JsonObject
 

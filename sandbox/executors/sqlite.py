@@ -10,10 +10,9 @@ from sandbox.executors.engine import Confinement, Fetched
 from sandbox.executors.sqlite_catalogue import read_file_catalogue
 from sandbox.executors.sqlite_session import Session, timed_out
 from sandbox.leases import FileLease
-from sandbox.pipeline import Lease
 from sandbox.reasons import Fault, Reason, Refused
 from sandbox.sql import Catalogue
-from sandbox.stages import Cancellation, SqlPlan
+from sandbox.stages import Cancellation, Lease, SqlPlan
 from sandbox.toolspec import Connection, Digest
 
 MAX_IDLE: Final = 128

@@ -90,9 +90,10 @@ class Authorizer:
         if database == self.schema:
             return self._may_read_file(table, column, within)
         if database == "temp":
-            if table in self.inner:
-                return within is not None and folded(within) == self.inner[table]
             self._look_up()
+            if table in self.inner:  # the outer view is unfolded, under the name the statement gave it
+                hidden = self.inner[table]
+                return within is not None and folded(within) == hidden and hidden in self._relations
             name = folded(table)
             return name in self._relations and (not column or (name, folded(column)) in self._columns)
         # A name that is only counted comes without a schema: a common table expression, or a table of the file.

@@ -14,7 +14,7 @@ from sandbox.reasons import Reason, Refused, quoted
 from sandbox.sql import Catalogue, ColumnShape, TableShape, folded
 from sandbox.toolspec import Connection, Digest
 
-BUSY_MS: Final = 1_000
+BUSY_S: Final = 1.0
 """How long to wait for a writer that holds the whole file; with a write-ahead log none does."""
 
 _TABLES: Final = (
@@ -33,7 +33,7 @@ def open_file(path: str) -> tuple[apsw.Connection, str]:
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
     connection = apsw.Connection(":memory:", flags=flags, statementcachesize=128)
     try:
-        connection.set_busy_timeout(BUSY_MS)
+        connection.set_busy_timeout(int(BUSY_S * 1000))
         connection.execute(f"ATTACH ? AS {schema}", (f"file:{quote(str(Path(path).absolute()))}?mode=ro",))
         connection.execute(f"SELECT 1 FROM {schema}.sqlite_schema LIMIT 1").fetchall()  # noqa: S608 - our own name
     except (apsw.Error, ValueError) as error:

@@ -21,7 +21,7 @@ import apsw
 from sandbox.executors.engine import Confinement, Fetched, PlanStale
 from sandbox.executors.results import Description, fetch
 from sandbox.executors.sqlite_authorizer import Authorizer, Beneath
-from sandbox.executors.sqlite_catalogue import BUSY_MS, open_file, unavailable
+from sandbox.executors.sqlite_catalogue import BUSY_S, open_file, unavailable
 from sandbox.executors.sqlite_errors import failed, told
 from sandbox.executors.sqlite_views import Views, quoted_name
 from sandbox.reasons import Reason, Refused
@@ -47,6 +47,9 @@ MAX_DESCRIBED: Final = 128
 MOVED_CHECK_S: Final = 1.0
 """How often a session looks whether its file is still the one at its path."""
 
+BUSY_STEP_S: Final = 0.001
+"""Between two tries while a writer holds the whole file."""
+
 _LIMITS: Final = {
     apsw.SQLITE_LIMIT_SQL_LENGTH: 1_100_000,
     apsw.SQLITE_LIMIT_EXPR_DEPTH: 1_000,
@@ -69,6 +72,7 @@ class Session:
     __slots__ = (
         "_authorizer", "_cancellation", "_claims", "_connection", "_deadline", "_described", "_file", "_guard",
         "_is_starved", "_look_at", "_path", "_schema", "_sql", "_traced",
+        "_woken",
     )  # fmt: skip
 
     def __init__(self, path: str, confinement: Confinement, *, is_fenced: bool) -> None:
@@ -79,6 +83,7 @@ class Session:
         self._deadline = float("inf")
         self._is_starved = False
         self._sql = ""
+        self._woken = threading.Event()
         self._traced = 0
         self._described: dict[str, Description] = {}
         self._path = path
@@ -125,6 +130,7 @@ class Session:
             forget()
             with self._guard:
                 self._cancellation = _NOBODY
+                self._woken.clear()
 
     def rehearse(self, tables: Iterable[TableRule]) -> None:
         """Read the beginning of every table the tool may show; raises `Refused` or `PlanStale`."""
@@ -174,15 +180,15 @@ class Session:
         return time.monotonic() > self._deadline or self._cancellation.is_cancelled
 
     def _is_patient(self, tries: int) -> bool:
-        if tries >= BUSY_MS or self._must_end():
+        if tries * BUSY_STEP_S >= BUSY_S or self._must_end():
             return False
-        time.sleep(0.001)
-        return True
+        return not self._woken.wait(BUSY_STEP_S)
 
     def _stop(self, cancellation: Cancellation) -> None:
         # INVARIANT: an interrupt never meets another call's statement, though a cancellation may come late.
         with self._guard:
             if self._cancellation is cancellation:
+                self._woken.set()
                 self._connection.interrupt()
 
     def _told(self, error: Exception, *, is_prepared: bool) -> Refused | PlanStale:

@@ -58,12 +58,15 @@ class RpcDoor:
         self.streams.close()
 
 
-def open_door(
-    desk: Desk,
-    deployment: Deployment,
-    settings: ServerSettings,
-    add_more: Callable[[grpc.Server], None] = lambda _: None,
-) -> RpcDoor:
+AddMore = Callable[[grpc.Server], None]
+"""Registers further services on a server that has not begun to listen."""
+
+
+def add_nothing(_: grpc.Server) -> None:
+    """Register nothing further."""
+
+
+def open_door(desk: Desk, deployment: Deployment, settings: ServerSettings, add_more: AddMore = add_nothing) -> RpcDoor:
     """Listen on `settings.listen` and serve; `add_more` may register further services (the bench's echo).
 
     Raises `Misconfigured` if the address cannot be taken.
