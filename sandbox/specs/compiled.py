@@ -32,8 +32,8 @@ _PATTERNS: Final = RegexOptions(size_limit=1_000_000)
 class StrictInteger:
     """Refuses `1.0` where the schema says `integer`: JSON Schema takes it for one, and it would arrive as a float."""
 
-    def __init__(self, parent_schema: object, value: object, schema_path: object) -> None:
-        """Take what the library hands over; the keyword has no parameters."""
+    def __init__(self, *_: object) -> None:
+        """Take what the library hands over (the parent schema, the value, the path); the keyword has no parameters."""
 
     def validate(self, instance: object) -> None:
         """Raise for a float."""
