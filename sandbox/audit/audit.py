@@ -121,6 +121,24 @@ class _Tree:
 
 
 @final
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A leaf that commits to a file's bytes."""
+
+    kind: int
+    name: str
+    digest: bytes
+
+
+_FILES: Final = {
+    record_pb2.RECORD_KIND_SPEC: "spec_digest",
+    record_pb2.RECORD_KIND_POLICY: "policy_digest",
+    record_pb2.RECORD_KIND_CONFIG: "config_digest",
+}
+"""Which field of a file's leaf holds the SHA-256 of its bytes."""
+
+
+@final
 class _Audit:
     """One pass over one log."""
 
@@ -135,7 +153,8 @@ class _Audit:
         self._checkpoints = self._read_checkpoints()
         self._next = next(self._checkpoints, None)
         self._chains: dict[bytes, tuple[int, bytes]] = {}
-        self._files: dict[int, tuple[int, bytes]] = {}
+        self._files: dict[int, _File] = {}
+        self._agreed: set[tuple[int, bytes, tuple[int, ...]]] = set()
         self._seen = 0
         self._unsigned = 0
         self._newest = b""
@@ -185,7 +204,7 @@ class _Audit:
         self._check_roots()
 
     def _check_chain(self, index: int, record: record_pb2.Record, content: bytes) -> None:
-        if not record.token_sequence:
+        if not record.token_digest:
             return
         sequence, digest = self._chains.get(record.token_digest, (0, b""))
         if record.token_sequence != sequence + 1 or record.previous_record_sha256 != digest:
@@ -201,21 +220,31 @@ class _Audit:
             self._payloads += 1
 
     def _check_files(self, index: int, record: record_pb2.Record) -> None:
-        kind = record.kind
-        if kind in _FILES:
-            self._files[index] = (kind, record.spec_digest)
-        elif record.spec_digest and self._files.get(record.spec_index) != (
-            record_pb2.RECORD_KIND_SPEC,
-            record.spec_digest,
-        ):
-            raise LogInvalid(f"leaf {index}: leaf {record.spec_index} does not hold the spec that it names")
-        for wanted, named in (
-            (record_pb2.RECORD_KIND_POLICY, record.policy_indexes),
-            (record_pb2.RECORD_KIND_CONFIG, record.config_indexes),
-        ):
-            for leaf in named:
-                if self._files.get(leaf, (0, b""))[0] != wanted:
-                    raise LogInvalid(f"leaf {index}: leaf {leaf} does not hold the file that it names")
+        if record.kind in _FILES:
+            self._files[index] = _File(record.kind, record.file, getattr(record, _FILES[record.kind]))
+            return
+        if record.spec_digest:
+            spec = self._files.get(record.spec_index)
+            if spec is None or (spec.kind, spec.digest) != (record_pb2.RECORD_KIND_SPEC, record.spec_digest):
+                raise LogInvalid(f"leaf {index}: leaf {record.spec_index} does not hold the spec that it names")
+        self._check_set(index, record_pb2.RECORD_KIND_POLICY, record.policy_digest, tuple(record.policy_indexes))
+        self._check_set(index, record_pb2.RECORD_KIND_CONFIG, record.config_digest, tuple(record.config_indexes))
+
+    def _check_set(self, index: int, kind: int, digest: bytes, leaves: tuple[int, ...]) -> None:
+        """The digest over several files must be that of the leaves named, in their order."""
+        if not (digest or leaves) or (kind, digest, leaves) in self._agreed:
+            return
+        whole = hashlib.sha256()
+        for leaf in leaves:
+            file = self._files.get(leaf)
+            if file is None or file.kind != kind:
+                raise LogInvalid(f"leaf {index}: leaf {leaf} does not hold the file that it names")
+            if kind == record_pb2.RECORD_KIND_POLICY:
+                whole.update(hashlib.sha256(file.name.encode()).digest())
+            whole.update(file.digest)
+        if whole.digest() != digest:
+            raise LogInvalid(f"leaf {index}: the files that it names do not make the digest that it names")
+        self._agreed.add((kind, digest, leaves))
 
     def _check_roots(self) -> None:
         size = self._tree.size
@@ -252,12 +281,3 @@ class _Audit:
         while checkpoints := self._store.checkpoints(after, CHUNK):
             yield from checkpoints
             after = checkpoints[-1].size
-
-
-_FILES: Final = frozenset(
-    {
-        record_pb2.RECORD_KIND_SPEC,
-        record_pb2.RECORD_KIND_POLICY,
-        record_pb2.RECORD_KIND_CONFIG,
-    }
-)

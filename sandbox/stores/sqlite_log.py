@@ -58,7 +58,7 @@ PRAGMA user_version = 1;
 def _engine_errors() -> Iterator[None]:
     try:
         yield
-    except (apsw.Error, OSError) as error:
+    except (apsw.Error, OSError, UnicodeDecodeError) as error:
         raise StoreUnavailable(type(error).__name__) from error
 
 

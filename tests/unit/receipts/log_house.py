@@ -40,6 +40,7 @@ TOKEN = "token-1"
 ORIGIN = "sandbox.example/test-log"
 SPEC_SOURCE = b"spec: tool/v1\nname: shop.query\n"
 POLICY_SOURCES = {"policies/a.cedar": b"permit(principal, action, resource);"}
+POLICY_DIGEST = digest_of(*(part for name, source in POLICY_SOURCES.items() for part in (name.encode(), source)))
 CONFIG_SOURCES = {"sandbox.toml": b"", "connections.toml": b"[shop]\n"}
 RIGHTS = Rights(
     relations=("orders",), columns=(("orders", "cents"), ("orders", "region")), functions=("sum",), claims=("region",)
@@ -96,7 +97,7 @@ class House:
         self.generation = Generation(
             build="0.1.0+test",
             spec_indexes={SPEC.digest: self.log.enroll(RecordKind.SPEC, "toolspecs/shop.query.yaml", SPEC_SOURCE)},
-            policy_digest=digest_of(*POLICY_SOURCES.values()),
+            policy_digest=POLICY_DIGEST,
             policy_indexes=tuple(self.log.enroll(RecordKind.POLICY, n, s) for n, s in POLICY_SOURCES.items()),
             config_digest=digest_of(*CONFIG_SOURCES.values()),
             config_indexes=tuple(self.log.enroll(RecordKind.CONFIG, n, s) for n, s in CONFIG_SOURCES.items()),
@@ -203,7 +204,7 @@ def authorize(authenticated: AuthenticatedCall, *, proposed_sql: str | None = "S
         max_bytes=1000,
     )
     planned = PlannedCall(traced=TracedCall(validated=validated, origins={}), plan=plan)
-    permit = Permit(policy_digest=digest_of(*POLICY_SOURCES.values()), rule_ids=("allow-all",))
+    permit = Permit(policy_digest=POLICY_DIGEST, rule_ids=("allow-all",))
     return AuthorizedCall(planned=planned, permit=permit)
 
 
