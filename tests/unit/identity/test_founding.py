@@ -184,3 +184,16 @@ def test_the_command_says_what_was_made_and_what_comes_next(tmp_path: Path) -> N
     assert said["identities"] == ["agent", "reviewer"]
     assert said["log_key"].startswith("other.example/log+")
     assert said["next"][-1] == "sandbox serve"
+
+
+@pytest.mark.requirement("identity:init:example-holds")
+def test_the_example_passes_its_own_lint_and_examples(made: Deployment) -> None:
+    where = ["--deployment", str(made.root), "--json"]
+    before = files_of(made)
+
+    lint = CliRunner().invoke(main.app, ["lint", *where])
+    test = CliRunner().invoke(main.app, ["test", *where])
+
+    assert (lint.exit_code, test.exit_code) == (0, 0), lint.output + test.output
+    assert len(json.loads(test.output)["examples"]) == 6
+    assert files_of(made) == before
