@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,7 +37,7 @@ def call(
     json: JsonOption = False,
 ) -> None:
     """Call a tool and verify its receipt. The result goes to stdout, a refusal to stderr with exit code 1."""
-    with _client(deployment, name, address) as client:
+    with _told(is_json=json), _client(deployment, name, address) as client:
         answer = client.call(tool, args, request_id=request_id, timeout_s=timeout)
     _tell(answer, receipt, is_json=json)
 
@@ -52,9 +53,28 @@ def explain(
     json: JsonOption = False,
 ) -> None:
     """Print the decision, the deciding rules, the SQL to be run and the rights it needs. Runs nothing."""
-    with _client(deployment, name, address) as client:
+    with _told(is_json=json), _client(deployment, name, address) as client:
         answer = client.explain(tool, args, timeout_s=timeout)
     _tell(answer, receipt, is_json=json)
+
+
+@contextmanager
+def _told(*, is_json: bool) -> Iterator[None]:
+    """Turn what the client raises into one sentence and an exit code."""
+    from sandbox.client import ClientError, NotAuthenticated, ReceiptInvalid, ServiceError
+
+    try:
+        yield
+    except ClientError as error:
+        is_refused = isinstance(error, ReceiptInvalid) or (isinstance(error, ServiceError) and bool(error.reason))
+        code = ExitCode.REFUSED if is_refused else ExitCode.FAULT
+        if isinstance(error, NotAuthenticated):
+            code = ExitCode.NOT_AUTHENTICATED
+        if is_json:
+            reason = error.reason if isinstance(error, ServiceError) else ""
+            emit({"error": {"message": str(error), "reason": reason}, "exit_code": int(code)})
+            raise typer.Exit(code) from error
+        stop(code, str(error))
 
 
 def _client(deployment: Path, name: str, address: str) -> Client:
