@@ -54,11 +54,9 @@ def _details(error: grpc.RpcError) -> tuple[ErrorInfo | None, float]:
         if key != _DETAILS or not isinstance(value, bytes):
             continue
         for detail in RpcStatus.FromString(value).details:
-            if detail.Is(ErrorInfo.DESCRIPTOR):
-                info = ErrorInfo()
-                detail.Unpack(info)
-            elif detail.Is(RetryInfo.DESCRIPTOR):
-                retry = RetryInfo()
-                detail.Unpack(retry)
+            found, retry = ErrorInfo(), RetryInfo()
+            if detail.Unpack(found):
+                info = found
+            elif detail.Unpack(retry):
                 delay_s = retry.retry_delay.ToNanoseconds() / 1e9
     return info, delay_s

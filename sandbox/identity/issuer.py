@@ -110,5 +110,6 @@ def _chain(actors: Sequence[str]) -> JsonObject:
     """Nest actors as RFC 8693, section 4.1 has it: the nearest outermost."""
     nested: dict[str, JsonValue] = {}
     for actor in reversed(actors):
-        nested = {"sub": actor} | ({"act": nested} if nested else {})
+        outer: dict[str, JsonValue] = {"sub": actor}
+        nested = outer | {"act": nested} if nested else outer
     return nested

@@ -69,12 +69,11 @@ class StreamRoom:
 class _Stream:
     """One stream's calls in flight."""
 
-    _END: Final = None
-
     def __init__(self, workers: ThreadPoolExecutor, answer: Answer) -> None:
         self._workers = workers
         self._answer = answer
         self._ready: queue.SimpleQueue[pb.ExecuteStreamResponse | None] = queue.SimpleQueue()
+        """Answers to be sent; None ends the stream."""
         self._slots = threading.Semaphore(CALLS_PER_STREAM)
         self._lock = threading.Lock()
         self._in_flight = 1  # the reader itself
@@ -83,7 +82,7 @@ class _Stream:
     def stop(self) -> None:
         """Signal the end from any thread."""
         self._is_stopped = True
-        self._ready.put(self._END)
+        self._ready.put(None)
 
     def read(self, requests: Iterator[pb.ExecuteStreamRequest]) -> None:
         """Take requests as they come and hand each to a worker."""
@@ -110,7 +109,7 @@ class _Stream:
                     continue
                 message = f"the stream was idle for {idle_s} s; open a new one for the next call"
                 raise Refused(Reason.STREAM_IDLE, message) from None
-            if response is self._END:
+            if response is None:
                 return
             yield response
 
@@ -140,4 +139,4 @@ class _Stream:
             self._in_flight -= 1
             is_last = self._in_flight == 0
         if is_last:
-            self._ready.put(self._END)
+            self._ready.put(None)
