@@ -42,10 +42,11 @@ def verify(
 
     content, vkey = _read(proof), _read_key(key)
     entry = _read(leaf) if leaf is not None else None
+    witnesses = [_key_line(each) for each in witness or []]
+    if quorum is not None and not 0 <= quorum <= len(witnesses):
+        raise Misconfigured(f"--quorum {quorum}: {len(witnesses)} witnesses are named; from 0 to so many are accepted")
     try:
-        verified = verify_receipt(
-            content, vkey, leaf=entry, witnesses=[_key_line(each) for each in witness or []], quorum=quorum
-        )
+        verified = verify_receipt(content, vkey, leaf=entry, witnesses=witnesses, quorum=quorum)
     except QuorumShort as short:
         _fail(short, ExitCode.INCOMPLETE, is_json=json)
     except (ProofInvalid, ValueError) as invalid:
@@ -128,13 +129,24 @@ def _read(path: Path) -> bytes:
 
 def _read_key(path: Path) -> str:
     try:
-        return _read(path).decode("utf-8").strip()
+        return _sound_key(_read(path).decode("utf-8").strip(), str(path))
     except UnicodeDecodeError as error:
         raise Misconfigured(f"{path}: not a verifier key; one line `name+hash+base64` is accepted") from error
 
 
 def _key_line(text: str) -> str:
-    return text if "+" in text else _read_key(Path(text))
+    return _sound_key(text, "--witness") if "+" in text else _read_key(Path(text))
+
+
+def _sound_key(line: str, place: str) -> str:
+    """Return the line if it is a verifier key: without one nothing can be decided."""
+    from sandbox.audit.notes import NoteInvalid, parse_verifier_key
+
+    try:
+        parse_verifier_key(line)
+    except NoteInvalid as error:
+        raise Misconfigured(f"{place}: {error}") from error
+    return line
 
 
 def _fail(error: Exception, code: ExitCode, *, is_json: bool) -> NoReturn:

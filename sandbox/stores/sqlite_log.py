@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -309,7 +310,11 @@ class SqliteLog:
 
 def _make(path: Path) -> None:
     """Make the file with its tables unless another process has."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+    os.close(descriptor)
+    if mode & 0o077:
+        raise Misconfigured(f"{path}: mode {mode:04o} lets others at the log; only 0600 is accepted")
     connection = apsw.Connection(str(path))
     try:
         connection.set_busy_timeout(BUSY_MS)
