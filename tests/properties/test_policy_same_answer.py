@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import cedarpy
@@ -46,8 +47,9 @@ ANY_TOOL = [
     "context.arguments has id && context.arguments.id == 1",
     "if context.arguments has limit then context.arguments.limit == 1 else false",
     'context has door && context.door != "grpc"',
-    "context == context && context.relations == context.functions",
-    "[context.arguments].contains(context.arguments) && context.arguments has price",
+    '(if true then context else context).door == "mcp"',
+    '(if true then context else context).functions.contains("t")',
+    "context.arguments has limit && (if true then context.arguments else context.arguments) has limit",
     'action == Sandbox::Action::"Execute:shop.query"',
 ]
 OF_QUERY = [
@@ -92,41 +94,56 @@ def policies(draw: st.DrawFn) -> str:
     return f"{effect} ({draw(PRINCIPALS)}, {action}, {resource}) {kind} {{ {draw(conditions(atoms))} }};"
 
 
-QUERIES = st.fixed_dictionaries(
-    {"sql": st.sampled_from(["x", "1"])},
-    optional={
-        "limit": st.sampled_from([0, 1, 2**60]),
-        "price": st.sampled_from([1, 1.5, 1.25]),
-        "dry": st.sampled_from([True, False, None]),
-        "regions": st.sampled_from([[], ["EU"], ["EU", "US"]]),
-    },
-)
+BASE: dict[str, object] = {
+    "subject": "alice",
+    "roles": ("agent",),
+    "actors": (),
+    "claims": {},
+    "tool": "shop.query",
+    "arguments": {"sql": "1"},
+    "relations": (),
+    "columns": (),
+    "functions": (),
+    "door": "grpc",
+}
+OTHERS: dict[str, list[object]] = {
+    "subject": ["bob"],
+    "roles": [("boss",), ("agent", "boss"), ()],
+    "actors": [("bot",)],
+    "claims": [{"n": 1}, {"n": True}, {"n": "1"}, {"shop.query": "y"}],
+    "tool": ["shop.order_by_id"],
+    "arguments": [
+        {"sql": "x"},
+        *({"sql": "1", "limit": limit} for limit in (0, 1, 2**60)),
+        *({"sql": "1", "price": price} for price in (1, 1.5, 1.25)),
+        {"sql": "1", "dry": True},
+        {"sql": "1", "dry": False},
+        {"sql": "1", "regions": ["EU", "US"]},
+        {"sql": "1", "regions": []},
+    ],
+    "relations": [("t",), ("s", "t")],
+    "columns": [(("t", "a"),), (("t", "a"), ("t", "b"))],
+    "functions": [("t",)],
+    "door": ["mcp"],
+}
+FACTS = st.fixed_dictionaries({name: st.sampled_from([BASE[name], *others]) for name, others in OTHERS.items()})
 
 
-@st.composite
-def plans(draw: st.DrawFn) -> PlannedCall:
-    who = principal(
-        draw(st.sampled_from(["alice", "bob"])),
-        draw(st.sampled_from([("agent",), ("boss",), ("agent", "boss"), ()])),
-        draw(st.sampled_from([(), ("bot",)])),
-        **draw(st.fixed_dictionaries({}, optional={"n": st.sampled_from([1, True, "1"]), "shop.query": st.just("y")})),
-    )
-    name = draw(st.sampled_from(["shop.query", "shop.query", "shop.order_by_id"]))
-    by_id = st.fixed_dictionaries({"id": st.sampled_from([1, 2]), "rate": st.just(0.5)})
-    names = st.sampled_from([(), ("t",), ("s", "t")])
-    return planned(
-        who,
-        name,
-        draw(QUERIES if name == "shop.query" else by_id),
-        relations=draw(names),
-        columns=draw(st.sampled_from([(), (("t", "a"),), (("t", "a"), ("t", "b"))])),
-        functions=draw(names),
-        door=draw(st.sampled_from(["grpc", "mcp"])),
-    )
+def plan_of(facts: Mapping[str, object]) -> PlannedCall:
+    who = principal(facts["subject"], facts["roles"], facts["actors"], **facts["claims"])  # type: ignore[arg-type] - facts of any kind
+    rights = {name: facts[name] for name in ("relations", "columns", "functions", "door")}
+    arguments = facts["arguments"] if facts["tool"] == "shop.query" else {"id": 1, "rate": 0.5}
+    return planned(who, facts["tool"], arguments, **rights)  # type: ignore[arg-type] - facts of any kind
 
 
-def is_permitted_by_cedar(text: str, plan: PlannedCall) -> bool:
-    """Ask about the whole set, as text, with nothing kept from before."""
+def neighbours(facts: Mapping[str, object]) -> list[PlannedCall]:
+    """Return a call and all that differ from it in one fact, each asked first and last."""
+    one_fact_off = [{**facts, name: other} for name, others in OTHERS.items() for other in (BASE[name], *others)]
+    return [plan_of(each) for each in (facts, *one_fact_off, facts)]
+
+
+def is_permitted_by_cedar(whole: cedarpy.PolicySet, plan: PlannedCall) -> bool:
+    """Ask about the whole set, with nothing kept from before."""
     call = plan.traced.validated
     types = argument_types(call.spec.input_schema)
     result = cedarpy.is_authorized(
@@ -136,18 +153,23 @@ def is_permitted_by_cedar(text: str, plan: PlannedCall) -> bool:
             "resource": {"type": "Sandbox::Tool", "id": call.spec.name},
             "context": context_json(plan, types),
         },
-        text,
+        whole,
         f"[{principal_json(call.authenticated.principal)},{tool_json(SHOP[ToolName(call.spec.name)])}]",
         SCHEMA,
     )
     return result.decision == cedarpy.Decision.Allow and not result.diagnostics.errors
 
 
-@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow])
-@given(bodies=st.lists(policies(), min_size=1, max_size=5), calls=st.lists(plans(), min_size=1, max_size=12))
-def test_every_answer_is_cedars_answer_about_the_whole_set(bodies: list[str], calls: list[PlannedCall]) -> None:
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@given(bodies=st.lists(policies(), min_size=1, max_size=3), is_open=st.booleans(), facts=FACTS)
+def test_every_answer_is_cedars_answer_about_the_whole_set(
+    bodies: list[str], *, is_open: bool, facts: dict[str, object]
+) -> None:
+    if is_open:  # so that what forbids shows
+        bodies = [*bodies, "permit (principal, action, resource);"]
     text = "\n".join(f'@id("p{number}") {body}' for number, body in enumerate(bodies))
     with tempfile.TemporaryDirectory() as folder:
         policy = policies_of(Path(folder), text)
-    for plan in calls + calls:
-        assert isinstance(policy.decide(plan), Permit) is is_permitted_by_cedar(text, plan)
+    whole = cedarpy.PolicySet.from_str(text)
+    for plan in neighbours(facts):
+        assert isinstance(policy.decide(plan), Permit) is is_permitted_by_cedar(whole, plan)
