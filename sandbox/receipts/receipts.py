@@ -116,22 +116,29 @@ class Receipt:
     def __enter__(self) -> Self:
         running, key = self._running, self._running.request
         other = self._house.log.running.begin(running)
-        if other is not None:
-            if key is None or other.request is None or other.request.content != key.content:
-                raise self._counted(replayed())
-            self._earlier = still_running(other)
-        elif key is not None:
-            # WHY: looked up only once the request is ours, else a call that ends in between would run twice.
-            try:
-                self._earlier = self._house.calls.answered(self._authenticated.principal, key)
-            except BaseException as error:
+        if key is not None:
+            # WHY: looked up after the request was claimed, else a call that ends in between would run twice.
+            self._earlier = self._answered(key)
+            if self._earlier is not None:
                 self._house.log.running.end(running)
-                if isinstance(error, Refused):
-                    self._counted(error)
-                if isinstance(error, StoreUnavailable | PayloadUnreadable):
-                    raise unavailable() from error
-                raise
+            elif other is not None:
+                if other.request is None or other.request.content != key.content:
+                    raise self._counted(replayed())
+                self._earlier = still_running(other)
         return self
+
+    def _answered(self, key: RequestKey) -> SealedResult | None:
+        try:
+            return self._house.calls.answered(self._authenticated.principal, key)
+        except BaseException as error:
+            self._house.log.running.end(self._running)
+            if isinstance(error, Refused):
+                self._counted(error)
+            if isinstance(error, StoreUnavailable):
+                raise unavailable() from error
+            if isinstance(error, PayloadUnreadable):
+                raise Fault("receipts") from error
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -46,7 +46,7 @@ def full_disk(house: House) -> Iterator[None]:
     connection.pragma("max_page_count", 2**30)
 
 
-@requirement("log:committer:gapless")
+@requirement("log:commit:gapless")
 @requirement("log:audit:clean")
 def test_many_threads_make_one_gapless_tree_and_share_batches(house: House) -> None:
     sealed: list[bytes] = []
@@ -88,7 +88,7 @@ with open_house(Path(sys.argv[1])) as house:
 """
 
 
-@requirement("log:committer:gapless")
+@requirement("log:commit:gapless")
 @requirement("log:audit:clean")
 def test_two_processes_append_at_once_without_a_gap(tmp_path: Path) -> None:
     with open_house(tmp_path) as house:
@@ -136,7 +136,7 @@ class BrokenSigner:
         return getattr(self._signer, name)
 
 
-@requirement("log:committer:durable-first")
+@requirement("log:commit:durable-first")
 def test_what_a_crash_left_unsigned_is_signed_at_the_next_start(tmp_path: Path) -> None:
     with open_house(tmp_path) as house:
         signer = BrokenSigner(house.log.signer)
@@ -155,7 +155,7 @@ def test_what_a_crash_left_unsigned_is_signed_at_the_next_start(tmp_path: Path) 
     assert audit_log(house.deployment.log_database, house.vkey).unsigned_checkpoints == 0
 
 
-@requirement("log:committer:durable-first")
+@requirement("log:commit:durable-first")
 def test_nothing_is_signed_that_could_not_be_committed(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     signed: list[int] = []
     monkeypatch.setattr(NoteSigner, "sign", lambda _self, size, _root: signed.append(size) or b"")
@@ -229,7 +229,7 @@ def test_a_log_that_breaks_while_a_refusal_is_written_releases_none(house: House
         unavailable(lambda: house.refuse(call_of(b"x" * 100_000)))
 
 
-@requirement("log:committer:close")
+@requirement("log:commit:close")
 def test_a_closed_log_takes_nothing_more(house: House) -> None:
     house.close()
     house.close()
@@ -237,7 +237,7 @@ def test_a_closed_log_takes_nothing_more(house: House) -> None:
     unavailable(lambda: house.answer(call_of()))
 
 
-@requirement("log:committer:close")
+@requirement("log:commit:close")
 def test_what_is_queued_when_the_log_closes_is_written(
     tmp_path: Path, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,7 +272,7 @@ def test_what_is_queued_when_the_log_closes_is_written(
     store.close()
 
 
-@requirement("log:committer:close")
+@requirement("log:commit:close")
 def test_a_committer_refuses_entries_behind_its_end(tmp_path: Path, house: House) -> None:
     store = SqliteLog(tmp_path / "other.db")
     committer = Committer(store, house.log.signer, lambda: ([], lambda: None))

@@ -70,7 +70,7 @@ def test_a_call_that_broke_is_told_as_a_fault(house: House) -> None:
         Calls(house.log).find(principal_of(), call_id=receipt._call_id)
 
 
-@requirement("log:payloads:access")
+@requirement("log:payload:access")
 def test_reading_a_payload_is_on_record_with_reader_and_place(house: House) -> None:
     sealed = house.answer(call_of())
     about = verify_receipt(sealed.receipt, house.vkey).index
@@ -86,7 +86,7 @@ def test_reading_a_payload_is_on_record_with_reader_and_place(house: House) -> N
     assert access == b'{"role":"result"}'
 
 
-@requirement("log:payloads:access")
+@requirement("log:payload:access")
 def test_a_payload_whose_reading_cannot_be_recorded_is_not_read(house: House) -> None:
     sealed = house.answer(call_of())
     house.log._committer.close()
@@ -96,7 +96,7 @@ def test_a_payload_whose_reading_cannot_be_recorded_is_not_read(house: House) ->
     assert caught.value.reason is Reason.RECEIPT_LOG_UNAVAILABLE
 
 
-@requirement("log:payloads:access")
+@requirement("log:payload:access")
 def test_asking_for_a_payload_that_is_not_there_says_which_are(house: House) -> None:
     sealed = house.refuse(call_of())
     before = house.log.store.head().size
@@ -106,7 +106,7 @@ def test_asking_for_a_payload_that_is_not_there_says_which_are(house: House) -> 
     assert house.log.store.head().size == before
 
 
-@requirement("log:payloads:private")
+@requirement("log:payload:private")
 @pytest.mark.parametrize("length", [0, 1, 251, 252, 253, 65_532, 65_533, 200_000])
 def test_payloads_are_padded_to_classes_and_come_back_whole(length: int) -> None:
     key = SubjectKey(1, b"k" * 32, b"")
@@ -120,7 +120,7 @@ def test_payloads_are_padded_to_classes_and_come_back_whole(length: int) -> None
     assert key.open(descriptor, stored, b"c" * 16) == b"x" * length
 
 
-@requirement("log:payloads:private")
+@requirement("log:payload:private")
 def test_payloads_open_for_their_own_call_role_key_and_record_alone() -> None:
     key = SubjectKey(1, b"k" * 32, b"")
     sealed, other = key.seal("result", b"one", b"c" * 16), key.seal("result", b"two", b"c" * 16)

@@ -126,6 +126,7 @@ def test_many_threads_with_one_id_run_it_once(house: House) -> None:
         thread.join()
 
     assert len(ran) == 1
+    assert len(sealed) == 16
     assert {each.call_id for each in sealed} == {house.answer(call_of(request_id="r1")).call_id}
 
 

@@ -111,7 +111,7 @@ def test_what_is_not_shaped_like_a_tools_name_stays_out_of_the_record(house: Hou
 
 
 @requirement("log:call:no-free-text")
-@requirement("log:payloads:private")
+@requirement("log:payload:private")
 def test_nothing_of_the_contents_is_in_the_leaf_or_in_the_file(house: House) -> None:
     secret = b"hunter2-and-more"
     sealed = house.answer(call_of(b'{"sql":"' + secret + b'"}'), b'[["' + secret + b'"]]')

@@ -13,7 +13,7 @@ from sandbox.deployment import Misconfigured
 from sandbox.stores.log import Head, Rows, StoredPayload, StoredRequest, StoreUnavailable
 from sandbox.stores.sqlite_log import SqliteLog
 
-pytestmark = pytest.mark.requirement("log:committer:gapless")
+pytestmark = pytest.mark.requirement("log:commit:gapless")
 
 
 @pytest.fixture
