@@ -21,6 +21,8 @@ class Confinement:
     """Of the tool's spec: what was opened for one is never used for another."""
     tables: Mapping[str, TableRule]
     """By folded name."""
+    views: frozenset[str]
+    """Those of the tables that were views when the tool was loaded, folded; any other that becomes one is not read."""
     max_bytes: int
     """Of one result; no value of a statement need be larger."""
 

@@ -23,6 +23,9 @@ from sandbox.values import JsonObject
 EXECUTORS: Final[Mapping[str, Callable[[Connection], Executor]]] = MappingProxyType({"sqlite": SqliteExecutor})
 """Every executor there is, by the engine's name in `connections.toml`."""
 
+RETRY_S: Final = 1.0
+"""How often a tool whose tables are gone looks for them."""
+
 
 def read_catalogue(connection: Connection) -> Catalogue:
     """Read what a connection's target has, for lint; raises `Refused` with `EXECUTOR_UNAVAILABLE`."""
@@ -55,11 +58,13 @@ class Executors:
         self._executors = {name: EXECUTORS[c.engine](c) for name, c in self._connections.items()}
         self._drafts: PlanCache[Draft | Refused] = PlanCache(settings.sql.plan_cache)
         self._refreshing = threading.Lock()
+        self._retry_at = float("-inf")
         self._catalogues: dict[str, Catalogue] = {}
+        self._loaded: dict[str, Catalogue] = {}
         self._ready: dict[ToolName, ReadyTool | Refused] = {}
         try:
             for name, connection in self._connections.items():
-                self._catalogues[name] = self._first_catalogue(connection)
+                self._catalogues[name] = self._loaded[name] = self._first_catalogue(connection)
             for spec in specs.values():
                 self._ready[spec.name] = self._rehearsed(spec)
         except BaseException:
@@ -129,6 +134,18 @@ class Executors:
     def _ready_tool(self, name: ToolName) -> ReadyTool:
         ready = self._ready[name]
         if isinstance(ready, Refused):
+            ready = self._retried(name, ready)
+        return ready
+
+    def _retried(self, name: ToolName, refused: Refused) -> ReadyTool:
+        """Look, once a second, whether a tool's tables are back."""
+        now = time.monotonic()
+        if now < self._retry_at:
+            raise _anew(refused)
+        self._retry_at = now + RETRY_S
+        self.refresh(self._specs[name].connection)
+        ready = self._ready[name]
+        if isinstance(ready, Refused):
             raise _anew(ready)
         return ready
 
@@ -173,7 +190,7 @@ class Executors:
 
     def _ready_or_not(self, spec: ToolSpec) -> ReadyTool | Refused:
         try:
-            return self._make_ready(spec)
+            return _of_the_same_kinds(self._make_ready(spec), self._loaded[spec.connection])
         except Refused as error:
             message = f"the tables of {quoted(spec.name)} have changed; an operator lints the tool and loads it again"
             refused = Refused(Reason.EXECUTOR_UNAVAILABLE, message)
@@ -183,6 +200,15 @@ class Executors:
     def _make_ready(self, spec: ToolSpec) -> ReadyTool:
         catalogue = self._catalogues[spec.connection]
         return ReadyTool.of(spec, self._connections[spec.connection], catalogue, self._bounds)
+
+
+def _of_the_same_kinds(ready: ReadyTool, loaded: Catalogue) -> ReadyTool:
+    """Return the tool unless a table it was linted for has become a view, or a view a table; raises `Refused`."""
+    for name in ready.confinement.tables:
+        was, now = loaded.tables.get(name), ready.catalogue.tables[name]
+        if was is None or was.kind != now.kind:
+            raise Refused(Reason.EXECUTOR_UNAVAILABLE, f"{quoted(now.name)} has become a {now.kind}")
+    return ready
 
 
 def _anew(refused: Refused) -> Refused:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
 from sandbox.toolspec import MaskName
 from sandbox.values import Cell
+
+_ISO_YEAR: Final = re.compile(r"[0-9]{4}(?=-|\Z)")
 
 Mask = Callable[[Cell], Cell]
 
@@ -36,7 +39,7 @@ def _last4(cell: Cell) -> Cell:
 
 def _year(cell: Cell) -> Cell:
     text = _text(cell)
-    return text[:4] if text is not None and text[:4].isdigit() else None
+    return text[:4] if text is not None and _ISO_YEAR.match(text) else None
 
 
 def _domain(cell: Cell) -> Cell:

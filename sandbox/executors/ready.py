@@ -51,7 +51,12 @@ class ReadyTool:
             spec=spec,
             connection=connection,
             catalogue=catalogue,
-            confinement=Confinement(key=spec.digest, tables=tables, max_bytes=spec.limits.max_bytes),
+            confinement=Confinement(
+                key=spec.digest,
+                tables=tables,
+                views=frozenset(name for name in tables if catalogue.tables[name].kind == "view"),
+                max_bytes=spec.limits.max_bytes,
+            ),
             claims=filter_claims(tables, catalogue),
             statement=None,
         )
@@ -71,7 +76,7 @@ class ReadyTool:
                 folded(name): _narrowed(confinement.tables[folded(name)], proven.rights)
                 for name in proven.rights.relations
             }
-            confinement = replace(confinement, tables=tables)
+            confinement = replace(confinement, tables=tables, views=confinement.views.intersection(tables))
         return replace(self, statement=self._drafted(proven, None), confinement=confinement)
 
     def _proven(self, text: str, parameters: frozenset[str], bounds: Bounds, *, may_claim: bool) -> Proven:

@@ -55,7 +55,7 @@ def read_file_catalogue(connection: Connection) -> Catalogue:
     try:
         with database:  # one snapshot
             tables = database.execute(_TABLES, (schema,)).fetchall()
-            shapes = [_shape(database, schema, str(name), str(kind), has_rowid=not wr) for name, kind, wr in tables]
+            found = [_shape(database, schema, str(name), str(kind), has_rowid=not wr) for name, kind, wr in tables]
             objects = f"SELECT type, name, tbl_name, sql FROM {schema}.sqlite_schema ORDER BY type, name"  # noqa: S608 - our own name
             facts = repr(database.execute(objects).fetchall())
     except apsw.Error as error:
@@ -63,13 +63,17 @@ def read_file_catalogue(connection: Connection) -> Catalogue:
     finally:
         database.close()
     fingerprint = Digest(hashlib.sha256(facts.encode("utf-8", "surrogatepass")).hexdigest())
-    return Catalogue({folded(shape.name): shape for shape in shapes}, fingerprint)
+    return Catalogue({folded(shape.name): shape for shape in found if shape}, fingerprint)
 
 
-def _shape(database: apsw.Connection, schema: str, name: str, kind: str, *, has_rowid: bool) -> TableShape:
+def _shape(database: apsw.Connection, schema: str, name: str, kind: str, *, has_rowid: bool) -> TableShape | None:
+    """Return a table's shape; None for a view that reads what is no longer there, which nothing can read."""
+    try:
+        described = database.execute(_COLUMNS, (name, schema)).fetchall()
+    except apsw.SQLError:
+        return None
     columns = tuple(
-        ColumnShape(str(column), str(declared), is_hidden=hidden == 1)
-        for column, declared, hidden in database.execute(_COLUMNS, (name, schema))
+        ColumnShape(str(column), str(declared), is_hidden=hidden == 1) for column, declared, hidden in described
     )
     is_view = kind == "view"
     return TableShape(name, columns, "view" if is_view else "table", has_rowid=has_rowid and not is_view)

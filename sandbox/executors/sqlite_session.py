@@ -125,7 +125,9 @@ class Session:
         try:
             return self._run(plan)
         except (apsw.Error, UnicodeError) as error:
-            raise self._told(error, is_prepared=self._traced > 0) from error
+            # What is prepared anew while it runs fails with an error of preparing.
+            is_prepared = self._traced > 0 and not self._authorizer.was_asked
+            raise self._told(error, is_prepared=is_prepared) from error
         finally:
             forget()
             with self._guard:
@@ -243,15 +245,16 @@ class Session:
         """Learn what those tables that are views of the file read, and leave no word for it to statements."""
         query = f"SELECT name FROM {self._schema}.sqlite_schema WHERE type = 'view'"  # noqa: S608 - our own name
         views = {folded(str(row[0])) for row in self._connection.execute(query)}
+        if became := views.intersection(confinement.tables) - confinement.views:
+            raise PlanStale(f"became views: {', '.join(sorted(became))}")
         beneath: set[Beneath] = set()
-        for rule in confinement.tables.values():
-            if folded(rule.table) in views:
-                beneath |= self._reads_of(rule)
+        for name in confinement.views & views:
+            beneath |= self._reads_of(confinement.tables[name])
         self._authorizer.beneath = frozenset(beneath)
-        if not beneath:
+        if not confinement.views:
             self._connection.config(apsw.SQLITE_DBCONFIG_ENABLE_VIEW, 0)  # of the file; temporary views stay
-        known = {folded(rule.table) for rule in confinement.tables.values()}
-        for table in {folded(table): table for table, _, _ in beneath if folded(table) not in known}.values():
+        others = {folded(table): table for table, _, _ in beneath if folded(table) not in confinement.tables}
+        for table in others.values():
             self._connection.execute(f"CREATE TEMP VIEW {quoted_name(table)} AS SELECT NULL AS hidden")
 
     def _reads_of(self, rule: TableRule) -> set[Beneath]:

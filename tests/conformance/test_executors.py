@@ -1,0 +1,317 @@
+"""Does every executor keep the same promises? One suite, run over `EXECUTORS`."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from executor_cast import CANARY, EU, Shop, change, make_database, open_table, tool
+
+from sandbox.deployment import Misconfigured
+from sandbox.executors import EXECUTORS
+from sandbox.reasons import Reason, Refused
+from sandbox.stages import Cancellation, ExecutedCall, Truncation
+from sandbox.toolspec import TableRule, ToolLimits
+
+Maker = Callable[[Path], Path]
+MAKERS: Mapping[str, Maker] = {"sqlite": lambda folder: make_database(folder / "shop.db")}
+"""How a test gets a shop on each engine."""
+
+ENDLESS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+GRACE_S = 0.25
+
+
+def test_every_executor_is_tested() -> None:
+    assert set(MAKERS) == set(EXECUTORS)
+
+
+@pytest.fixture(params=sorted(EXECUTORS))
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return MAKERS[request.param](tmp_path)
+
+
+@pytest.fixture
+def shop(path: Path) -> Iterator[Shop]:
+    shop = Shop(path, (tool(tables=EU),))
+    yield shop
+    shop.executors.close()
+
+
+def limited(path: Path, **limits: float) -> Shop:
+    return Shop(path, (tool(tables=EU, limits=ToolLimits(**limits)),))  # type: ignore[arg-type] - ints are floats here
+
+
+VALUES = {
+    "1": ("integer", 1),
+    "9223372036854775807": ("integer", 2**63 - 1),
+    "-9223372036854775807 - 1": ("integer", -(2**63)),
+    "1.5": ("real", 1.5),
+    "9e999": ("real", float("inf")),
+    "'Zoë ☃ 𝄞'": ("text", "Zoë ☃ 𝄞"),
+    "'a' || char(0) || 'b'": ("text", "a\0b"),
+    "''": ("text", ""),
+    "x'00ff'": ("blob", b"\x00\xff"),
+    "NULL": ("null", None),
+}
+
+
+@pytest.mark.requirement("executors:results:values")
+@pytest.mark.parametrize(("literal", "expected"), VALUES.items())
+def test_a_cell_comes_back_as_it_is(shop: Shop, literal: str, expected: tuple[str, object]) -> None:
+    executed = shop.call({"sql": f"SELECT {literal} AS v"})
+
+    assert (executed.columns[0].type, executed.rows[0][0]) == expected
+
+
+@pytest.mark.requirement("executors:results:values")
+@pytest.mark.parametrize(
+    ("rows", "found"),
+    [
+        ("(1), (NULL)", "integer"),
+        ("(1), (2.5)", "real"),
+        ("(1), ('x')", "any"),
+        ("(NULL), (NULL)", "null"),
+        ("('x'), (x'00')", "any"),
+    ],
+)
+def test_a_column_is_typed_by_its_cells(shop: Shop, rows: str, found: str) -> None:
+    executed = shop.call({"sql": "WITH v (a) AS (VALUES ?) SELECT a FROM v".replace("?", rows)})
+
+    assert executed.columns[0].type == found
+
+
+@pytest.mark.requirement("executors:results:names")
+def test_columns_keep_names_order_and_declared_types(shop: Shop) -> None:
+    sql = "SELECT id, cents, cents AS Cents, count(*), id FROM orders"
+    executed = shop.call({"sql": sql}, region="EU")
+
+    assert [column.name for column in executed.columns] == ["id", "cents", "Cents", "count(*)", "id"]
+    assert [column.declared_type for column in executed.columns][:2] == ["INTEGER", "INTEGER"]
+
+
+@pytest.mark.requirement("executors:results:names")
+def test_an_empty_result_has_columns(shop: Shop) -> None:
+    for _ in range(2):
+        executed = shop.call({"sql": "SELECT id AS a, region AS b FROM orders WHERE id = 77"}, region="EU")
+
+        assert [(column.name, column.type) for column in executed.columns] == [("a", "null"), ("b", "null")]
+        assert executed.rows == ()
+
+
+@pytest.mark.requirement("executors:results:truncated")
+@pytest.mark.parametrize(("max_rows", "cut"), [(1, Truncation.ROWS), (2, Truncation.ROWS), (3, Truncation.NONE)])
+def test_rows_beyond_the_limit_are_not_taken(path: Path, max_rows: int, cut: Truncation) -> None:
+    executed = limited(path, max_rows=max_rows).call({"sql": "SELECT id FROM customers ORDER BY id"})
+
+    assert [row[0] for row in executed.rows] == [1, 2, 3][:max_rows]
+    assert executed.truncation is cut
+
+
+@pytest.mark.requirement("executors:results:truncated")
+def test_bytes_beyond_the_limit_are_not_taken(path: Path) -> None:
+    shop = limited(path, max_rows=100_000, max_bytes=10_000)
+    sql = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT printf('%.*c', 100, 'x') FROM n"
+
+    body = shop.release({"sql": sql}).body
+
+    assert body.truncation is Truncation.BYTES
+    assert 9_700 < len(body.rows_json) <= 10_000
+    assert body.row_count == body.rows_json.count(b"x" * 100)
+
+
+@pytest.mark.requirement("executors:results:row-too-large")
+def test_one_row_beyond_the_limit_is_refused(path: Path) -> None:
+    with pytest.raises(Refused) as caught:
+        limited(path, max_bytes=1_000).release({"sql": "SELECT printf('%.*c', 5000, 'x')"})
+
+    assert caught.value.reason is Reason.RESULT_TOO_LARGE
+
+
+@pytest.mark.requirement("executors:stop:deadline")
+@pytest.mark.parametrize(("seconds", "caller_s"), [(0.1, None), (30.0, 0.1)])
+def test_an_endless_statement_ends_with_its_time(path: Path, seconds: float, caller_s: float | None) -> None:
+    shop = limited(path, seconds=seconds)
+    planned = shop.plan({"sql": ENDLESS})  # the time is the statement's
+    begun = time.monotonic()
+    deadline = begun + caller_s if caller_s is not None else None
+    with pytest.raises(Refused) as caught:
+        shop.call({"sql": ENDLESS}, cancellation=Cancellation(deadline))
+
+    assert planned.plan.max_seconds == seconds
+    assert caught.value.reason is Reason.EXECUTION_TIMED_OUT
+    assert 0.1 <= time.monotonic() - begun < 0.1 + GRACE_S
+
+
+@pytest.mark.requirement("executors:stop:deadline")
+def test_a_call_whose_time_is_over_does_not_begin(shop: Shop) -> None:
+    refused = shop.refusal({"sql": "SELECT 1"}, cancellation=Cancellation(time.monotonic() - 1))
+
+    assert refused.reason is Reason.EXECUTION_TIMED_OUT
+
+
+@pytest.mark.requirement("executors:stop:cancel")
+def test_a_cancelled_call_stops(shop: Shop) -> None:
+    cancellation = Cancellation()
+    threading.Timer(0.1, cancellation.cancel, ["its caller hung up"]).start()
+    begun = time.monotonic()
+
+    refused = shop.refusal({"sql": ENDLESS}, cancellation=cancellation)
+
+    assert refused.reason is Reason.CALL_CANCELLED
+    assert time.monotonic() - begun < 0.1 + GRACE_S
+
+
+@pytest.mark.requirement("executors:stop:cancel")
+def test_a_call_cancelled_before_does_not_begin(shop: Shop) -> None:
+    cancellation = Cancellation()
+    cancellation.cancel("early")
+
+    assert shop.refusal({"sql": "SELECT 1"}, cancellation=cancellation).reason is Reason.CALL_CANCELLED
+
+
+@pytest.mark.requirement("executors:stop:cancel")
+def test_a_late_cancellation_stops_nobody_else(shop: Shop) -> None:
+    """The one session there is serves the next call while the first one's cancellation arrives."""
+    counting = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300000) SELECT count(*) FROM n"
+    late = [Cancellation() for _ in range(50)]
+    for cancellation in late:
+        shop.call({"sql": "SELECT 1"}, cancellation=cancellation)
+    canceller = threading.Thread(target=lambda: [one.cancel("late") for one in late])
+    canceller.start()
+
+    assert shop.query(counting) == [(300_000,)]
+    canceller.join()
+
+
+@pytest.mark.requirement("executors:stop:cancel")
+def test_after_being_stopped_a_tool_serves_on(path: Path) -> None:
+    shop = limited(path, seconds=0.05)
+    for _ in range(3):
+        assert shop.refusal({"sql": ENDLESS}).reason is Reason.EXECUTION_TIMED_OUT
+        assert shop.query("SELECT 1") == [(1,)]
+
+
+@pytest.mark.requirement("executors:rules:rows")
+def test_filters_masks_and_columns_hold(shop: Shop) -> None:
+    assert shop.query("SELECT * FROM orders ORDER BY id", region="EU") == [(1, "EU", 100, 1), (3, "EU", 300, 3)]
+    assert shop.query("SELECT count(*) FROM orders", region="US") == [(1,)]
+    assert shop.query("SELECT count(*) FROM orders", region="nowhere") == [(0,)]
+    assert shop.query("SELECT name, mail FROM customers WHERE id = 1") == [("A.L.", "example.com")]
+    joined = (
+        "SELECT c.name, sum(o.cents) FROM orders AS o JOIN customers AS c ON c.id = o.customer GROUP BY 1 ORDER BY 1"
+    )
+    assert shop.query(joined, region="EU") == [("A.L.", 100), ("É.", 300)]
+
+
+@pytest.mark.requirement("executors:rules:rows")
+def test_a_claim_is_a_value_and_never_text_of_the_statement(shop: Shop) -> None:
+    assert shop.query("SELECT id FROM orders", region="EU' OR '1'='1") == []
+
+
+@pytest.mark.requirement("executors:claims:missing")
+def test_a_missing_claim_refuses_what_needs_it(shop: Shop) -> None:
+    refused = shop.refusal({"sql": "SELECT id FROM orders"}, other="EU")
+
+    assert refused.reason is Reason.CLAIM_MISSING
+    assert refused.metadata["claim"] == "region"
+    assert "`region`" in refused.message
+    assert shop.query("SELECT count(*) FROM customers") == [(3,)]
+
+
+@pytest.mark.requirement("executors:target:threads")
+def test_sixteen_callers_at_once_see_their_own_rows(shop: Shop) -> None:
+    wanted = {"EU": [(1,), (3,)], "US": [(2,)], CANARY: [(4,)]}
+
+    def ask(number: int) -> bool:
+        region = list(wanted)[number % 3]
+        return shop.query("SELECT id FROM orders ORDER BY id", region=region) == wanted[region]
+
+    with ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(ask, range(800)))
+
+
+def rows_or_refusal(shop: Shop, sql: str) -> object:
+    try:
+        executed: ExecutedCall = shop.call({"sql": sql}, region="EU")
+    except Refused as refused:
+        return refused.reason
+    return executed.rows
+
+
+@pytest.mark.requirement("executors:target:changed")
+@pytest.mark.parametrize(
+    "script",
+    [
+        "ALTER TABLE orders ADD COLUMN fresh TEXT DEFAULT '{canary}'",
+        "ALTER TABLE orders RENAME COLUMN note TO region2",
+        "ALTER TABLE orders DROP COLUMN customer",
+        "ALTER TABLE orders RENAME COLUMN cents TO old; ALTER TABLE orders RENAME COLUMN note TO cents",
+        "DROP TABLE orders",
+        "DROP TABLE orders; CREATE VIEW orders AS SELECT id, word region, 1 cents, 1 customer FROM secrets",
+        "CREATE TABLE more (word TEXT); INSERT INTO more VALUES ('{canary}')",
+    ],
+)
+def test_a_changed_schema_shows_nothing_more(shop: Shop, path: Path, script: str) -> None:
+    texts = ["SELECT * FROM orders", "SELECT id, region FROM orders", "SELECT count(*) FROM orders"]
+    before = [rows_or_refusal(shop, sql) for sql in texts]
+    change(path, script.format(canary=CANARY))
+    allowed = {Reason.EXECUTOR_UNAVAILABLE, Reason.SQL_OBJECT_FORBIDDEN}
+
+    for _ in range(3):
+        for sql, was in zip(texts, before, strict=True):
+            now = rows_or_refusal(shop, sql)
+            assert now in allowed or now == was or "cents TO old" in script, (sql, now)
+    for sql in ("SELECT fresh FROM orders", "SELECT word FROM more", "SELECT note FROM orders"):
+        assert shop.refusal({"sql": sql}, region="EU").reason in allowed
+
+
+@pytest.mark.requirement("executors:target:changed")
+def test_an_unrelated_change_refuses_nothing(shop: Shop, path: Path) -> None:
+    sql = "SELECT id, region FROM orders ORDER BY id"
+    for number in range(3):
+        assert shop.query(sql, region="EU") == [(1, "EU"), (3, "EU")]
+        change(path, f"CREATE TABLE t{number} (a); VACUUM")
+    assert [column.name for column in shop.call({"sql": sql}, region="EU").columns] == ["id", "region"]
+
+
+@pytest.mark.requirement("executors:target:changed")
+def test_a_vanished_table_is_unavailable_and_served_again_once_it_is_back(shop: Shop, path: Path) -> None:
+    sql = "SELECT cents FROM orders WHERE id = 1"
+    assert shop.query(sql, region="EU") == [(100,)]
+    change(path, "ALTER TABLE orders RENAME TO away")
+
+    reasons = {shop.refusal({"sql": sql}, region="EU").reason for _ in range(3)}
+    change(path, "ALTER TABLE away RENAME TO orders")
+    shop.executors.refresh("shop")
+
+    assert reasons == {Reason.EXECUTOR_UNAVAILABLE}
+    assert shop.query(sql, region="EU") == [(100,)]
+
+
+@pytest.mark.requirement("executors:load:rehearsed")
+@pytest.mark.parametrize(
+    "tables",
+    [
+        {"orders": open_table("orders", "id", "no_such_column")},
+        {"nothing": open_table("nothing", "id")},
+        {"orders": open_table("orders", "id", row_filter="no_such_column = 1")},
+        {"orders": open_table("orders", "id", row_filter="no_such_function(id)")},
+        {"orders": open_table("orders", "id", row_filter="id IN (SELECT id FROM secrets)")},
+        {"orders": open_table("orders", "id", row_filter="1) OR (1")},
+        {"orders": TableRule(table="orders", columns=("id",), masks={"nothing": "null"})},
+    ],
+)
+def test_rules_that_do_not_hold_stop_the_load(path: Path, tables: dict[str, TableRule]) -> None:
+    with pytest.raises(Misconfigured, match=r"toolspecs/shop\.query\.yaml"):
+        Shop(path, (tool(tables=tables),))
+
+
+@pytest.mark.requirement("executors:load:rehearsed")
+@pytest.mark.parametrize("statement", ["SELECT word FROM nothing", "DELETE FROM orders", "SELECT :other", "SELECT 1 +"])
+def test_a_statement_that_does_not_hold_stops_the_load(path: Path, statement: str) -> None:
+    with pytest.raises(Misconfigured, match=r"toolspecs/shop\.query\.yaml"):
+        Shop(path, (tool(statement=statement, inputs=("id",)),))
