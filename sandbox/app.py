@@ -123,6 +123,7 @@ class House:
             policy_indexes=self._enroll(RecordKind.POLICY, policy.sources),
             config_digest=digest_of(*configuration.values()),
             config_indexes=self._enroll(RecordKind.CONFIG, configuration),
+            specs=spec_set.tools,
         )
         pipeline = Pipeline(
             identity=self.guests,

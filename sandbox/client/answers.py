@@ -160,7 +160,8 @@ def _verified(response: tool_execution_pb2.ExecuteResponse, tool: str, verifier_
     kind = response.WhichOneof("outcome") or ""
     facts = {
         "call id": record.call_id == response.call_id,
-        "tool": not tool or record.tool == tool,
+        # A record holds no free text: what is not shaped like a tool's name is left out of a refusal's.
+        "tool": not tool or record.tool == tool or (kind == "refusal" and not record.tool),
         "outcome": record.status == _STATUS.get(kind),
         "reason": kind != "refusal" or record.reason == response.refusal.reason,
         "row count": kind != "result" or record.rows == response.result.row_count,

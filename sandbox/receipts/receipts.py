@@ -27,6 +27,7 @@ from sandbox.stages import (
     Truncation,
 )
 from sandbox.stores.log import StoreUnavailable
+from sandbox.toolspec import ToolName
 from sandbox.v1 import record_pb2
 from sandbox.v1.record_pb2 import Record, Timings
 
@@ -280,7 +281,7 @@ class Receipt:
     def _part_of_tool(self, *, is_known: bool) -> bytes:
         """Return the record's part about the tool. An unknown tool's spec is not named: its caller reads the record."""
         name = self._authenticated.proposed.tool
-        spec = self._house.generation.specs.get(name) if is_known else None
+        spec = self._house.generation.specs.get(ToolName(name)) if is_known else None
         return Record(tool=tool_name(name)).SerializeToString() if spec is None else self._house.parts.of_spec(spec)
 
     def _counted(self, refused: Refused) -> Refused:

@@ -12,7 +12,7 @@ from typing import Final, final
 from sandbox.receipts.payloads import SealedPayload
 from sandbox.receipts.running import RequestKey
 from sandbox.stages import CallId
-from sandbox.toolspec import Digest, ToolSpec
+from sandbox.toolspec import Digest, ToolName, ToolSpec
 from sandbox.v1 import record_pb2
 
 SCHEMA_VERSION: Final = 1
@@ -43,7 +43,7 @@ class Generation:
     policy_indexes: tuple[int, ...]
     config_digest: Digest
     config_indexes: tuple[int, ...]
-    specs: Mapping[str, ToolSpec] = field(default_factory=dict)
+    specs: Mapping[ToolName, ToolSpec] = field(default_factory=dict)
     """By tool name, so that a refusal names the spec it was refused under."""
 
 
