@@ -120,6 +120,38 @@ def test_two_processes_append_at_once_without_a_gap(tmp_path: Path) -> None:
     assert (report.tree_size, report.unsigned_checkpoints) == (begun + 80, 0)
 
 
+ENDLESS = PROCESS.replace("range(int(sys.argv[2]))", "iter(int, 1)").replace(
+    ".receipt.hex())", ".receipt.hex(), flush=True)"
+)
+
+
+@requirement("log:call:recorded")
+@requirement("log:audit:clean")
+def test_whoever_held_a_receipt_when_the_process_was_killed_finds_its_record(tmp_path: Path) -> None:
+    with open_house(tmp_path) as house:
+        house.answer(call_of())
+    command = [sys.executable, "-c", ENDLESS, str(tmp_path), "0", str(Path(__file__).parent), str(Path.cwd())]
+    receipts: list[bytes] = []
+    for wanted in (1, 7, 30):
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+            assert process.stdin
+            assert process.stdout
+            assert process.stdout.readline() == "ready\n"
+            process.stdin.write("go\n")
+            process.stdin.flush()
+            told = [process.stdout.readline() for _ in range(wanted)]
+            process.kill()
+            receipts += [bytes.fromhex(line) for line in told]
+        with open_house(tmp_path) as house:
+            reader = LogReader(house.log)
+            for receipt in receipts:
+                call_id = verify_receipt(receipt, house.vkey).record.call_id
+                assert reader.receipt(principal_of(), call_id, own_only=True) == receipt
+        report = audit_log(house.deployment.log_database, house.vkey)
+        assert report.unsigned_checkpoints == 0
+    assert len(receipts) == 38
+
+
 class BrokenSigner:
     """Signs like another signer until it breaks."""
 
