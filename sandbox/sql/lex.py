@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import final
+from typing import Final, final
 
 from sandbox.reasons import Reason
 from sandbox.sql.contract import Bounds, GateInput
@@ -26,6 +27,12 @@ class Lexed:
     keep their quotes."""
     names: list[int]
     """Indexes of quoted names and of words that are not structural: each must turn out to name something."""
+    type_words: frozenset[int]
+    """Indexes of the tokens that make up the types of CASTs."""
+    plain_words: frozenset[int]
+    """Indexes of the words that are neither structural nor part of a type."""
+    calls: frozenset[int]
+    """Of those, the ones before a parenthesis that are functions of the allow-list, and collations."""
 
 
 def lex(given: GateInput, dialect: Dialect) -> Lexed:
@@ -45,16 +52,34 @@ def lex(given: GateInput, dialect: Dialect) -> Lexed:
         raise refused(Reason.SQL_UNPARSABLE, "sql/tokens", message, text=given.text, start=0, construct="statement")
     keys = [token.key for token in tokens]
     _check_depth(given, tokens, keys)
+    _check_joins(given, tokens, keys)
     structural = dialect.structural
     names = [
         index
         for index, token in enumerate(tokens)
         if (token.kind == WORD and token.key not in structural) or token.kind == QUOTED
     ]
-    return Lexed(given=given, dialect=dialect, text=text.rstrip(), tokens=tokens, keys=keys, names=names)
+    type_words = frozenset(_type_indexes(keys)) if "CAST" in keys else frozenset[int]()
+    plain_words = [index for index in names if tokens[index].kind == WORD and index not in type_words]
+    functions, following = dialect.functions, [*keys[1:], ""]
+    return Lexed(
+        given=given,
+        dialect=dialect,
+        text=text.rstrip(),
+        tokens=tokens,
+        keys=keys,
+        names=names,
+        type_words=type_words,
+        plain_words=frozenset(plain_words),
+        calls=frozenset(
+            index
+            for index in plain_words
+            if (following[index] == "(" and keys[index].lower() in functions) or keys[index - 1] == "COLLATE"
+        ),
+    )
 
 
-_PREFIXES = ("NOT", "-", "+", "~")
+_PREFIXES: Final = ("NOT", "-", "+", "~")
 
 
 def _check_depth(given: GateInput, tokens: tuple[Token, ...], keys: list[str]) -> None:
@@ -72,3 +97,47 @@ def _check_depth(given: GateInput, tokens: tuple[Token, ...], keys: list[str]) -
             raise refused(
                 Reason.SQL_UNPARSABLE, "sql/depth", message, text=given.text, start=token.start, construct=key
             )
+
+
+_MAX_BARE_JOINS: Final = 6
+"""sqlglot reads what follows a JOIN twice if its ON does not come next, so each costs double (18 take 0.7 s)."""
+
+
+def _check_joins(given: GateInput, tokens: tuple[Token, ...], keys: list[str]) -> None:
+    """Refuse joins in a row that wait for their ON or have none."""
+    if keys.count("JOIN") <= _MAX_BARE_JOINS:
+        return
+    waiting = 0
+    for index, key in enumerate(keys):
+        if key == "JOIN":
+            waiting += keys[index - 1] != "CROSS" and "NATURAL" not in keys[max(index - 3, 0) : index]
+        elif key in ("ON", "USING"):
+            waiting = max(0, waiting - 1)
+        if waiting > _MAX_BARE_JOINS:
+            message = (
+                f"more than {_MAX_BARE_JOINS} joins without `ON`; `JOIN … ON …`, `CROSS JOIN` or commas are accepted"
+            )
+            raise refused(
+                Reason.SQL_UNPARSABLE,
+                "sql/bare-joins",
+                message,
+                text=given.text,
+                start=tokens[index].start,
+                construct="JOIN",
+            )
+
+
+def _type_indexes(keys: list[str]) -> Iterator[int]:
+    """Find the tokens between AS and the closing parenthesis of each CAST."""
+    for opening, key in enumerate(keys):
+        if key != "CAST" or keys[opening + 1 : opening + 2] != ["("]:
+            continue
+        depth = 0
+        is_type = False
+        for index in range(opening + 1, len(keys)):
+            depth += (keys[index] == "(") - (keys[index] == ")")
+            if depth == 0:
+                break
+            if is_type:
+                yield index
+            is_type = is_type or (keys[index] == "AS" and depth == 1)

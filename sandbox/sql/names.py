@@ -144,9 +144,9 @@ class Names:
 
 
 def _start(node: exp.Expr | None) -> int:
-    """Where a node begins; identifiers know it, others ask the first identifier within."""
+    """Where a node begins; identifiers know it, others ask the first identifier within; -1 if nothing tells."""
     if node is None:
-        return 0
+        return -1
     if type(node) is not exp.Identifier:
         node = node.find(exp.Identifier)
     start = node.meta.get("start", -1) if node is not None else -1

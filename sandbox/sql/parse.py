@@ -9,6 +9,7 @@ from typing import final
 from sqlglot import exp
 from sqlglot.errors import ParseError, SqlglotError
 from sqlglot.tokenizer_core import Token as Foreign
+from sqlglot.tokenizer_core import TokenType
 
 from sandbox.reasons import Reason, Refused
 from sandbox.sql.dialects.base import WORD, Dialect, Token
@@ -35,7 +36,7 @@ def parse(lexed: Lexed) -> Parsed:
     text, grammar = lexed.text, lexed.dialect.grammar
     try:
         foreign = grammar.tokenize(text)
-        _check_same_tokens(lexed, foreign)
+        _match_tokens(lexed, foreign)
         trees = grammar.parser().parse(foreign, text)
         tree = trees[0] if len(trees) == 1 else None
         kinds = frozenset(map(type, tree.walk())) if tree is not None else frozenset[type[exp.Expr]]()
@@ -72,34 +73,44 @@ def _offset(text: str, line: int, column: int) -> int:
     return at + max(column - 1, 0)
 
 
-def _check_same_tokens(lexed: Lexed, foreign: list[Foreign]) -> None:
-    """Refuse where sqlglot's tokens are not the engine's.
+def _match_tokens(lexed: Lexed, foreign: list[Foreign]) -> None:
+    """Refuse where sqlglot's tokens are not the engine's; take from it every keyword that the engine does not have.
 
     Equal spans are equal tokens: what kind a token is follows from its first character in both grammars. sqlglot may
-    join words (`GROUP BY`) and split what it composes later (`<<`, `:name`).
+    join words of SQL's frame (`GROUP BY`) and split what it composes later (`<<`, `:name`).
     """
-    ours = iter(lexed.tokens)
-    token: Token | None = None
-    at = 0
+    tokens = lexed.tokens
+    plain = lexed.plain_words
+    position, last, at = 0, len(tokens), 0
     for other in foreign:
-        if token is None:
-            token = next(ours, None)
-            if token is None or token.start != other.start:
-                raise _differ(lexed, other.start)
-        elif other.start != at:
+        if position == last:
             raise _differ(lexed, other.start)
-        at = other.end + 1
-        while at > token.end:
-            following = next(ours, None)
-            if token.kind != WORD or following is None or following.kind != WORD:
+        token = tokens[position]
+        if other.start != (at or token.start):
+            raise _differ(lexed, other.start)
+        end = other.end + 1
+        if position in plain:
+            # WHY: words such as DATE, IF or PIVOT open a syntax in sqlglot that the engine does not have, and make it
+            # read some texts over and over; as names they are what the engine takes them for.
+            other.token_type = TokenType.VAR if position in lexed.calls else TokenType.IDENTIFIER
+        at = 0
+        while end > token.end:
+            position += 1
+            if position == last or not _is_frame(position, tokens, plain) or not _is_frame(position - 1, tokens, plain):
                 raise _differ(lexed, token.start)
-            token = following
-        if at == token.end:
-            token = None
-        elif not _is_split(token, lexed.dialect):
+            token = tokens[position]
+        if end == token.end:
+            position += 1
+        elif _is_split(token, lexed.dialect):
+            at = end
+        else:
             raise _differ(lexed, token.start)
-    if token is not None or next(ours, None) is not None:
-        raise _differ(lexed, lexed.tokens[-1].start)
+    if position != last or at:
+        raise _differ(lexed, tokens[-1].start)
+
+
+def _is_frame(position: int, tokens: tuple[Token, ...], plain: frozenset[int]) -> bool:
+    return tokens[position].kind == WORD and position not in plain
 
 
 def _is_split(token: Token, dialect: Dialect) -> bool:

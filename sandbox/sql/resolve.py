@@ -53,6 +53,8 @@ _LEAVES: Final = frozenset({exp.Literal, exp.Null, exp.Placeholder, exp.HexStrin
 _ODD: Final = frozenset(
     {exp.Identifier, exp.Star, exp.Boolean, exp.In} | {exp.Table, exp.TableAlias, exp.With, exp.CTE, exp.Join, exp.From}
 )
+_MAX_TABLES: Final = 64
+"""SQLite joins no more; without this a long chain of NATURAL JOINs would cost its square."""
 _READ_FIRST: Final = frozenset({"with_", "from_", "joins", "expressions", "order"})
 _FROM_KEYS: Final = frozenset({"this", "alias", "joins", "db", "catalog"})
 
@@ -194,6 +196,10 @@ class _Resolver:
 
         def show(output: _Output) -> None:
             cte.columns, cte.is_open = _derived(output, declared)
+            shown = [origin for _, origin in output if origin is not HIDDEN]
+            if declared and len(shown) < len(output) and len(shown) != len(declared):
+                # WHY: by position, the name of a visible column could fall on one that `*` hides.
+                self.names.find("construct", cte.node.args["alias"].this, "a column list over `*`")
 
         body = cte.node.this
         if isinstance(body, _SETS):
@@ -269,6 +275,9 @@ class _Resolver:
     def _join(self, left: list[Source], join: exp.Join, scope: Scope, conditions: list[exp.Expr]) -> None:
         right = self._sources(join.this, scope, conditions)
         args = join.args
+        if len(left) > _MAX_TABLES:
+            self.names.find("construct", join.this, "a join of so many tables")
+            return
         if args.get("method") == "NATURAL":
             shared = {name for source in right for name in source.columns}
             for name in shared.intersection(*[{n for source in left for n in source.columns}]):

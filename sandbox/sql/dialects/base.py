@@ -85,6 +85,8 @@ class Dialect:
     """First words of statements that do something other than read."""
     write_words: frozenset[str]
     """Words that the engine reserves and that only a statement that writes can hold."""
+    impossible: frozenset[tuple[str, str]]
+    """Keys that cannot follow each other in the engine's grammar though sqlglot lets them; "" is the end."""
     kinds: frozenset[type[exp.Expr]]
     """Node kinds a tree may hold."""
     fenced_kinds: frozenset[type[exp.Expr]]

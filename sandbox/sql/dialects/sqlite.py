@@ -12,7 +12,7 @@ from sandbox.sql.dialects.base import WORD, Dialect, Scan, Token, Unreadable, wo
 from sandbox.sql.dialects.sqlite_functions import FUNCTIONS
 
 _TOKEN: Final = re.compile(
-    r"""[ \t\r\n]*(?:
+    r"""[ \t\r\n]*+(?:
     ('[^']*(?:''[^']*)*')                                                     # 1 string
   | ("[^"]*(?:""[^"]*)*"|`[^`]*(?:``[^`]*)*`|\[[^\]]*\])                      # 2 quoted name
   | ([xX]'(?:[0-9a-fA-F]{2})*')                                               # 3 blob
@@ -36,10 +36,8 @@ def scan(text: str, max_tokens: int) -> Scan:
     tokens: list[Token] = []
     comments: list[tuple[int, int]] = []
     at, length = 0, len(text)
-    for match in _TOKEN.finditer(text):
+    for match in iter(_TOKEN.scanner(text).match, None):  # type: ignore[attr-defined]  # typeshed leaves it out
         kind = match.lastindex
-        if match.start() != at:
-            break
         at = match.end()
         if kind is None:
             break
@@ -89,9 +87,17 @@ _STRUCTURAL: Final = words(
     RECURSIVE AS MATERIALIZED NOT AND OR IS NULL IN BETWEEN LIKE GLOB ESCAPE EXISTS CASE WHEN THEN ELSE END CAST
     COLLATE JOIN LEFT RIGHT FULL OUTER INNER CROSS NATURAL ON USING ASC DESC NULLS FIRST LAST OVER PARTITION
     ROWS RANGE GROUPS UNBOUNDED PRECEDING FOLLOWING CURRENT ROW EXCLUDE TIES OTHERS NO WINDOW FILTER ISNULL
-    NOTNULL TRUE FALSE CURRENT_DATE CURRENT_TIME CURRENT_TIMESTAMP
+    NOTNULL REGEXP MATCH INDEXED TRUE FALSE CURRENT_DATE CURRENT_TIME CURRENT_TIMESTAMP
     """
 )
+_CLAUSES: Final = words("FROM WHERE GROUP HAVING ORDER LIMIT UNION INTERSECT EXCEPT")
+_JOIN_WORDS: Final = words("JOIN LEFT RIGHT FULL INNER OUTER CROSS NATURAL ON USING")
+_IMPOSSIBLE: Final = frozenset(
+    {(",", after) for after in (*_CLAUSES, ",", ")", "")}
+    | {("(", ","), ("SELECT", ","), ("DISTINCT", "ON"), ("ALL", "ON")}
+    | {("JOIN", after) for after in (*_JOIN_WORDS, *_CLAUSES, ",", ")", "")}
+)
+"""Pairs of tokens that sqlglot passes over and SQLite does not; the latter also make sqlglot read a text many times."""
 _WRITE_WORDS: Final = words(
     """
     DELETE INSERT UPDATE CREATE DROP ALTER INTO SET RETURNING COMMIT TRANSACTION
@@ -133,6 +139,7 @@ SQLITE: Final = Dialect(
     structural=_STRUCTURAL,
     verbs=_VERBS,
     write_words=_WRITE_WORDS,
+    impossible=_IMPOSSIBLE,
     kinds=_KINDS,
     fenced_kinds=frozenset({exp.DPipe, exp.Escape, exp.JSONExtract, exp.JSONExtractScalar, exp.JSONBExtract}),
     kind_functions={

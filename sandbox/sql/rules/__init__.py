@@ -19,6 +19,7 @@ from sandbox.sql.rules import (
     columns,
     constructs,
     functions,
+    grammar,
     in_table,
     node_kinds,
     one_statement,
@@ -36,6 +37,7 @@ from sandbox.sql.rules import (
 TOKEN_RULES: Final[tuple[Callable[[Lexed], None], ...]] = (
     one_statement.check,
     read_only.check,
+    grammar.check,
     parameters.check,
     claims.check,
     casts.check,

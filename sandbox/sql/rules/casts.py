@@ -15,7 +15,7 @@ RULE: Final = "sql/casts"
 def check(lexed: Lexed) -> None:
     """Refuse a type with a word outside the allow-list."""
     allowed = lexed.dialect.type_words
-    for index in type_indexes(lexed):
+    for index in sorted(lexed.type_words):
         token = lexed.tokens[index]
         if token.key not in allowed and token.kind != NUMBER and token.key not in "(,)":
             raise refused(
@@ -26,30 +26,3 @@ def check(lexed: Lexed) -> None:
                 start=token.start,
                 construct="CAST",
             )
-
-
-def type_indexes(lexed: Lexed) -> list[int]:
-    """Return the indexes of the tokens that make up the types of CASTs."""
-    keys = lexed.keys
-    found: list[int] = []
-    for index, key in enumerate(keys) if "CAST" in keys else ():
-        if key == "CAST" and keys[index + 1 : index + 2] == ["("]:
-            found += _type_after(keys, index + 1)
-    return found
-
-
-def _type_after(keys: list[str], opening: int) -> list[int]:
-    """Return the indexes between AS and the parenthesis that closes the one at `opening`."""
-    depth = 0
-    found: list[int] = []
-    is_type = False
-    for index in range(opening, len(keys)):
-        key = keys[index]
-        depth += (key == "(") - (key == ")")
-        if depth == 0:
-            return found
-        if is_type:
-            found.append(index)
-        elif key == "AS" and depth == 1:
-            is_type = True
-    return found

@@ -24,6 +24,12 @@ def refuse_first(
             rule,
             sentence(first),
             text=resolved.parsed.lexed.text,
-            start=max(first.start, 0),
+            start=first.start if first.start >= 0 else _place_of(resolved, first.name),
             construct=first.name[:40] or kind,
         )
+
+
+def _place_of(resolved: Resolved, name: str) -> int:
+    """Where a word stands that the tree keeps no place for."""
+    lexed = resolved.parsed.lexed
+    return next((token.start for token in lexed.tokens if token.key.strip("'") == name.upper()), 0)

@@ -41,7 +41,6 @@ def check(parsed: Parsed) -> None:
         word, nearest = parsed.tree.key.upper(), "a single `SELECT` is accepted"
     else:
         return
-    keys = parsed.lexed.keys
-    start = parsed.lexed.tokens[keys.index(word)].start if word in keys else 0
+    start = next((token.start for token in parsed.lexed.tokens if token.key.replace("_", "") == word), 0)
     message = f"`{word}` is not accepted here; {nearest}"
     raise refused(Reason.SQL_NOT_SUPPORTED, RULE, message, text=parsed.lexed.text, start=start, construct=word)

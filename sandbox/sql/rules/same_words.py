@@ -12,7 +12,6 @@ from typing import Final
 from sandbox.reasons import Reason, quoted
 from sandbox.sql.refusals import refused
 from sandbox.sql.resolve import Resolved
-from sandbox.sql.rules.casts import type_indexes
 from sandbox.sql.rules.collations import collation_indexes
 
 RULE: Final = "sql/same-words"
@@ -26,7 +25,7 @@ def check(resolved: Resolved) -> None:
     if not left:
         return
     calls = {token.start for token in resolved.calls}
-    known = {*type_indexes(lexed), *collation_indexes(lexed)}
+    known = lexed.type_words.union(collation_indexes(lexed))
     for index in left:
         token = lexed.tokens[index]
         if index in known or token.start in calls:
