@@ -56,13 +56,13 @@ def _unparsable(lexed: Lexed, error: Exception | None) -> Refused:
         line, column = error.errors[0].get("line") or 1, error.errors[0].get("col") or 1
         start = _offset(lexed.text, int(line), int(column))
     token = next((token for token in lexed.tokens if token.end > start), lexed.tokens[-1])
+    message = f"the text does not parse as one {lexed.dialect.name} statement near here; a single `SELECT` is accepted"
+    foreign = next((token for token in lexed.tokens if token.key in lexed.dialect.foreign_words), None)
+    if foreign is not None:
+        token = foreign
+        message = f"`{foreign.key}` is not part of {lexed.dialect.name}; {lexed.dialect.foreign_words[foreign.key]}"
     return refused(
-        Reason.SQL_UNPARSABLE,
-        "sql/parse",
-        f"the text does not parse as one {lexed.dialect.name} statement near here; a single `SELECT` is accepted",
-        text=lexed.text,
-        start=token.start,
-        construct=token.key[:40],
+        Reason.SQL_UNPARSABLE, "sql/parse", message, text=lexed.text, start=token.start, construct=token.key[:40]
     )
 
 

@@ -77,7 +77,10 @@ def resolve(parsed: Parsed) -> Resolved:
         calls=tuple(
             tokens[index]
             for index in lexed.names
-            if index < last and keys[index + 1] == "(" and tokens[index].start not in names.named_at
+            if index < last
+            and keys[index + 1] == "("
+            and index not in lexed.type_words
+            and tokens[index].start not in names.named_at
         ),
         strings=strings,
         has_nested_query=resolver.has_nested_query,

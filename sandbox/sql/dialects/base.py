@@ -87,6 +87,8 @@ class Dialect:
     """Words that the engine reserves and that only a statement that writes can hold."""
     impossible: frozenset[tuple[str, str]]
     """Keys that cannot follow each other in the engine's grammar though sqlglot lets them; "" is the end."""
+    foreign_words: Mapping[str, str]
+    """Words that models bring from other engines, and what to write instead."""
     kinds: frozenset[type[exp.Expr]]
     """Node kinds a tree may hold."""
     fenced_kinds: frozenset[type[exp.Expr]]

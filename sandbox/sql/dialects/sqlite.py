@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from sqlglot import exp
@@ -111,6 +113,27 @@ _VERBS: Final = _WRITE_WORDS | words(
     COMMENT
     """
 )
+_FOREIGN_WORDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "REGEXP": "`LIKE` and `GLOB` are accepted",
+        "RLIKE": "`LIKE` and `GLOB` are accepted",
+        "SIMILAR": "`LIKE` and `GLOB` are accepted",
+        "MATCH": "`LIKE` and `GLOB` are accepted",
+        "ILIKE": "`LIKE` is accepted and ignores the case of ASCII letters",
+        "INTERVAL": "date modifiers are accepted, such as `date('now', '-1 day')`",
+        "EXTRACT": "`strftime('%Y', …)` is accepted",
+        "TOP": "`LIMIT` is accepted",
+        "FETCH": "`LIMIT` is accepted",
+        "QUALIFY": "a window function in a query in parentheses, with `WHERE` outside, is accepted",
+        "LATERAL": "a join is accepted",
+        "UNNEST": "a join is accepted",
+        "PIVOT": "`sum(…) FILTER (WHERE …)` is accepted",
+        "TABLESAMPLE": "`ORDER BY random() LIMIT …` is accepted",
+        "ANY": "`IN` and `EXISTS` are accepted",
+        "SOME": "`IN` and `EXISTS` are accepted",
+        "INDEXED": "the planner chooses indexes",
+    }
+)
 _KINDS: Final = frozenset(
     getattr(exp, name)
     for name in words(
@@ -140,6 +163,7 @@ SQLITE: Final = Dialect(
     verbs=_VERBS,
     write_words=_WRITE_WORDS,
     impossible=_IMPOSSIBLE,
+    foreign_words=_FOREIGN_WORDS,
     kinds=_KINDS,
     fenced_kinds=frozenset({exp.DPipe, exp.Escape, exp.JSONExtract, exp.JSONExtractScalar, exp.JSONBExtract}),
     kind_functions={

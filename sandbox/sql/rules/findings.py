@@ -32,4 +32,4 @@ def refuse_first(
 def _place_of(resolved: Resolved, name: str) -> int:
     """Where a word stands that the tree keeps no place for."""
     lexed = resolved.parsed.lexed
-    return next((token.start for token in lexed.tokens if token.key.strip("'") == name.upper()), 0)
+    return next((token.start for token in lexed.tokens if token.key.strip("'").upper() == name.upper()), 0)
