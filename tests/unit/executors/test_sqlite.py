@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import apsw
 import pytest
-from executor_cast import CANARY, EU, Shop, Ungated, change, make_database, tool
+from executor_cast import CANARY, EU, Shop, Ungated, change, make_database, open_table, tool
 
 from sandbox.deployment import Misconfigured
 from sandbox.executors import read_catalogue, sqlite, sqlite_session
+from sandbox.executors.engine import PlanStale
 from sandbox.executors.sqlite_session import Session
 from sandbox.reasons import Fault, Reason, Refused
 from sandbox.stages import Cancellation
@@ -202,3 +204,25 @@ def test_what_the_engine_reads_differently_is_refused_under_a_rule_of_its_own(sh
         shop.execute(forged)
     assert (caught.value.reason, caught.value.rule) == (Reason.SQL_OBJECT_FORBIDDEN, "sql/engine-disagrees")
     assert CANARY not in caught.value.message
+
+
+@pytest.mark.requirement("executors:stop:cancel")
+def test_an_interrupt_never_meets_another_call(path: Path) -> None:
+    session = Session(str(path), Ungated(path, EU).confinement, is_fenced=False)
+    session._cancellation = running = Cancellation()
+
+    session._stop(Cancellation())
+    assert not session._connection.is_interrupted
+    session._stop(running)
+    assert session._connection.is_interrupted
+    session.close()
+
+
+@pytest.mark.requirement("executors:target:changed")
+def test_a_table_that_is_a_view_by_now_is_not_read(path: Path) -> None:
+    rules = {"big_orders": open_table("big_orders", "id"), "words": open_table("words", "id")}
+    engine = Ungated(path, rules)
+    engine.confinement = replace(engine.confinement, views=frozenset({"words"}))
+
+    with pytest.raises(PlanStale, match="big_orders"):
+        engine.run("SELECT id FROM words")
