@@ -55,3 +55,30 @@ def _print_ratios(figures: Sequence[JsonObject]) -> None:
         yardstick = by_name.get((str(name).replace("governed", "echo"), concurrency))
         if str(name).startswith("governed") and isinstance(cpu_us, float) and isinstance(yardstick, float):
             sys.stdout.write(f"{name} at {concurrency}: {cpu_us / yardstick:.2f} times the CPU of its echo\n")
+
+
+@app.command("memory")
+def memory(
+    seconds: Annotated[float, typer.Option(help="Seconds of load after five of warm-up.")] = 60.0,
+    json: JsonOption = False,
+) -> None:
+    """Compare the service's memory before and after a minute of load by 64 callers."""
+    from sandbox.bench.steady import bench_memory
+
+    _print_facts(bench_memory(seconds, _tell), is_json=json)
+
+
+@app.command("flood")
+def flood(seconds: SecondsOption = 10.0, json: JsonOption = False) -> None:
+    """Compare the p99 of hot calls alone and while another caller floods the gate with SQL never met before."""
+    from sandbox.bench.steady import bench_flood
+
+    _print_facts(bench_flood(seconds, _tell), is_json=json)
+
+
+def _print_facts(facts: JsonObject, *, is_json: bool) -> None:
+    if is_json:
+        emit(facts)
+        return
+    for name, value in facts.items():
+        sys.stdout.write(f"{name:<22} {value}\n")

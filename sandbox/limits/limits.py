@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Final, final
 
 from sandbox.limits.buckets import Buckets
+from sandbox.limits.patience import Patience
 from sandbox.limits.windows import Windows
 from sandbox.reasons import Reason, Refused, quoted
 from sandbox.settings import LimitSettings
@@ -57,8 +58,14 @@ class _Places:
 class Limits:
     """The rates and places of one process. They outlive reloads: new rates apply to what is already spent."""
 
-    def __init__(self, settings: LimitSettings, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        settings: LimitSettings,
+        clock: Callable[[], float] = time.monotonic,
+        patience: Patience | None = None,
+    ) -> None:
         """Begin with nothing spent. `clock` is seconds, monotonic."""
+        self._patience = patience or Patience()
         self._settings = settings
         self._clock = clock
         self._calls = Buckets()
@@ -80,14 +87,14 @@ class Limits:
             places = self._places.get(tool) or self._places.setdefault(tool, _Places())
             if not places.take(limits.concurrency):
                 message = f"{quoted(tool)} runs {limits.concurrency} calls at once; try again when one has ended"
-                raise self._limited(CONCURRENCY, message, CONCURRENCY_RETRY_S, subject, tool)
+                raise self._held_back(self._limited(CONCURRENCY, message, CONCURRENCY_RETRY_S, subject, tool))
         if limits.rate is not None:
             try:
                 self._charge(limits.rate, subject, tool)
-            except BaseException:
+            except Refused as refused:
                 if places is not None:
                     places.leave()
-                raise
+                raise self._held_back(refused) from None
         return places or _NOTHING_HELD
 
     def spend_cold_parse(self, principal: Principal) -> None:
@@ -96,13 +103,19 @@ class Limits:
         delay = self._cold_parses.take(principal.subject, per_s, burst, self._clock())
         if delay > 0.0:
             message = f"over {per_s} new SQL texts a second; repeat a text met before, or wait {_shown(delay)}"
-            raise self._limited(COLD_PARSE, message, delay, principal.subject, "")
+            raise self._held_back(self._limited(COLD_PARSE, message, delay, principal.subject, ""))
 
     def _charge(self, rate: Rate, subject: str, tool: ToolName) -> None:
         delay = self._calls.take((subject, tool), rate.calls / rate.seconds, rate.calls, self._clock())
         if delay > 0.0:
             message = f"{quoted(tool)} takes {rate.calls} calls in {rate.seconds:g} s; wait {_shown(delay)}"
             raise self._limited(RATE, message, delay, subject, tool)
+
+    def _held_back(self, refused: Refused) -> Refused:
+        """Return the refusal, after a while if it is not the first of its window."""
+        if not refused.is_recorded:
+            self._patience.hold()
+        return refused
 
     def _limited(self, rule: str, message: str, delay: float, subject: str, tool: str) -> Refused:
         is_first = self._windows.is_first((subject, tool, rule), self._clock())

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
+import time
+from typing import Final
 
 import structlog
 
@@ -17,10 +20,27 @@ structlog.configure(
 )
 _logger = structlog.get_logger()
 
+OFTEN_S: Final = 1.0
+"""Events that callers can cause at will are told once in so long, with their count: a flood must not fill a disk."""
+
+_often_lock = threading.Lock()
+_often: dict[str, tuple[float, int]] = {}
+
 
 def note(event: str, **facts: str | float | bool) -> None:
     """Tell operators of `event`, a fixed phrase; `facts` are ids, digests, counts and names of our own files."""
     _logger.info(event, **facts)
+
+
+def note_often(event: str, kind: str, now: float | None = None) -> None:
+    """Tell operators of `event` of a `kind` (one of a fixed few), at most once a second, with the count since."""
+    moment = time.monotonic() if now is None else now
+    with _often_lock:
+        told_at, count = _often.get(kind, (float("-inf"), 0))
+        is_told = moment - told_at >= OFTEN_S
+        _often[kind] = (moment, 0) if is_told else (told_at, count + 1)
+    if is_told:
+        _logger.info(event, kind=kind, times=count + 1)
 
 
 def warn(event: str, **facts: str | float | bool) -> None:

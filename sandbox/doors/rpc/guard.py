@@ -13,7 +13,7 @@ import grpc
 from sandbox.doors.rpc.status import abort_fault, abort_refused
 from sandbox.reasons import Fault, Refused
 from sandbox.stages import Credential
-from sandbox.telemetry.events import broke, note
+from sandbox.telemetry.events import broke, note_often
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -69,6 +69,6 @@ def as_fault(error: Exception, where: str) -> Fault:
 
 def _abort(context: grpc.ServicerContext, error: Exception) -> None:
     if isinstance(error, Refused):
-        note("refused without a receipt", reason=error.reason.value, rule=error.rule)
+        note_often("refused without a receipt", error.reason.value)
         abort_refused(context, error)
     abort_fault(context, as_fault(error, "grpc handler"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sandbox.limits import Limits
+from sandbox.limits.patience import Patience
 from sandbox.reasons import Refused
 from sandbox.settings import LimitSettings
 from sandbox.stages import (
@@ -25,7 +26,7 @@ class Clock:
 
 
 def limits_with(clock: Clock, **settings: int) -> Limits:
-    return Limits(LimitSettings(**settings), clock)
+    return Limits(LimitSettings(**settings), clock, Patience(pause=lambda _: None))
 
 
 def principal(subject: str = "alice") -> Principal:

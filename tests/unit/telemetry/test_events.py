@@ -1,0 +1,52 @@
+"""What do operators read, and can a caller fill their disk?"""
+
+from __future__ import annotations
+
+import pytest
+
+from sandbox.telemetry import events
+
+
+class Told:
+    """A logger that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, dict[str, object]]] = []
+
+    def info(self, event: str, **facts: object) -> None:
+        self.lines.append((event, facts))
+
+    error = info
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Told:
+    logger = Told()
+    monkeypatch.setattr(events, "_logger", logger)
+    monkeypatch.setattr(events, "_often", {})
+    return logger
+
+
+@pytest.mark.requirement("telemetry:flood:bounded")
+def test_what_callers_cause_at_will_is_told_once_a_second_with_its_count(told: Told) -> None:
+    for millisecond in range(0, 2500, 10):
+        events.note_often("refused", "RATE_LIMITED", now=millisecond / 1000)
+    events.note_often("refused", "CREDENTIAL_INVALID", now=2.5)
+    assert [facts for _, facts in told.lines] == [
+        {"kind": "RATE_LIMITED", "times": 1},
+        {"kind": "RATE_LIMITED", "times": 100},
+        {"kind": "RATE_LIMITED", "times": 100},
+        {"kind": "CREDENTIAL_INVALID", "times": 1},
+    ]
+
+
+@pytest.mark.requirement("telemetry:contents:out")
+def test_a_fault_is_told_by_class_and_place_and_never_by_its_text(told: Told) -> None:
+    try:
+        raise ValueError("hunter2")
+    except ValueError as error:
+        events.broke("fault", error, reference="r")
+    (line,) = told.lines
+    assert "hunter2" not in repr(line)
+    assert line[1]["error_class"] == "ValueError"
+    assert str(line[1]["where"]).startswith("test_events.py:")
