@@ -105,6 +105,14 @@ class Names:
             return True
         return qualifier is None and name in level.aliases
 
+    def perhaps(self, name: str, scope: Scope) -> None:
+        """Note the visible columns of a name that ORDER BY takes for an output.
+
+        # WHY: after UNION, SQLite first tries the name as a column of each branch; that asks its authorizer.
+        """
+        for source in scope.sources:
+            self._note([source.columns.get(name)])
+
     def _note(self, origins: Iterable[Origin]) -> bool:
         """Note the visible columns among `origins`; False if there are none, computed ones apart."""
         is_shown = False
@@ -115,9 +123,9 @@ class Names:
                     self.columns.add(origin)
         return is_shown
 
-    def all_of(self, source: Source) -> None:
-        """Note every visible column of a source: a `*` expands it."""
-        if source.table:
+    def all_of(self, source: Source, *, is_star: bool) -> None:
+        """Note every visible column of a source, and that a `*` of the statement expands it."""
+        if is_star and source.table:
             self.stars.add(source.table)
         self._note(source.columns.values())
 

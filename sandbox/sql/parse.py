@@ -77,7 +77,7 @@ def _match_tokens(lexed: Lexed, foreign: list[Foreign]) -> None:
     """Refuse where sqlglot's tokens are not the engine's; take from it every keyword that the engine does not have.
 
     Equal spans are equal tokens: what kind a token is follows from its first character in both grammars. sqlglot may
-    join words of SQL's frame (`GROUP BY`) and split what it composes later (`<<`, `:name`).
+    join words of SQL's frame (`GROUP BY`) and split what it composes later (`<<`, `:name`, `.5`).
     """
     tokens = lexed.tokens
     plain = lexed.plain_words
@@ -114,7 +114,7 @@ def _is_frame(position: int, tokens: tuple[Token, ...], plain: frozenset[int]) -
 
 
 def _is_split(token: Token, dialect: Dialect) -> bool:
-    return token.key in dialect.compound_operators or token.key[0] == ":"
+    return token.key in dialect.compound_operators or token.key[0] in ":."
 
 
 def _differ(lexed: Lexed, start: int) -> Refused:

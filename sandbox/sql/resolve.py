@@ -144,6 +144,8 @@ class _Resolver:
         while isinstance(first, _SETS):
             branches.append(first.expression)
             first = first.this
+            while type(first) is exp.Subquery and not any(first.args[key] for key in first.args if key != "this"):
+                first = first.this
         scope = Scope([], env, outer)
         names: set[str] = set()
         output: _Output = []
@@ -219,6 +221,9 @@ class _Resolver:
             sources = [self._table(node, scope)]
         elif type(node) is exp.Subquery and type(node.this) in (exp.Table, exp.Subquery):
             sources = self._sources(node.this, scope, conditions)
+            for source in sources:
+                # WHY: SQLite makes a subquery of a join in parentheses, and reads every column for it.
+                self.names.all_of(source, is_star=False)
             if node.args.get("alias"):
                 sources = [self._join_as_one(node, sources)]
         elif type(node) is exp.Subquery or type(node) is exp.Values:
@@ -241,9 +246,9 @@ class _Resolver:
         if any(value for key, value in args.items() if key not in _FROM_KEYS):
             self.names.find("construct", this, "table option")
         name = self.names.name(this)
-        if args.get("db") or args.get("catalog"):
-            self.names.find("qualified-name", args["db"] or this, name)
-            self.names.name(args.get("db"))
+        if args.get("db") is not None or args.get("catalog") is not None:
+            db = args.get("db")
+            self.names.find("qualified-name", db if type(db) is exp.Identifier else this, name)
             return Source(name, {}, is_open=True)
         alias = self._table_alias(node) or name
         cte = scope.env.find(name) if scope.env else None
@@ -278,6 +283,8 @@ class _Resolver:
     def _join(self, left: list[Source], join: exp.Join, scope: Scope, conditions: list[exp.Expr]) -> None:
         right = self._sources(join.this, scope, conditions)
         args = join.args
+        if type(join.this) is exp.Table and join.this.args.get("joins"):
+            self.names.find("construct", join.this, "ON after the next join")
         if len(left) > _MAX_TABLES:
             self.names.find("construct", join.this, "a join of so many tables")
             return
@@ -328,7 +335,7 @@ class _Resolver:
                 self.names.find("table", table, name)
         output: _Output = []
         for source in sources:
-            self.names.all_of(source)
+            self.names.all_of(source, is_star=True)
             output += [(name, origin if origin is HIDDEN else None) for name, origin in source.columns.items()]
             if source.is_open:
                 output.append(("", None))
@@ -344,6 +351,7 @@ class _Resolver:
                 name = folded(term.name)
                 if name in scope.aliases:
                     self.names.name(term.this)
+                    self.names.perhaps(name, scope)
                     continue
             self._expression(ordered, scope)
 

@@ -95,9 +95,11 @@ _STRUCTURAL: Final = words(
 _CLAUSES: Final = words("FROM WHERE GROUP HAVING ORDER LIMIT UNION INTERSECT EXCEPT")
 _JOIN_WORDS: Final = words("JOIN LEFT RIGHT FULL INNER OUTER CROSS NATURAL ON USING")
 _IMPOSSIBLE: Final = frozenset(
-    {(",", after) for after in (*_CLAUSES, ",", ")", "")}
-    | {("(", ","), ("SELECT", ","), ("DISTINCT", "ON"), ("ALL", "ON")}
-    | {("JOIN", after) for after in (*_JOIN_WORDS, *_CLAUSES, ",", ")", "")}
+    {(before, after) for before in (",", "AS", "BY", "IN") for after in (*_CLAUSES, ",", ")", "")}
+    | {(before, after) for before in ("SELECT", "DISTINCT", "ALL") for after in (*_CLAUSES, ",", ")", "ON", "")}
+    | {("JOIN", after) for after in (*_JOIN_WORDS, *_CLAUSES, ",", ")", ".", "")}
+    | {(before, ".") for before in ("FROM", ",", ".", "(", "SELECT")}
+    | {("(", ","), ("LIMIT", ","), ("FROM", ","), ("FROM", "")}
 )
 """Pairs of tokens that sqlglot passes over and SQLite does not; the latter also make sqlglot read a text many times."""
 _WRITE_WORDS: Final = words(

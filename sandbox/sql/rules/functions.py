@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from sqlglot import exp
+
 from sandbox.problems import did_you_mean
-from sandbox.reasons import Reason, quoted
+from sandbox.reasons import Reason, Refused, quoted
+from sandbox.sql.dialects.base import Token
+from sandbox.sql.lex import Lexed
 from sandbox.sql.refusals import refused
 from sandbox.sql.resolve import Resolved
 
@@ -20,15 +24,31 @@ def check(resolved: Resolved) -> None:
         name = token.key.lower()
         if name in functions and (name != "claim" or lexed.given.may_claim):
             continue
-        accepted = [known for known in functions if known != "claim"]
-        raise refused(
-            Reason.SQL_OBJECT_FORBIDDEN,
-            RULE,
-            f"the function {quoted(name)} is outside this tool's rules{did_you_mean(name, accepted)}",
-            text=lexed.text,
-            start=token.start,
-            construct=name[:40],
-        )
+        raise forbidden(lexed, token)
+    if exp.Anonymous in resolved.parsed.kinds:
+        _check_frame_words(resolved)
+
+
+def _check_frame_words(resolved: Resolved) -> None:
+    """Refuse words of SQL's frame that sqlglot takes for functions, such as `CURRENT(…)`."""
+    lexed = resolved.parsed.lexed
+    for call in resolved.parsed.tree.find_all(exp.Anonymous):
+        if call.name.lower() not in lexed.dialect.functions:
+            raise forbidden(lexed, next(token for token in lexed.tokens if token.key == call.name.upper()))
+
+
+def forbidden(lexed: Lexed, token: Token) -> Refused:
+    """Refuse a call of a function outside the table."""
+    name = token.key.lower()
+    accepted = [known for known in lexed.dialect.functions if known != "claim"]
+    return refused(
+        Reason.SQL_OBJECT_FORBIDDEN,
+        RULE,
+        f"the function {quoted(name)} is outside this tool's rules{did_you_mean(name, accepted)}",
+        text=lexed.text,
+        start=token.start,
+        construct=name[:40],
+    )
 
 
 def functions_of(resolved: Resolved) -> frozenset[str]:

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Final
 
 from sandbox.reasons import Reason, quoted
+from sandbox.sql.dialects.base import STRING
 from sandbox.sql.lex import Lexed
 from sandbox.sql.refusals import refused
 
@@ -13,19 +14,35 @@ RULE: Final = "sql/grammar"
 
 
 def check(lexed: Lexed) -> None:
-    """Refuse two tokens that cannot follow each other."""
+    """Refuse two tokens that cannot follow each other, two strings in a row, and parentheses that do not close."""
+    keys = lexed.keys
     impossible = lexed.dialect.impossible
-    pairs = list(pairwise([*lexed.keys, ""]))
-    if impossible.isdisjoint(pairs):
+    pairs = list(pairwise([*keys, ""]))
+    if impossible.isdisjoint(pairs) and keys.count("(") == keys.count(")") and not _has_string_after_string(lexed):
         return
-    index = next(index for index, pair in enumerate(pairs) if pair in impossible)
+    index = next(
+        (index for index, pair in enumerate(pairs) if pair in impossible or _are_strings(pair)), len(pairs) - 1
+    )
     first, second = pairs[index]
     after = quoted(second) if second else "the end"
+    message = f"{quoted(first)} cannot stand before {after}; one of the two is too many"
+    if keys.count("(") != keys.count(")"):
+        message = "parentheses do not close; as many `)` as `(` are accepted"
     raise refused(
         Reason.SQL_UNPARSABLE,
         RULE,
-        f"{quoted(first)} cannot stand before {after}; one of the two is too many",
+        message,
         text=lexed.text,
         start=lexed.tokens[index].start,
         construct=first,
     )
+
+
+def _has_string_after_string(lexed: Lexed) -> bool:
+    # WHY: `'a' 'b'` is one string to sqlglot, and a string with an alias to SQLite.
+    kinds = [token.kind for token in lexed.tokens]
+    return kinds.count(STRING) > 1 and (STRING, STRING) in pairwise(kinds)
+
+
+def _are_strings(pair: tuple[str, str]) -> bool:
+    return pair[0][0] == "'" and pair[1][:1] == "'"
