@@ -61,17 +61,19 @@ def kind_of(declared_type: str) -> Kind:
         return "integer"
     if any(part in declared for part in ("CHAR", "CLOB", "TEXT")):
         return "text"
-    return "any" if not declared or "BLOB" in declared else "number"
+    if not declared or "BLOB" in declared:
+        return "any"
+    return "number"
 
 
 def stricter(one: Kind, other: Kind) -> Kind:
     """Return the kind that satisfies both: a number compares with a text column as its text."""
-    return min(one, other, key=_STRICTEST_FIRST.index)
+    return one if _STRICTEST_FIRST.index(one) <= _STRICTEST_FIRST.index(other) else other
 
 
 def _uses(row_filter: str, shape: TableShape) -> tuple[ClaimUse, ...]:
     claims = prove_filter(row_filter, shape, "sqlite")
-    kinds = {folded(column.name): kind_of(column.declared_type) for column in shape.columns}
+    kinds: dict[str, Kind] = {folded(column.name): kind_of(column.declared_type) for column in shape.columns}
     found: dict[str, Kind] = dict.fromkeys(claims, "any")
     if claims:
         for comparison in parse_one(row_filter, dialect="sqlite").find_all(exp.Binary, exp.In, exp.Between):
@@ -79,11 +81,15 @@ def _uses(row_filter: str, shape: TableShape) -> tuple[ClaimUse, ...]:
     return tuple(ClaimUse(claim, found[claim]) for claim in claims)
 
 
+def _literal_kind(literal: exp.Literal) -> Kind:
+    return "text" if literal.is_string else "number"
+
+
 def _compare(comparison: exp.Expr, kinds: Mapping[str, Kind], found: dict[str, Kind]) -> None:
     """Note what the claims of one comparison are compared with; a claim compared twice keeps the stricter kind."""
     sides = [side.unnest() for side in comparison.iter_expressions()]
-    others = [kinds.get(folded(side.name), "any") for side in sides if isinstance(side, exp.Column)]
-    others += ["text" if side.is_string else "number" for side in sides if isinstance(side, exp.Literal)]
+    others: list[Kind] = [kinds.get(folded(side.name), "any") for side in sides if isinstance(side, exp.Column)]
+    others += [_literal_kind(side) for side in sides if isinstance(side, exp.Literal)]
     kind = next((other for other in others if other != "any"), None)
     for side in sides:
         if isinstance(side, exp.Anonymous) and side.name.lower() == "claim" and kind is not None:

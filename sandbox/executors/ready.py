@@ -66,7 +66,7 @@ class ReadyTool:
         """Take a model's text through the gate; raises `Refused`."""
         return self._drafted(self._proven(text, frozenset(), bounds, may_claim=False), text)
 
-    def _with_statement(self, statement: str, bounds: Bounds) -> ReadyTool:
+    def _with_statement(self, statement: str, bounds: Bounds) -> Self:
         properties = self.spec.input_schema.get("properties")
         names = frozenset(properties) if isinstance(properties, Mapping) else frozenset()
         proven = self._proven(statement, names, bounds, may_claim=True)

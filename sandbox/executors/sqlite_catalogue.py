@@ -52,10 +52,12 @@ def unavailable(path: str) -> Refused:
 def read_file_catalogue(connection: Connection) -> Catalogue:
     """Read the catalogue of a connection; raises `Refused` with `EXECUTOR_UNAVAILABLE`."""
     database, schema = open_file(connection.path)
+    found: list[TableShape | None] = []
+    facts = ""
     try:
         with database:  # one snapshot
             tables = database.execute(_TABLES, (schema,)).fetchall()
-            found = [_shape(database, schema, str(name), str(kind), has_rowid=not wr) for name, kind, wr in tables]
+            found += [_shape(database, schema, str(name), str(kind), has_rowid=not wr) for name, kind, wr in tables]
             objects = f"SELECT type, name, tbl_name, sql FROM {schema}.sqlite_schema ORDER BY type, name"  # noqa: S608 - our own name
             facts = repr(database.execute(objects).fetchall())
     except apsw.Error as error:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from jsonschema_rs import Draft202012Validator, RegexOptions
 
 from sandbox.values import JsonObject, JsonValue
+
+if TYPE_CHECKING:
+    from jsonschema_rs import KeywordValidator  # of the stubs alone
 
 FORMATS: Final = (
     "date", "date-time", "time", "duration", "email", "hostname", "ipv4", "ipv6", "sql", "uri", "uuid",
@@ -46,6 +49,9 @@ def refuse_to_fetch(uri: str) -> NoReturn:
     raise ValueError(f"{uri} is outside the spec")
 
 
+_KEYWORDS: Final[dict[str, type[KeywordValidator]]] = {STRICT_INTEGER: StrictInteger}
+
+
 def compiled(schema: JsonObject) -> Draft202012Validator:
     """Compile `schema`; raises `jsonschema_rs.ValidationError` or `ValueError` if it is none."""
     strict = _strict(schema)
@@ -56,7 +62,7 @@ def compiled(schema: JsonObject) -> Draft202012Validator:
         validate_formats=True,
         retriever=refuse_to_fetch,
         pattern_options=_PATTERNS,
-        keywords={STRICT_INTEGER: StrictInteger},
+        keywords=_KEYWORDS,
     )
 
 

@@ -28,7 +28,7 @@ class Step(NamedTuple):
 
 STEPS: Final = (
     Step("mypy", ("mypy",)),
-    Step("mypy of scripts", ("mypy", "scripts/lib")),
+    Step("mypy of scripts", ("mypy", "--cache-dir=.mypy_cache/scripts", "scripts/lib")),
     Step("house rules", (sys.executable, "-m", "pytest", "tests/architecture")),
     Step("pyright", ("basedpyright", "--warnings")),
     Step("ruff format", ("ruff", "format", "--check", ".", *PYTHON_SCRIPTS)),
