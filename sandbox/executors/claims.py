@@ -25,6 +25,7 @@ _WANTED: Final[Mapping[Kind, str]] = {
     "text": "a text",
     "any": "a text, a number or a boolean",
 }
+_ANY: Final[Kind] = "any"
 _STRICTEST_FIRST: Final[tuple[Kind, ...]] = ("integer", "number", "text", "any")
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,19}")
 _NUMBER: Final = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -88,13 +89,13 @@ def _literal_kind(literal: exp.Literal) -> Kind:
 def _compare(comparison: exp.Expr, kinds: Mapping[str, Kind], found: dict[str, Kind]) -> None:
     """Note what the claims of one comparison are compared with; a claim compared twice keeps the stricter kind."""
     sides = [side.unnest() for side in comparison.iter_expressions()]
-    others: list[Kind] = [kinds.get(folded(side.name), "any") for side in sides if isinstance(side, exp.Column)]
+    others: list[Kind] = [kinds.get(folded(side.name), _ANY) for side in sides if isinstance(side, exp.Column)]
     others += [_literal_kind(side) for side in sides if isinstance(side, exp.Literal)]
-    kind = next((other for other in others if other != "any"), None)
+    kind = next((other for other in others if other != _ANY), None)
     for side in sides:
         if isinstance(side, exp.Anonymous) and side.name.lower() == "claim" and kind is not None:
             name = side.expressions[0].name
-            found[name] = stricter(found.get(name, "any"), kind)
+            found[name] = stricter(found.get(name, _ANY), kind)
 
 
 def _cast(use: ClaimUse, value: JsonValue) -> Cell:

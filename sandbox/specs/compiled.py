@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn, cast
 
 from jsonschema_rs import Draft202012Validator, RegexOptions
 
@@ -49,7 +49,7 @@ def refuse_to_fetch(uri: str) -> NoReturn:
     raise ValueError(f"{uri} is outside the spec")
 
 
-_KEYWORDS: Final[dict[str, type[KeywordValidator]]] = {STRICT_INTEGER: StrictInteger}
+_KEYWORDS: Final[dict[str, type[KeywordValidator]]] = {STRICT_INTEGER: cast("type[KeywordValidator]", StrictInteger)}
 
 
 def compiled(schema: JsonObject) -> Draft202012Validator:
