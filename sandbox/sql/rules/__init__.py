@@ -13,11 +13,13 @@ from sandbox.sql.lex import Lexed
 from sandbox.sql.parse import Parsed
 from sandbox.sql.resolve import Resolved
 from sandbox.sql.rules import (
+    backtracking,
     casts,
     claims,
     collations,
     columns,
     constructs,
+    costly,
     functions,
     grammar,
     in_table,
@@ -37,6 +39,7 @@ from sandbox.sql.rules import (
 TOKEN_RULES: Final[tuple[Callable[[Lexed], None], ...]] = (
     one_statement.check,
     read_only.check,
+    backtracking.check,
     grammar.check,
     parameters.check,
     claims.check,
@@ -49,6 +52,7 @@ TREE_RULES: Final[tuple[Callable[[Parsed], None], ...]] = (node_kinds.check,)
 
 NAME_RULES: Final[tuple[Callable[[Resolved], None], ...]] = (
     functions.check,
+    costly.check,
     table_functions.check,
     qualified_names.check,
     tables.check,

@@ -1,0 +1,46 @@
+"""Would one call take time in proportion to the product of two lengths? Within one the engine cannot be stopped."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlglot import exp
+
+from sandbox.reasons import Reason
+from sandbox.sql.refusals import refused
+from sandbox.sql.resolve import Resolved
+
+RULE: Final = "sql/costly"
+
+MAX_CHARACTERS: Final = 32
+"""Characters that a trim may take off, written out."""
+
+_NAMES: Final = frozenset({"trim", "ltrim", "rtrim"})
+
+
+def check(resolved: Resolved) -> None:
+    """Refuse `trim(x, characters)` and `unhex(x, characters)` unless the characters are a short text, written out."""
+    lexed = resolved.parsed.lexed
+    calls = {token.key.lower(): token for token in resolved.calls if token.key.lower() in {*_NAMES, "unhex"}}
+    if not calls:
+        return
+    for node in resolved.parsed.tree.find_all(exp.Func):
+        second = _second_argument(node)
+        if second is None or (second.is_string and len(second.name) <= MAX_CHARACTERS):
+            continue
+        token = next(iter(calls.values()))
+        message = f"the characters to take off are a text of at most {MAX_CHARACTERS}, written out"
+        raise refused(
+            Reason.SQL_NOT_SUPPORTED, RULE, message, text=lexed.text, start=token.start, construct=token.key[:40]
+        )
+
+
+def _second_argument(node: exp.Expr) -> exp.Expr | None:
+    is_named = isinstance(node, exp.Anonymous) and node.name.lower() in {*_NAMES, "unhex"}
+    if is_named:
+        found = node.expressions[1] if len(node.expressions) > 1 else None
+    elif isinstance(node, (exp.Trim, exp.Unhex)):
+        found = node.args.get("expression") or (node.expressions[1:] or [None])[0]
+    else:
+        found = None
+    return found if isinstance(found, exp.Expr) else None
