@@ -82,7 +82,7 @@ class Calls:
             call_id=CallId(record.call_id),
             tool=record.tool,
             answer=self._answer(index, record, key),
-            receipt=stored_receipt(self._log.store, self._log.signer, index, content),
+            receipt=stored_receipt(self._log.store, self._log.note_of, index, content),
         )
 
     def _answer(self, index: int, record: record_pb2.Record, key: SubjectKey) -> Answer:

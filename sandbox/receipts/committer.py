@@ -13,10 +13,21 @@ from collections.abc import Callable, Sequence
 from typing import Final, final
 
 from sandbox.receipts.note import NoteSigner
+from sandbox.receipts.opening import found_wrong
 from sandbox.receipts.proof import path_texts, proof_text
 from sandbox.receipts.records import Entry, in_chain
 from sandbox.receipts.tree import GrownTree, leaf_hash
-from sandbox.stores.log import MAX_PAYLOADS, TILE_BITS, Chain, Head, LogStore, Rows, StoreUnavailable, Writing
+from sandbox.stores.log import (
+    MAX_PAYLOADS,
+    TILE_BITS,
+    Chain,
+    Head,
+    LogStore,
+    Rows,
+    StoredCheckpoint,
+    StoreUnavailable,
+    Writing,
+)
 
 MAX_BATCH: Final = 256
 """Beyond this many records a batch gains nothing (research: 64 is within 6 % of 256)."""
@@ -96,6 +107,8 @@ class Committer:
         self._is_closing = False
         self._door = threading.Lock()
         """Held while an entry is queued, so that nothing is queued behind the end."""
+        self.newest: StoredCheckpoint | None = None
+        """The last checkpoint that this process has signed."""
         self._sign_unsigned()
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self._thread.start()
@@ -149,6 +162,7 @@ class Committer:
         try:
             first = self._queue.get(timeout=IDLE_S)
         except queue.Empty:
+            self._write_back()
             return [], False
         if first is None:
             return [], True
@@ -180,11 +194,13 @@ class Committer:
             return
         self.failure = None
         self._unwritten = [(signature, tree.size)]
+        self.newest = StoredCheckpoint(tree.size, root, signature)
         for committed, path in zip(batch, paths, strict=True):
             committed.settle(path, note)
 
     def _append(self, writing: Writing, batch: list[Committed]) -> tuple[int, GrownTree]:
         head = writing.head()
+        self._check_head(head)
         if head.size != self._size or len(self._chains) > MAX_CHAINS:  # another process appended, or nothing is known
             self._chains.clear()
         rows = Rows(signatures=self._unwritten)
@@ -202,6 +218,19 @@ class Committer:
         writing.append(rows, Head(tree.size, tree.root(), tree.frontier()), time.time_ns() // 1000)
         self._size = tree.size
         return head.size, tree
+
+    def _check_head(self, head: Head) -> None:
+        """Raise `StoreUnavailable` unless the tree to grow is the one this process left, or one its own leaves make.
+
+        # INVARIANT: nothing is signed because a file says so; whoever can write the file cannot make us sign.
+        """
+        if head.size == self._size:
+            is_ours = self.newest is not None and (head.size, head.root) == (self.newest.size, self.newest.root)
+            fault = "" if is_ours else "the log's head was changed beneath this process"
+        else:
+            fault = found_wrong(self._store, self._signer)
+        if fault:
+            raise StoreUnavailable(fault)
 
     def _chained(self, writing: Writing, entry: Entry, moved: dict[bytes, Chain]) -> bytes:
         token = entry.token_digest
@@ -224,6 +253,7 @@ class Committer:
             try:
                 with self._store.writing() as writing:
                     writing.sign(self._unwritten)
+                self._unwritten = []
             except StoreUnavailable:
                 return  # the next start signs them again; Ed25519 gives the same bytes
 

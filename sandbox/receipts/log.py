@@ -20,7 +20,7 @@ from sandbox.receipts.records import Entry, base_record, call_key, new_call_id, 
 from sandbox.receipts.running import RunningCalls
 from sandbox.receipts.subjects import SERVICE, Subjects
 from sandbox.settings import Settings
-from sandbox.stores.log import LogStore, StoreUnavailable
+from sandbox.stores.log import LogStore, StoredCheckpoint, StoreUnavailable
 from sandbox.stores.sqlite_log import SqliteLog
 from sandbox.v1 import record_pb2
 
@@ -95,6 +95,28 @@ class ExecutionLog:
             return self._committer.append(entry)
         except StoreUnavailable as error:
             raise unavailable() from error
+
+    def newest_checkpoint(self) -> StoredCheckpoint:
+        """Return the newest checkpoint that has been signed; raises `StoreUnavailable` where there is none."""
+        stored = self.store.newest_signed_checkpoint()
+        own = self._committer.newest
+        newest = own if stored is None or (own is not None and own.size > stored.size) else stored
+        if newest is None:
+            raise StoreUnavailable("nothing is signed yet")
+        return newest
+
+    def note_of(self, checkpoint: StoredCheckpoint) -> bytes:
+        """Return a stored checkpoint as a signed note; raises `StoreUnavailable` if its signature is not ours.
+
+        # INVARIANT: reading signs nothing: a checkpoint without a signature of the committer's is not handed out.
+        """
+        own = self._committer.newest
+        signature = checkpoint.signature
+        if signature is None and own is not None and (own.size, own.root) == (checkpoint.size, checkpoint.root):
+            signature = own.signature
+        if signature is None or not self.signer.is_ours(checkpoint.size, checkpoint.root, signature):
+            raise StoreUnavailable("the checkpoint has no signature of ours")
+        return self.signer.note(checkpoint.size, checkpoint.root, signature)
 
     def must_be_writable(self) -> None:
         """Raise `Refused` with `RECEIPT_LOG_UNAVAILABLE` while the log cannot be written."""

@@ -17,18 +17,22 @@ from sandbox.v1 import record_pb2
 
 KEY_FILE: Final = "log.vkey"
 
+MAX_UNSIGNED: Final = 512
+"""Records that crashes of two processes can leave unsigned: a batch each. More are not signed after the fact."""
+
 
 def check_before_opening(store: LogReading, signer: NoteSigner, path: Path) -> None:
     """Raise `Misconfigured` unless head, checkpoints and leaves agree and the newest signature is ours."""
     try:
-        fault = _found_wrong(store, signer)
+        fault = found_wrong(store, signer)
     except StoreUnavailable as error:
         raise Misconfigured(f"{path}: the log cannot be read ({error})") from error
     if fault:
         raise Misconfigured(f"{path}: {fault}; nothing is signed on top of it; `sandbox log audit` finds the place")
 
 
-def _found_wrong(store: LogReading, signer: NoteSigner) -> str:
+def found_wrong(store: LogReading, signer: NoteSigner) -> str:
+    """Return what does not agree in the log as it is stored, in one phrase; empty if everything does."""
     head = store.head()
     if store.records(head.size, 1):
         return "the log holds leaves beyond its head"
@@ -49,6 +53,9 @@ def _disagreement(store: LogReading, signer: NoteSigner, newest: StoredCheckpoin
     for checkpoint in [newest, *store.unsigned_checkpoints(), *([signed] if signed else [])]:
         if _root(tree, checkpoint) != checkpoint.root:
             return f"the leaves do not make the tree of {checkpoint.size} records that the log says"
+    covered = signed.size if signed else 0
+    if newest.size - covered > MAX_UNSIGNED:
+        return f"the last {newest.size - covered} records bear no signature, more than a crash can leave"
     if signed and not signer.is_ours(signed.size, signed.root, signed.signature or b""):
         return f"the checkpoint of {signed.size} records does not bear our signature"
     return ""

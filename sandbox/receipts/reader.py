@@ -44,10 +44,8 @@ class LogReader:
         self._log = log
 
     def checkpoint(self) -> bytes:
-        """The newest checkpoint."""
-        head = self._log.store.head()
-        signer = self._log.signer
-        return signer.note(head.size, head.root, signer.sign(head.size, head.root))
+        """The newest signed checkpoint."""
+        return self._log.note_of(self._log.newest_checkpoint())
 
     def list_records(self, *, start: int, limit: int, tool: str, kind: int) -> tuple[list[LoggedRecord], int | None]:
         """A page of records and the index the next page starts at, if there is one."""
@@ -74,17 +72,16 @@ class LogReader:
             own = self._log.subjects.key_of(principal.subject).pseudonym
             if record.principal_pseudonym != own:
                 raise unknown_call()
-        return stored_receipt(self._log.store, self._log.signer, index, content)
+        return stored_receipt(self._log.store, self._log.note_of, index, content)
 
     def consistency_proof(self, first_size: int, second_size: int) -> tuple[list[bytes], bytes]:
-        """The proof and the checkpoint of the larger tree (0: the newest)."""
-        second = second_size or self._log.store.head().size
+        """The proof and the checkpoint of the larger tree (0: the newest that is signed)."""
+        second = second_size or self._log.newest_checkpoint().size
         checkpoint = self._log.store.checkpoint_covering(second - 1) if second > 0 else None
         if not 0 <= first_size <= second or checkpoint is None or checkpoint.size != second:
             message = f"no checkpoint of {second} records after {first_size}; sizes come from checkpoints"
             raise Refused(Reason.REQUEST_INVALID, message, is_recorded=False)
-        signature = checkpoint.signature or self._log.signer.sign(second, checkpoint.root)
-        note = self._log.signer.note(second, checkpoint.root, signature)
+        note = self._log.note_of(checkpoint)
         return consistency_path(StoredTree(self._log.store), first_size, second), note
 
     def read_payload(self, principal: Principal, call_id: str, role: str) -> tuple[bytes, bytes]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import final
 
-from sandbox.receipts.note import NoteSigner
 from sandbox.receipts.proof import path_text, proof_text
 from sandbox.receipts.tree import inclusion_path, node_hash, split
-from sandbox.stores.log import TILE_BITS, LogReading, StoreUnavailable
+from sandbox.stores.log import TILE_BITS, LogReading, StoredCheckpoint, StoreUnavailable
 
 TILE = 1 << TILE_BITS
 
@@ -53,12 +53,10 @@ class StoredTree:
             self._known[start + offset, start + offset + 1] = found
 
 
-def stored_receipt(store: LogReading, signer: NoteSigner, index: int, record: bytes) -> bytes:
+def stored_receipt(store: LogReading, note_of: Callable[[StoredCheckpoint], bytes], index: int, record: bytes) -> bytes:
     """Return the receipt of a record as it was first given: against the checkpoint of its own batch."""
     checkpoint = store.checkpoint_covering(index)
     if checkpoint is None:
         raise StoreUnavailable("no checkpoint covers the record")
-    signature = checkpoint.signature or signer.sign(checkpoint.size, checkpoint.root)
-    note = signer.note(checkpoint.size, checkpoint.root, signature)
     path = inclusion_path(StoredTree(store), index, checkpoint.size)
-    return proof_text(record, index, path_text(path), note)
+    return proof_text(record, index, path_text(path), note_of(checkpoint))

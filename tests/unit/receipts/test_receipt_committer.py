@@ -381,7 +381,7 @@ def test_files_of_the_log_are_for_their_owner_alone(house: House) -> None:
 @requirement("log:proofs:any-tree")
 def test_receipts_long_after_are_the_same_across_tiles(house: House) -> None:
     """More than one tile of 256 leaves, batches of odd sizes."""
-    store, signer = house.log.store, house.log.signer
+    store = house.log.store
     committer = house.log._committer
     given = {}
     for batch in (100, 155, 1, 2, 260, 30):
@@ -393,5 +393,5 @@ def test_receipts_long_after_are_the_same_across_tiles(house: House) -> None:
         for each in waiting[:: max(1, batch // 7)]:
             given[each.index] = each.receipt()
     for index, receipt in given.items():
-        assert stored_receipt(store, signer, index, store.record(index) or b"") == receipt
+        assert stored_receipt(store, house.log.note_of, index, store.record(index) or b"") == receipt
     assert LogReader(house.log).consistency_proof(store.checkpoints(0, 1)[0].size, 0)[0]
