@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from sandbox.values import Cell, JsonObject, JsonValue
 
 if TYPE_CHECKING:
     from sandbox.client import Answer, Client, Explanation, Refusal, Result
+
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 
 ToolArgument = Annotated[str, typer.Argument(help="The tool's name, such as `shop.query`.")]
 NameOption = Annotated[str, typer.Option("--as", help="The identity to call as; its certificate and token are used.")]
@@ -80,7 +83,10 @@ def _told(*, is_json: bool) -> Iterator[None]:
 def _client(deployment: Path, name: str, address: str) -> Client:
     from sandbox.client import Client
     from sandbox.deployment import Misconfigured
+    from sandbox.reasons import quoted
 
+    if not _NAME.fullmatch(name):
+        raise Misconfigured(f"--as {quoted(name)}: an identity's name has letters, digits, `.`, `_` and `-`")
     try:
         return Client.from_deployment(deployment, name, address)
     except FileNotFoundError as error:
@@ -165,7 +171,7 @@ def _json_cell(cell: Cell) -> JsonValue:
 
 
 def _print_result(result: Result) -> None:
-    _print_table([column.name for column in result.columns], result.rows)
+    _print_table([_text_cell(column.name) for column in result.columns], result.rows)
     notes = [f"{len(result.rows)} rows"]
     if result.truncated_by:
         notes.append(f"cut at the tool's max_{result.truncated_by}")
@@ -207,7 +213,7 @@ def _print_explanation(explanation: Explanation) -> None:
         "functions": explanation.functions,
         "claims": explanation.claims,
     }
-    lines = [f"decision   {explanation.decision}", f"sql        {explanation.sql_to_run}"]
+    lines = [f"decision   {explanation.decision}", f"sql        {_text_cell(explanation.sql_to_run)}"]
     lines += [f"{name:<10} {', '.join(values)}" for name, values in facts.items() if values]
     lines += [f"filter     {table}: {text}" for table, text in explanation.row_filters.items()]
     sys.stdout.write("\n".join(lines) + "\nnothing was run\n")

@@ -76,3 +76,7 @@ def _as_json(stopped: Exception) -> JsonObject:
         return {"message": "lint failed", "problems": [problem.as_json() for problem in stopped.problems]}
     reason = stopped.reason.value if isinstance(stopped, Refused) else ""
     return {"message": str(stopped), "reason": reason}
+
+
+if __name__ == "__main__":
+    main()

@@ -61,6 +61,7 @@ _LIMITS: Final = {
     apsw.SQLITE_LIMIT_VARIABLE_NUMBER: 250,
     apsw.SQLITE_LIMIT_TRIGGER_DEPTH: 0,
     apsw.SQLITE_LIMIT_WORKER_THREADS: 0,
+    apsw.SQLITE_LIMIT_COLUMN: 128,
 }
 _NOBODY: Final = Cancellation()
 

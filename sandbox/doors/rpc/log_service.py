@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import grpc
 
 from sandbox.doors.rpc.desk import Desk
 from sandbox.doors.rpc.guard import credential_of
 from sandbox.doors.rpc.pages import page_size, page_start
+from sandbox.reasons import Reason, Refused
 from sandbox.stages import Action, Principal
 from sandbox.v1 import execution_log_pb2 as pb
+
+MAX_INDEX: Final = 1 << 62
+"""Beyond what any store can count."""
 
 
 class ExecutionLogServicer:
@@ -26,6 +32,8 @@ class ExecutionLogServicer:
     def list_records(self, request: pb.ListRecordsRequest, context: grpc.ServicerContext) -> pb.ListRecordsResponse:
         """Give a page of records."""
         self._permitted(context, Action.LIST_RECORDS)
+        if request.start_index >= MAX_INDEX:
+            raise Refused(Reason.REQUEST_INVALID, f"`start_index` is {request.start_index}; below 2^62 is accepted")
         records, following = self._desk.log.list_records(
             start=page_start(request.page_token, request.start_index),
             limit=page_size(request.page_size),

@@ -25,7 +25,7 @@ def page_start(token: str, default: int = 0) -> int:
     """Return the position a page token stands for."""
     if not token:
         return default
-    if not (token.isascii() and token.isdigit() and len(token) <= 19):
+    if not (token.isascii() and token.isdigit() and len(token) <= 18):
         message = f"`page_token` {quoted(token)} is not one of ours; pass `next_page_token` as it came"
         raise Refused(Reason.REQUEST_INVALID, message)
     return int(token)
