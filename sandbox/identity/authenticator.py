@@ -69,8 +69,7 @@ class Authenticator:
             message = "the request carries no client certificate; this service speaks mutual TLS only"
             raise Refused(Reason.CREDENTIAL_MISSING, message, rule="identity/certificate-missing")
         if not credential.token:
-            message = "the request carries no token; send the metadata `authorization: Bearer TOKEN`"
-            raise Refused(Reason.CREDENTIAL_MISSING, message, rule="identity/token-missing")
+            raise _no_token()
         claims = self._tokens.claims_of(credential.token)
         certificate = _read(credential.certificate_pem)
         digest = certificate.fingerprint(hashes.SHA256())
@@ -79,6 +78,13 @@ class Authenticator:
         ends = min(self._check_certificate(certificate, now), self.check_token(claims, principal, now))
         self._believe(credential, principal, began + min(self._settings.cache_seconds, ends - now))
         return principal
+
+    def greet(self, token: str) -> None:
+        """Raise `Refused` unless the token bears our signature. Whose it is and whether it holds: `principal` says."""
+        if not token:
+            raise _no_token()
+        if token not in self._believed:
+            self._tokens.claims_of(token)
 
     def check_token(self, claims: JsonObject, principal: Principal, now: float) -> float:
         """Check everything about a token but its signature and its binding; returns when it ends."""
@@ -137,6 +143,11 @@ def _read(pem: bytes) -> x509.Certificate:
     except (ValueError, UnsupportedAlgorithm) as error:
         message = "the client certificate cannot be read"
         raise Refused(Reason.CREDENTIAL_INVALID, message, rule="identity/certificate") from error
+
+
+def _no_token() -> Refused:
+    message = "the request carries no token; send the metadata `authorization: Bearer TOKEN`"
+    return Refused(Reason.CREDENTIAL_MISSING, message, rule="identity/token-missing")
 
 
 def _check_binding(claims: JsonObject, presented: bytes) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from typing import Final
+
 import orjson
 
 from sandbox.reasons import Reason, Refused
@@ -14,6 +17,24 @@ from sandbox.stages import (
     Truncation,
 )
 from sandbox.values import JsonObject
+
+MAX_REFUSED_BYTES: Final = 16 * 1024
+"""Of a refused call's arguments; beyond it the record keeps their beginning, length and digest, for refusing must not
+fill the disk."""
+
+
+def abridged(arguments: bytes) -> bytes:
+    """Return a refused call's arguments as they are recorded."""
+    if len(arguments) <= MAX_REFUSED_BYTES:
+        return arguments
+    return orjson.dumps(
+        {
+            "abridged": True,
+            "bytes": len(arguments),
+            "sha256": hashlib.sha256(arguments).hexdigest(),
+            "beginning": arguments[:1024].decode("utf-8", "replace"),
+        }
+    )
 
 
 def result_payload(body: ResultBody) -> bytes:

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Final, Self, assert_never, final
 
 from sandbox.reasons import Fault, Reason, Refused
-from sandbox.receipts.answers import explanation_payload, refusal_payload, result_payload
+from sandbox.receipts.answers import abridged, explanation_payload, refusal_payload, result_payload
 from sandbox.receipts.calls import Calls, still_running
 from sandbox.receipts.log import ExecutionLog, unavailable
 from sandbox.receipts.parts import RecordParts
@@ -233,7 +233,7 @@ class Receipt:
             timings=Timings(decide_us=self._elapsed_us()),
         )
         contents = [
-            ("arguments", self._authenticated.proposed.arguments_json),
+            ("arguments", abridged(self._authenticated.proposed.arguments_json)),
             ("refusal", refusal_payload(refused)),
         ]
         part = self._part_of_tool(is_known=refused.reason is not Reason.TOOL_UNKNOWN)
@@ -248,7 +248,7 @@ class Receipt:
         )
         told = f"reference {fault.reference}\n" + "".join(traceback.format_exception(error))
         contents = [
-            ("arguments", self._authenticated.proposed.arguments_json),
+            ("arguments", abridged(self._authenticated.proposed.arguments_json)),
             ("fault", told.encode("utf-8", "surrogatepass")[-MAX_TRACE_BYTES:]),
         ]
         part = self._house.parts.of_plan(self._authorized) if self._authorized else self._part_of_tool(is_known=True)

@@ -13,6 +13,10 @@ from sandbox.toolspec import ToolName, ToolSpec
 class Guests(Protocol):
     """Who asks, for the RPCs that are no calls."""
 
+    def greet(self, token: str) -> None:
+        """Raise `Refused` unless the token bears our signature; says nothing of who holds it."""
+        ...
+
     def principal(self, credential: Credential) -> Principal:
         """Prove the caller; raise `Refused` for strangers."""
         ...

@@ -5,7 +5,7 @@ The guard is the outermost layer of every handler: without it grpc sends an unca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeVar, cast
 
 import grpc
@@ -26,12 +26,15 @@ _BEARER: Final = "Bearer "
 def credential_of(context: grpc.ServicerContext) -> Credential:
     """Return what the peer presented on this very request: its TLS certificate and its bearer token."""
     pem = cast("Mapping[str, Sequence[bytes]]", context.auth_context()).get("x509_pem_cert")
-    token = ""
-    for key, value in context.invocation_metadata():
+    return Credential(pem[0] if pem else b"", bearer_token(context.invocation_metadata()))
+
+
+def bearer_token(metadata: Iterable[tuple[str, str | bytes]]) -> str:
+    """Return the token of `authorization: Bearer …`; empty if there is none."""
+    for key, value in metadata:
         if key == "authorization" and isinstance(value, str) and value.startswith(_BEARER):
-            token = value[len(_BEARER) :]
-            break
-    return Credential(pem[0] if pem else b"", token)
+            return value[len(_BEARER) :]
+    return ""
 
 
 def guarded(handler: Unary[Request, Response]) -> Unary[Request, Response]:

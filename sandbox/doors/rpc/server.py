@@ -18,6 +18,7 @@ from sandbox.doors.rpc.guard import Unary, guarded, guarded_stream
 from sandbox.doors.rpc.log_service import ExecutionLogServicer
 from sandbox.doors.rpc.standard import add_health, add_reflection
 from sandbox.doors.rpc.streams import StreamRoom
+from sandbox.doors.rpc.threshold import Threshold
 from sandbox.doors.rpc.tool_service import ToolExecutionServicer
 from sandbox.settings import ServerSettings
 from sandbox.v1 import execution_log_pb2 as log_pb
@@ -30,6 +31,9 @@ _Handler: TypeAlias = "grpc.RpcMethodHandler[object, object]"
 
 _UNCHANGED: Final = cast("grpc.ServerCertificateConfiguration", None)
 """What grpc's fetcher returns for "no newer certificate"; its stubs do not know."""
+
+MAX_CALLS_PER_CONNECTION: Final = 64
+"""Calls under way on one connection; a client that wants more opens another."""
 
 KEEPALIVE_MS: Final = 30_000
 MIN_PING_MS: Final = 10_000
@@ -72,7 +76,9 @@ def open_door(desk: Desk, deployment: Deployment, settings: ServerSettings, add_
     Raises `Misconfigured` if the address cannot be taken.
     """
     server = grpc.server(
-        ThreadPoolExecutor(settings.threads, thread_name_prefix="call"), options=_options(settings), compression=None
+        ThreadPoolExecutor(settings.threads, thread_name_prefix="call"),
+        interceptors=[Threshold(desk.guests)],
+        options=_options(settings),
     )
     streams = StreamRoom(settings)
     _add_services(server, desk, streams)
@@ -143,6 +149,7 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_send_message_length", -1),
         ("grpc.max_metadata_size", 32 * 1024),
+        ("grpc.max_concurrent_streams", MAX_CALLS_PER_CONNECTION),
         ("grpc.keepalive_time_ms", KEEPALIVE_MS),
         ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_MS),
         ("grpc.so_reuseport", 0),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar, cast
 
 import grpc
@@ -17,6 +18,9 @@ Request = TypeVar("Request")
 Answer = TypeVar("Answer")
 
 HEALTH: Final = "grpc.health.v1.Health"
+REFLECTING: Final = 4
+"""Reflection streams answered at once."""
+
 REFLECTIONS: Final = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 """The Python package serves v1alpha only; v1 has the same messages under another name (grpc#38576)."""
 
@@ -41,9 +45,12 @@ def add_reflection(server: grpc.Server, desk: Desk, services: Sequence[str]) -> 
     """Serve reflection for `services` under both names."""
     servicer = reflection.ReflectionServicer((*services, HEALTH, *REFLECTIONS))
     reflect = cast("Callable[[object, grpc.ServicerContext], Iterator[object]]", servicer.ServerReflectionInfo)
+    behaviour = guarded_stream(_permitted(desk, Action.REFLECT, reflect))
+    # WHY: an idle stream holds a thread; those of calls are not for looking at the service.
+    behaviour.experimental_thread_pool = ThreadPoolExecutor(REFLECTING, thread_name_prefix="reflection")  # type: ignore[attr-defined]  # grpc looks here
     handlers = {
         "ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(
-            guarded_stream(_permitted(desk, Action.REFLECT, reflect)),
+            behaviour,
             request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
             response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
         )
