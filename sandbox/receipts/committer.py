@@ -38,6 +38,9 @@ MAX_WAIT_S: Final = 10.0
 MAX_CHAINS: Final = 10_000
 """Tokens whose chain is remembered; of others the store tells."""
 
+SIGNED_WITHIN_S: Final = 1.0
+"""How long a reader waits for the signature of a batch that is durable already."""
+
 IDLE_S: Final = 1.0
 """How often the thread looks for counted refusals whose window has ended while nobody calls."""
 
@@ -107,6 +110,7 @@ class Committer:
         self._is_closing = False
         self._door = threading.Lock()
         """Held while an entry is queued, so that nothing is queued behind the end."""
+        self._signed = threading.Condition()
         self.newest: StoredCheckpoint | None = None
         """The last checkpoint that this process has signed."""
         self._sign_unsigned()
@@ -126,6 +130,18 @@ class Committer:
             self.failure = self.failure or error
             raise
         return committed
+
+    def signed(self, checkpoint: StoredCheckpoint) -> bytes | None:
+        """Return the signature of a checkpoint that this process has just committed, once it is made; else None.
+
+        A batch can be read from the store a moment before its signature exists.
+        """
+        with self._signed:
+            self._signed.wait_for(lambda: self.newest and self.newest.size >= checkpoint.size, timeout=SIGNED_WITHIN_S)
+            newest = self.newest
+        if newest is None or (newest.size, newest.root) != (checkpoint.size, checkpoint.root):
+            return None
+        return newest.signature
 
     def close(self) -> None:
         """Append what is queued and due, write back signatures, end the thread."""
@@ -194,7 +210,9 @@ class Committer:
             return
         self.failure = None
         self._unwritten = [(signature, tree.size)]
-        self.newest = StoredCheckpoint(tree.size, root, signature)
+        with self._signed:
+            self.newest = StoredCheckpoint(tree.size, root, signature)
+            self._signed.notify_all()
         for committed, path in zip(batch, paths, strict=True):
             committed.settle(path, note)
 

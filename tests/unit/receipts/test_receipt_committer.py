@@ -258,7 +258,7 @@ def test_somebody_new_does_not_run_if_their_key_cannot_be_kept(house: House, mon
 @requirement("log:unavailable:refused-before")
 def test_a_log_that_breaks_while_a_refusal_is_written_releases_none(house: House) -> None:
     with full_disk(house):
-        unavailable(lambda: house.refuse(call_of(b"x" * 100_000)))
+        unavailable(lambda: [house.refuse(call_of(b"x" * 16_000)) for _ in range(20)])
 
 
 @requirement("log:commit:close")
