@@ -61,6 +61,8 @@ def _given(text: str, table: TableShape, dialect: Literal["sqlite"]) -> GateInpu
 def _check_expression(expression: str, resolved: Resolved, prefix: int) -> None:
     """Refuse what would leave its parentheses, hold a query or an aggregate, or pass for a string by mistake."""
     lexed = resolved.parsed.lexed
+    if not expression.strip():
+        raise _refused(lexed.text, prefix, "a row filter is one boolean expression, not nothing", "expression")
     depth = 0
     for token in lexed.tokens:
         if token.start >= prefix:
