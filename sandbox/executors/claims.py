@@ -89,9 +89,13 @@ def _literal_kind(literal: exp.Literal) -> Kind:
 def _compare(comparison: exp.Expr, kinds: Mapping[str, Kind], found: dict[str, Kind]) -> None:
     """Note what the claims of one comparison are compared with; a claim compared twice keeps the stricter kind."""
     sides = [side.unnest() for side in comparison.iter_expressions()]
-    others: list[Kind] = [kinds.get(folded(side.name), _ANY) for side in sides if isinstance(side, exp.Column)]
-    others += [_literal_kind(side) for side in sides if isinstance(side, exp.Literal)]
-    kind = next((other for other in others if other != _ANY), None)
+    others: list[Kind] = []
+    for side in sides:
+        if isinstance(side, exp.Column):
+            others.append(kinds.get(folded(side.name), _ANY))
+        elif isinstance(side, exp.Literal):
+            others.append(_literal_kind(side))
+    kind: Kind | None = next((other for other in others if other != _ANY), None)
     for side in sides:
         if isinstance(side, exp.Anonymous) and side.name.lower() == "claim" and kind is not None:
             name = side.expressions[0].name
