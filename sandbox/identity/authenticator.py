@@ -28,6 +28,9 @@ from sandbox.values import JsonObject
 MAX_CACHED: Final = 4096
 """Tokens believed at once; about 2 KiB each."""
 
+MAX_GREETED: Final = 4096
+"""Tokens whose signature is remembered; signatures do not change."""
+
 
 @final
 class Authenticator:
@@ -50,6 +53,7 @@ class Authenticator:
         self._ticks = ticks
         self._revocations = Revocations(deployment.revocations)
         self._believed: dict[str, tuple[float, bytes, Principal]] = {}
+        self._greeted: set[str] = set()
 
     def authenticate(self, proposed: ProposedCall) -> AuthenticatedCall:
         """Prove the caller of a call."""
@@ -83,8 +87,12 @@ class Authenticator:
         """Raise `Refused` unless the token bears our signature. Whose it is and whether it holds: `principal` says."""
         if not token:
             raise _no_token()
-        if token not in self._believed:
-            self._tokens.claims_of(token)
+        if token in self._believed or token in self._greeted:
+            return
+        self._tokens.claims_of(token)
+        if len(self._greeted) >= MAX_GREETED:
+            self._greeted.clear()
+        self._greeted.add(token)
 
     def check_token(self, claims: JsonObject, principal: Principal, now: float) -> float:
         """Check everything about a token but its signature and its binding; returns when it ends."""
