@@ -137,8 +137,8 @@ class _Agent:
 def _six_calls(agent: _Agent) -> None:
     teller = agent.teller
     teller.scene("A fixed statement, written by the tool's author")
-    teller.show("call", 'flights.by_id {"id": 7}')
-    agent.call("flights.by_id", {"id": 7})
+    teller.show("call", 'flights.by_id {"id": 9}')
+    agent.call("flights.by_id", {"id": 9})
 
     teller.scene("SQL that a model wrote, and what runs")
     _proposed_and_run(agent)
@@ -148,8 +148,8 @@ def _six_calls(agent: _Agent) -> None:
     agent.call("flights.query", {"sql": "DELETE FROM flights"})
 
     teller.scene("A mistyped argument")
-    teller.show("call", 'flights.by_id {"idd": 7}')
-    agent.call("flights.by_id", {"idd": 7})
+    teller.show("call", 'flights.by_id {"idd": 9}')
+    agent.call("flights.by_id", {"idd": 9})
 
     teller.scene("A table outside the tool's rules")
     teller.show("proposed", "SELECT seats FROM planes")
