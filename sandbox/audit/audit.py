@@ -38,7 +38,9 @@ _SEEN_BY_OTHERS: Final = (
     "whether others were shown another log (witnesses would tell; not built in this version)",
     "whether the tail was cut and the rest signed again (a checkpoint kept with --remember would tell)",
 )
-_CONTENTS: Final = "what the encrypted payloads say (their ciphertexts were compared, not opened)"
+_CONTENTS: Final = "what the encrypted payloads say, and whether their keys are whole (only ciphertexts were compared)"
+    "what the encrypted payloads say, and whether their keys are whole (ciphertexts were compared, not opened)"
+)
 
 
 class LogInvalid(ValueError):

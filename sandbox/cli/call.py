@@ -176,7 +176,7 @@ def _print_result(result: Result) -> None:
     if result.truncated_by:
         notes.append(f"cut at the tool's max_{result.truncated_by}")
     notes += [f"{count} columns of {table} not shown" for table, count in result.omitted_columns.items()]
-    notes.append(f"receipt {result.receipt.verified.index} verified")
+    notes += [f"receipt {result.receipt.verified.index} verified", f"call {result.call_id}"]
     sys.stdout.write(", ".join(notes) + "\n")
 
 

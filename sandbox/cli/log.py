@@ -65,9 +65,13 @@ def show(
     deployment: DeploymentOption = Path(),
 ) -> None:
     """Decrypt one call for a reviewer. That it was read, and by whom, is recorded first."""
+    from sandbox.receipts.payloads import PayloadUnreadable
     from sandbox.reviewing import read_call
 
-    record, payloads = read_call(deployment, name, call_id)
+    try:
+        record, payloads = read_call(deployment, name, call_id)
+    except PayloadUnreadable as unreadable:
+        _fail(unreadable, ExitCode.REFUSED, is_json=json)
     shown = {role: _readable(payload) for role, payload in payloads.items()}
     if json:
         emit({"record": _record_json(record), "payloads": shown})
