@@ -93,10 +93,11 @@ class House:
         Calls under way finish with the generation they began with.
         """
         with self._reloading:
-            before, self.loaded = self.loaded.digests, self._load()
+            before, self.loaded = self.loaded, self._load()
+            before.executors.close()  # calls under way give their sessions back to be closed
             for name, digest in self.loaded.digests.items():
-                if before.get(name) != digest:
-                    note("reloaded", name=name, before=before.get(name, ""), after=digest)
+                if before.digests.get(name) != digest:
+                    note("reloaded", name=name, before=before.digests.get(name, ""), after=digest)
 
     def close(self) -> None:
         """Write what is counted and close the log."""

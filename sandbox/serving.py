@@ -18,8 +18,9 @@ from sandbox.app import House
 from sandbox.deployment import Misconfigured
 from sandbox.doors.rpc.server import AddMore, RpcDoor, add_nothing, open_door
 from sandbox.problems import LintFailed
+from sandbox.reasons import Refused
 from sandbox.settings import Settings
-from sandbox.telemetry.events import note, warn
+from sandbox.telemetry.events import broke, note, warn
 
 BENCH_GRACE_S: Final = 1.0
 
@@ -111,8 +112,10 @@ def try_reload(house: House) -> bool:
     except LintFailed as failed:
         for problem in failed.problems:
             warn("reload refused", file=problem.file, line=problem.line, rule=problem.rule, problem=problem.message)
-    except (Misconfigured, OSError) as error:
+    except (Misconfigured, Refused, OSError) as error:
         warn("reload refused", problem=str(error))
+    except Exception as error:  # noqa: BLE001 - a watcher that dies would never reload again
+        broke("reload failed", error)
     else:
         return True
     return False

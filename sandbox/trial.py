@@ -23,6 +23,7 @@ from sandbox.identity.issuer import mint
 from sandbox.identity.pki import self_signed_certificate, thumbprint
 from sandbox.pipeline import Pipeline
 from sandbox.reasons import Refused, quoted
+from sandbox.settings import Settings
 from sandbox.stages import Cancellation, Credential, ProposedCall, ResultBody, SealedResult, SqlPlan, ValidatedCall
 from sandbox.toolspec import Example, ToolName, ToolSpec
 from sandbox.values import JsonObject
@@ -106,12 +107,22 @@ class Trial:
         raise Misconfigured(f"there is no tool {quoted(tool)}; this deployment has {known}")
 
 
+def _as_set(settings: Settings) -> Settings:
+    return settings
+
+
+def _unlimited(settings: Settings) -> Settings:
+    """Let nothing that is charged across tools run out either: cold parses, refusals with a record of their own."""
+    most = {"cold_parses_per_second": 100_000, "cold_parse_burst": 100_000, "recorded_refusals_per_minute": 1_000_000}
+    return settings.model_copy(update={"limits": settings.limits.model_copy(update=most)})
+
+
 @contextmanager
 def opened_trial(
     root: Path, *, subject: str, is_unlimited: bool, state_elsewhere: Path | None = None
 ) -> Iterator[Trial]:
     """Open a deployment for trial calls; their records go to its log, or to one in `state_elsewhere`."""
-    house = House.open(root, state_elsewhere=state_elsewhere)
+    house = House.open(root, _unlimited if is_unlimited else _as_set, state_elsewhere=state_elsewhere)
     try:
         yield Trial(house, subject, is_unlimited=is_unlimited)
     finally:

@@ -39,8 +39,6 @@ _SEEN_BY_OTHERS: Final = (
     "whether the tail was cut and the rest signed again (a checkpoint kept with --remember would tell)",
 )
 _CONTENTS: Final = "what the encrypted payloads say, and whether their keys are whole (only ciphertexts were compared)"
-    "what the encrypted payloads say, and whether their keys are whole (ciphertexts were compared, not opened)"
-)
 
 
 class LogInvalid(ValueError):
@@ -154,6 +152,8 @@ class _Audit:
         self._earlier = earlier
         self._progress = progress
         self._tree = _Tree()
+        self._head = store.head()
+        """As the audit began: what a serving process appends from then on is the next audit's."""
         self._checkpoints = self._read_checkpoints()
         self._next = next(self._checkpoints, None)
         self._chains: dict[bytes, tuple[int, bytes]] = {}
@@ -166,9 +166,9 @@ class _Audit:
         self._payloads = 0
 
     def run(self) -> AuditReport:
-        head = self._store.head()
+        head = self._head
         while True:
-            rows = self._store.records(self._tree.size, CHUNK)
+            rows = self._store.records(self._tree.size, min(CHUNK, head.size - self._tree.size))
             payloads = self._store.payloads(
                 self._tree.size * MAX_PAYLOADS, (self._tree.size + len(rows)) * MAX_PAYLOADS
             )
@@ -179,7 +179,7 @@ class _Audit:
                 index = min(stored) // MAX_PAYLOADS
                 raise LogInvalid(f"leaf {index}: a stored payload that its record does not name")
             self._progress(self._tree.size, head.size)
-            if len(rows) < CHUNK:
+            if len(rows) < CHUNK or self._tree.size >= head.size:
                 break
         self._check_end(head.size, head.root)
         return AuditReport(
@@ -279,7 +279,18 @@ class _Audit:
         self._covered = checkpoint.size
         self._newest = write_note(self._key, checkpoint.size, checkpoint.root, signature)
 
+    def _check_beyond(self, size: int) -> None:
+        """Raise `LogInvalid` for leaves or checkpoints beyond the head, unless the head has moved meanwhile."""
+        leaves, checkpoints = self._store.records(size, 1), self._store.checkpoints(size, 1)
+        if self._store.head().size != size:
+            return
+        if checkpoints:
+            raise LogInvalid(f"leaf {size} is missing; a checkpoint of {checkpoints[0].size} leaves was signed")
+        if leaves:
+            raise LogInvalid(f"leaf {size} lies beyond the log's head")
+
     def _check_end(self, size: int, root: bytes) -> None:
+        self._check_beyond(size)
         if size - self._covered > MAX_UNSIGNED or (self._seen > 1 and not self._covered):
             raise LogInvalid(f"leaf {self._covered}: no signature covers the records from here on")
         if self._next is not None:
@@ -292,5 +303,8 @@ class _Audit:
     def _read_checkpoints(self) -> Iterator[StoredCheckpoint]:
         after = 0
         while checkpoints := self._store.checkpoints(after, CHUNK):
-            yield from checkpoints
+            for checkpoint in checkpoints:
+                if checkpoint.size > self._head.size:
+                    return
+                yield checkpoint
             after = checkpoints[-1].size

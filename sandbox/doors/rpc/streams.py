@@ -77,6 +77,7 @@ class _Stream:
         self._slots = threading.Semaphore(CALLS_PER_STREAM)
         self._lock = threading.Lock()
         self._in_flight = 1  # the reader itself
+        self._is_read = False
         self._is_stopped = False
 
     def stop(self) -> None:
@@ -97,6 +98,7 @@ class _Stream:
         except Exception:  # noqa: BLE001 - grpc raises a bare Exception here when the caller hangs up
             self.stop()
         finally:
+            self._is_read = True
             self._leave()
 
     def answers(self, idle_s: float) -> Iterator[pb.ExecuteStreamResponse]:
@@ -105,7 +107,7 @@ class _Stream:
             try:
                 response = self._ready.get(timeout=idle_s)
             except queue.Empty:
-                if self._in_flight > 1:
+                if self._in_flight > (0 if self._is_read else 1):  # calls, the reader apart
                     continue
                 message = f"the stream was idle for {idle_s} s; open a new one for the next call"
                 raise Refused(Reason.STREAM_IDLE, message) from None
