@@ -13,7 +13,7 @@ from typing import ClassVar, Literal, NewType, Protocol, final
 
 from sandbox.reasons import Fault, Refused
 from sandbox.toolspec import Digest, ToolSpec
-from sandbox.values import Cell, JsonObject, JsonValue, Row
+from sandbox.values import Cell, JsonObject, Row
 
 CallId = NewType("CallId", str)
 """UUIDv7 as text, minted when the receipt is opened."""
@@ -356,12 +356,3 @@ class SealedResult:
     answer: Answer
     receipt: bytes
     """A C2SP tlog-proof; empty only for `StillRunning`."""
-
-
-def json_copy(value: JsonValue) -> JsonValue:
-    """Return `value` with every mapping and sequence copied, so that no caller can change it later."""
-    if isinstance(value, Mapping):
-        return {name: json_copy(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [json_copy(item) for item in value]
-    return value

@@ -135,7 +135,7 @@ def _stamp(paths: tuple[Path, ...]) -> tuple[tuple[int, int, int], ...]:
 
 def _listen(server: grpc.Server, listen: str, credentials: grpc.ServerCredentials) -> tuple[str, int]:
     host, colon, port = listen.rpartition(":")
-    if not (colon and host and port.isdigit()):
+    if not (colon and host and port.isascii() and port.isdigit() and int(port) < 65_536):
         raise Misconfigured(f"`server.listen` is `{listen}`; HOST:PORT is accepted, such as `127.0.0.1:7443`")
     try:
         return host, server.add_secure_port(listen, credentials)
