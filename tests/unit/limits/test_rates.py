@@ -111,6 +111,7 @@ def test_an_answered_call_is_charged_nothing() -> None:
         limits.spend(validated, is_answered=True)
     with limits.spend(validated, is_answered=False), limits.spend(validated, is_answered=True):
         pass
+    assert refusal(limits, validated).rule == "limits/rate"  # the one call of the rate is spent only now
 
 
 @pytest.mark.requirement("limits:cold-parse:per-principal")

@@ -317,7 +317,8 @@ def test_what_could_overrun_the_parser_never_reaches_it(tmp_path: Path, conditio
 @pytest.mark.requirement("policy:lint:bounds")
 def test_brackets_up_to_the_bound_are_accepted(tmp_path: Path) -> None:
     nested = "(" * (MAX_DEPTH - 1) + "true" + ")" * (MAX_DEPTH - 1)
-    policies_of(tmp_path, f'@id("a") permit (principal, action, resource) when {{ {nested} }};')
+    policies = policies_of(tmp_path, f'@id("a") permit (principal, action, resource) when {{ {nested} }};')
+    assert list(policies.sources) == ["policies/main.cedar"]
 
 
 @pytest.mark.requirement("policy:lint:files")
