@@ -135,7 +135,7 @@ REASONS: Final[Mapping[Reason, ReasonInfo]] = MappingProxyType(
             Status.UNAVAILABLE, "The target cannot be reached or has changed under its spec.", "operator"
         ),
         Reason.RECEIPT_LOG_UNAVAILABLE: ReasonInfo(
-            Status.UNAVAILABLE, "The log cannot be written, so nothing runs.", "operator"
+            Status.UNAVAILABLE, "The log cannot be written, so nothing runs; or it cannot be read now.", "operator"
         ),
     }
 )
@@ -183,10 +183,14 @@ class Refused(Stopped):
 class Fault(Stopped):
     """We broke. The caller sees the reference; the cause (`__cause__`) stays in the event log and a sealed payload."""
 
-    def __init__(self, where: str) -> None:
-        """Break in `where`, a fixed phrase such as `sqlite executor`."""
+    def __init__(self, where: str, *, earlier: str = "") -> None:
+        """Break in `where`, a fixed phrase such as `sqlite executor`; `earlier` is the reference of a fault told again.
+
+        Only a new fault goes to the event log.
+        """
         self.where = where
-        self.reference = secrets.token_hex(8)
+        self.is_new = not earlier
+        self.reference = earlier or secrets.token_hex(8)
         super().__init__(f"internal fault, reference {self.reference}")
 
 

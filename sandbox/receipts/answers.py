@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Final
+import re
+import traceback
+from typing import Final, NoReturn
 
 import orjson
 
-from sandbox.reasons import Reason, Refused
+from sandbox.reasons import Fault, Reason, Refused
 from sandbox.stages import (
     Explanation,
     OmittedColumns,
@@ -21,6 +23,11 @@ from sandbox.values import JsonObject
 MAX_REFUSED_BYTES: Final = 16 * 1024
 """Of a refused call's arguments; beyond it the record keeps their beginning, length and digest, for refusing must not
 fill the disk."""
+
+MAX_TRACE_BYTES: Final = 64 * 1024
+"""Of a fault's traceback; its end tells most."""
+
+_REFERENCE: Final = re.compile(rb"reference ([0-9a-f]{16})\n")
 
 
 def abridged(arguments: bytes) -> bytes:
@@ -123,3 +130,15 @@ def read_explanation(payload: bytes) -> Explanation:
         ),
         row_filters=document["row_filters"],
     )
+
+
+def fault_payload(fault: Fault, error: BaseException) -> bytes:
+    """Return a fault as bytes: its reference, and where it came from with the error's own words."""
+    trace = "".join(traceback.format_exception(error)).encode("utf-8", "surrogatepass")
+    return f"reference {fault.reference}\n".encode() + trace[-MAX_TRACE_BYTES:]
+
+
+def raise_fault(payload: bytes) -> NoReturn:
+    """Raise the fault that `fault_payload` wrote, under its own reference and without its cause."""
+    reference = _REFERENCE.match(payload)
+    raise Fault("a call that ended with a fault", earlier=reference[1].decode() if reference else "")

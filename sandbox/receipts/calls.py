@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Final, final
 
 from sandbox.reasons import Fault, Reason, Refused
-from sandbox.receipts.answers import read_explanation, read_refusal, read_result
+from sandbox.receipts.answers import raise_fault, read_explanation, read_refusal, read_result
 from sandbox.receipts.log import ExecutionLog
 from sandbox.receipts.payloads import PayloadUnreadable, SubjectKey
+from sandbox.receipts.reading import reading
 from sandbox.receipts.records import call_key
 from sandbox.receipts.requests import lookup_key, replayed
 from sandbox.receipts.running import RequestKey, Running
@@ -39,8 +40,12 @@ class Calls:
             raise replayed()
         return self._sealed(stored.index, principal)
 
+    @reading()
     def find(self, principal: Principal, *, call_id: str = "", request_id: str = "") -> SealedResult:
-        """Return the answer so far; raises `Refused` with `CALL_UNKNOWN` for any but the principal's own."""
+        """Return the answer so far; raises `Refused` with `CALL_UNKNOWN` for any but the principal's own.
+
+        Raises the `Fault` that a call ended with, under the reference it was told with.
+        """
         running = self._find_running(principal, call_id, request_id)
         if running is not None:
             return still_running(running)
@@ -49,6 +54,7 @@ class Calls:
             raise unknown_call()
         return self._sealed(index, principal)
 
+    @reading()
     def cancel(self, principal: Principal, *, call_id: str = "", request_id: str = "") -> bool:
         """Tell a running call to stop; whether there was one. Raises like `find`."""
         running = self._find_running(principal, call_id, request_id)
@@ -93,13 +99,14 @@ class Calls:
                 if stored is None:
                     raise PayloadUnreadable("the payload is gone")
                 return read(key.open(descriptor, stored, call_key(record.call_id)))
-        raise Fault("a call that ended with a fault")
+        raise Fault("a record without an answer")
 
 
 _READERS: Final[Mapping[str, Callable[[bytes], Answer]]] = {
     "result": read_result,
     "refusal": read_refusal,
     "explanation": read_explanation,
+    "fault": raise_fault,
 }
 
 _ANSWERED: Final = frozenset(

@@ -12,6 +12,7 @@ from sandbox.reasons import Reason, Refused, quoted
 from sandbox.receipts.calls import unknown_call
 from sandbox.receipts.log import ExecutionLog
 from sandbox.receipts.payloads import PayloadUnreadable
+from sandbox.receipts.reading import reading
 from sandbox.receipts.records import Entry, base_record, call_key, new_call_id, with_payloads
 from sandbox.receipts.stored import StoredTree, stored_receipt
 from sandbox.receipts.tree import consistency_path
@@ -37,16 +38,18 @@ class LoggedRecord:
 
 @final
 class LogReader:
-    """Reads the log of one process's `ExecutionLog`."""
+    """Reads the log of one process's `ExecutionLog`; raises `Refused` where the log cannot be read."""
 
     def __init__(self, log: ExecutionLog) -> None:
         """Read from `log`."""
         self._log = log
 
+    @reading()
     def checkpoint(self) -> bytes:
         """The newest signed checkpoint."""
         return self._log.note_of(self._log.newest_checkpoint())
 
+    @reading()
     def list_records(self, *, start: int, limit: int, tool: str, kind: int) -> tuple[list[LoggedRecord], int | None]:
         """A page of records and the index the next page starts at, if there is one."""
         found: list[LoggedRecord] = []
@@ -65,6 +68,7 @@ class LogReader:
                 return found, None
         return found, start
 
+    @reading()
     def receipt(self, principal: Principal, call_id: str, *, own_only: bool) -> bytes:
         """The receipt of a call's last record; `own_only` limits it to the principal's own calls."""
         index, content, record = self._last_record(call_id)
@@ -74,16 +78,19 @@ class LogReader:
                 raise unknown_call()
         return stored_receipt(self._log.store, self._log.note_of, index, content)
 
+    @reading()
     def consistency_proof(self, first_size: int, second_size: int) -> tuple[list[bytes], bytes]:
         """The proof and the checkpoint of the larger tree (0: the newest that is signed)."""
-        second = second_size or self._log.newest_checkpoint().size
-        checkpoint = self._log.store.checkpoint_covering(second - 1) if second > 0 else None
+        newest = self._log.newest_checkpoint().size
+        second = second_size or newest
+        checkpoint = self._log.store.checkpoint_covering(second - 1) if 0 < second <= newest else None
         if not 0 <= first_size <= second or checkpoint is None or checkpoint.size != second:
             message = f"no checkpoint of {second} records after {first_size}; sizes come from checkpoints"
             raise Refused(Reason.REQUEST_INVALID, message, is_recorded=False)
         note = self._log.note_of(checkpoint)
         return consistency_path(StoredTree(self._log.store), first_size, second), note
 
+    @reading()
     def read_payload(self, principal: Principal, call_id: str, role: str) -> tuple[bytes, bytes]:
         """One payload and the receipt of the access record, which is durable before the plaintext is returned."""
         index, _, record = self._last_record(call_id)
@@ -95,6 +102,7 @@ class LogReader:
         receipt = self._log.append(access).receipt()
         return self._opened(index, record, roles.index(role)), receipt
 
+    @reading()
     def payload_roles(self, call_id: str) -> tuple[record_pb2.Record, list[str]]:
         """The call's last record, and which payloads it has."""
         _, _, record = self._last_record(call_id)

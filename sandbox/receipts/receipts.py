@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-import traceback
 from types import TracebackType
 from typing import Final, Self, assert_never, final
 
 from sandbox.reasons import Fault, Reason, Refused
-from sandbox.receipts.answers import abridged, explanation_payload, refusal_payload, result_payload
+from sandbox.receipts.answers import abridged, explanation_payload, fault_payload, refusal_payload, result_payload
 from sandbox.receipts.calls import Calls, still_running
 from sandbox.receipts.log import ExecutionLog, unavailable
 from sandbox.receipts.parts import RecordParts
@@ -27,12 +26,12 @@ from sandbox.stages import (
     Truncation,
 )
 from sandbox.stores.log import StoreUnavailable
+from sandbox.telemetry.events import broke
 from sandbox.toolspec import ToolName
 from sandbox.v1 import record_pb2
 from sandbox.v1.record_pb2 import Record, Timings
 
 _TRUNCATION: Final = {Truncation.NONE: 0, Truncation.ROWS: 1, Truncation.BYTES: 2}
-MAX_TRACE_BYTES: Final = 64 * 1024
 MAX_UINT32: Final = 2**32 - 1
 
 
@@ -163,7 +162,10 @@ class Receipt:
         if isinstance(error, Refused):
             return self._seal_refusal(error)
         fault = error if isinstance(error, Fault) else Fault("pipeline")
-        self._seal_fault(fault, error)
+        try:
+            self._seal_fault(fault, error)
+        except Exception as unsealed:  # noqa: BLE001 - the fault is what happened, and is told whether on record or not
+            broke("fault not on record", unsealed, reference=fault.reference)
         if isinstance(error, Exception) and fault is not error:
             raise fault from error
         return False
@@ -246,10 +248,9 @@ class Receipt:
             status=record_pb2.RECORD_STATUS_FAULT,
             timings=Timings(decide_us=self._elapsed_us()),
         )
-        told = f"reference {fault.reference}\n" + "".join(traceback.format_exception(error))
         contents = [
             ("arguments", abridged(self._authenticated.proposed.arguments_json)),
-            ("fault", told.encode("utf-8", "surrogatepass")[-MAX_TRACE_BYTES:]),
+            ("fault", fault_payload(fault, error)),
         ]
         part = self._house.parts.of_plan(self._authorized) if self._authorized else self._part_of_tool(is_known=True)
         self._append(own, part, contents, is_remembered=False)

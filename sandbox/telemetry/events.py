@@ -23,6 +23,8 @@ _logger = structlog.get_logger()
 OFTEN_S: Final = 1.0
 """Events that callers can cause at will are told once in so long, with their count: a flood must not fill a disk."""
 
+MAX_CAUSES: Final = 8
+
 _often_lock = threading.Lock()
 _often: dict[str, tuple[float, int]] = {}
 
@@ -32,20 +34,33 @@ def note(event: str, **facts: str | float | bool) -> None:
     _logger.info(event, **facts)
 
 
-def note_often(event: str, kind: str, now: float | None = None) -> None:
-    """Tell operators of `event` of a `kind` (one of a fixed few), at most once a second, with the count since."""
+def note_often(event: str, kind: str, now: float | None = None, causes: str = "") -> None:
+    """Tell operators of `event` of a `kind` (one of a fixed few), at most once a second, with the count since.
+
+    `causes` are those of the one that is told.
+    """
     moment = time.monotonic() if now is None else now
     with _often_lock:
         told_at, count = _often.get(kind, (float("-inf"), 0))
         is_told = moment - told_at >= OFTEN_S
         _often[kind] = (moment, 0) if is_told else (told_at, count + 1)
     if is_told:
-        _logger.info(event, kind=kind, times=count + 1)
+        _logger.info(event, kind=kind, times=count + 1, **({"causes": causes} if causes else {}))
 
 
 def warn(event: str, **facts: str | float | bool) -> None:
     """Tell operators of `event`, which somebody should look at."""
     _logger.warning(event, **facts)
+
+
+def causes_of(error: BaseException) -> str:
+    """Return what led to an error, by class, the nearest first; empty if nothing did."""
+    names: list[str] = []
+    cause = error.__cause__
+    while cause is not None and len(names) < MAX_CAUSES:
+        names.append(type(cause).__name__)
+        cause = cause.__cause__
+    return " < ".join(names)
 
 
 def broke(event: str, error: BaseException, **facts: str | float | bool) -> None:

@@ -13,7 +13,7 @@ import grpc
 from sandbox.doors.rpc.status import abort_fault, abort_refused
 from sandbox.reasons import Fault, Refused
 from sandbox.stages import Credential
-from sandbox.telemetry.events import broke, note_often
+from sandbox.telemetry.events import broke, causes_of, note_often
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -66,12 +66,13 @@ def guarded_stream(handler: Streaming[Request, Response]) -> Streaming[Request, 
 def as_fault(error: Exception, where: str) -> Fault:
     """Turn an unforeseen exception into a fault, told to operators by class and place."""
     fault = error if isinstance(error, Fault) else Fault(where)
-    broke("fault", fault.__cause__ or error, reference=fault.reference)
+    if fault.is_new:
+        broke("fault", fault.__cause__ or error, reference=fault.reference)
     return fault
 
 
 def _abort(context: grpc.ServicerContext, error: Exception) -> None:
     if isinstance(error, Refused):
-        note_often("refused without a receipt", error.reason.value)
+        note_often("refused without a receipt", error.reason.value, causes=causes_of(error))
         abort_refused(context, error)
     abort_fault(context, as_fault(error, "grpc handler"))

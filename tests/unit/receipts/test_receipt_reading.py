@@ -62,12 +62,44 @@ def test_a_running_call_is_stopped_by_its_caller(house: House) -> None:
 
 
 @requirement("log:calls:own")
-def test_a_call_that_broke_is_told_as_a_fault(house: House) -> None:
-    with pytest.raises(Fault), house.receipts.open(call_of()) as receipt:
-        raise ZeroDivisionError
+def test_a_call_that_broke_is_told_as_that_very_fault_however_often_it_is_asked_for(house: House) -> None:
+    with pytest.raises(Fault) as broke, house.receipts.open(call_of()) as receipt:
+        raise ZeroDivisionError("x" * 200_000)
 
-    with pytest.raises(Fault):
-        Calls(house.log).find(principal_of(), call_id=receipt._call_id)
+    for _ in range(2):
+        with pytest.raises(Fault) as again:
+            Calls(house.log).find(principal_of(), call_id=receipt._call_id)
+        assert (str(again.value), again.value.is_new) == (str(broke.value), False)
+
+
+@requirement("log:reading:unavailable")
+def test_a_log_that_cannot_be_read_asks_to_come_back(house: House) -> None:
+    call_id = house.answer(call_of(request_id="a")).call_id
+    reader, calls, ada = LogReader(house.log), Calls(house.log), principal_of()
+    attempts = [
+        reader.checkpoint,
+        lambda: reader.list_records(start=0, limit=1, tool="", kind=0),
+        lambda: reader.receipt(ada, call_id, own_only=True),
+        lambda: reader.consistency_proof(1, 0),
+        lambda: reader.read_payload(ada, call_id, "result"),
+        lambda: calls.find(ada, call_id=call_id),
+        lambda: calls.find(ada, request_id="a"),
+        lambda: calls.cancel(ada, call_id=call_id),
+    ]
+    house.log.store.close()
+    for attempt in attempts:
+        with pytest.raises(Refused) as caught:
+            attempt()
+        assert caught.value.reason is Reason.RECEIPT_LOG_UNAVAILABLE
+        assert caught.value.retry_after_s > 0
+
+
+@requirement("doors:pages:bounded")
+@pytest.mark.parametrize("sizes", [(2**64 - 1, 0), (0, 2**64 - 1), (1, 2**63), (2**63, 2**63), (2**62, 2**62 + 1)])
+def test_no_size_is_too_large_to_be_refused_in_a_sentence(house: House, sizes: tuple[int, int]) -> None:
+    with pytest.raises(Refused, match="sizes come from checkpoints") as caught:
+        LogReader(house.log).consistency_proof(*sizes)
+    assert caught.value.reason is Reason.REQUEST_INVALID
 
 
 @requirement("log:payload:access")

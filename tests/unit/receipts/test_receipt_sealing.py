@@ -17,7 +17,7 @@ from log_house import (
 
 from sandbox.audit.verify import verify_receipt
 from sandbox.reasons import Fault, Reason, Refused
-from sandbox.receipts import LogReader
+from sandbox.receipts import LogReader, receipts
 from sandbox.receipts.records import call_key
 from sandbox.stages import SealedResult
 from sandbox.v1 import record_pb2
@@ -147,6 +147,23 @@ def test_a_fault_keeps_its_own_reference(house: House) -> None:
         raise broken
 
     assert caught.value is broken
+
+
+@requirement("log:call:fault")
+def test_a_fault_that_cannot_be_recorded_is_still_that_fault(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, str]] = []
+    monkeypatch.setattr(
+        receipts, "broke", lambda event, error, reference: told.append((f"{event}: {type(error).__name__}", reference))
+    )
+    cause = ZeroDivisionError()
+    open_receipt = house.receipts.open(call_of())
+    house.log._committer.close()
+    with pytest.raises(Fault) as caught, open_receipt:
+        raise cause
+
+    assert caught.value.__cause__ is cause
+    assert caught.value.is_new
+    assert told == [("fault not on record: Refused", caught.value.reference)]
 
 
 @requirement("log:call:fault")

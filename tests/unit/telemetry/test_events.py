@@ -50,3 +50,13 @@ def test_a_fault_is_told_by_class_and_place_and_never_by_its_text(told: Told) ->
     assert "hunter2" not in repr(line)
     assert line[1]["error_class"] == "ValueError"
     assert str(line[1]["where"]).startswith("test_events.py:")
+
+
+@pytest.mark.requirement("telemetry:contents:out")
+def test_what_led_to_an_error_is_told_by_class(told: Told) -> None:
+    error = RuntimeError()
+    error.__cause__ = KeyError("hunter2")
+    error.__cause__.__cause__ = ValueError("hunter2")
+    events.note_often("refused", "X", causes=events.causes_of(error))
+    assert told.lines == [("refused", {"kind": "X", "times": 1, "causes": "KeyError < ValueError"})]
+    assert not events.causes_of(ValueError())
