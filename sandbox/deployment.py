@@ -49,7 +49,7 @@ class Deployment:
 
     @property
     def keys(self) -> Path:
-        """`log.key log.vkey root.key token.key`."""
+        """`log.key log.vkey log-mldsa44.key log-mldsa44.vkey root.key token.key`."""
         return self.root / "keys"
 
     @property
@@ -66,6 +66,11 @@ class Deployment:
     def log_database(self) -> Path:
         """Records, payloads and the tree."""
         return self.state / "log.db"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The newest checkpoint that was given out with every signature line of the log, for the audit."""
+        return self.state / "checkpoint"
 
     @property
     def revocations(self) -> Path:

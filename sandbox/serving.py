@@ -56,6 +56,7 @@ def opened_house(
     house = House.open(root, listening)
     _spare_the_collector()
     try:
+        house.log.publish()
         door = open_door(house, house.deployment, house.settings.server, add_more)
         house.deployment.address.write_text(door.address, "ascii")
         try:
@@ -63,6 +64,7 @@ def opened_house(
         finally:
             house.deployment.address.unlink(missing_ok=True)
             door.close(grace_s)
+            house.log.publish()
     finally:
         house.close()
 

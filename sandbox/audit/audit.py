@@ -6,7 +6,7 @@ Names the place of the first thing that does not hold, and says what an audit of
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, final
@@ -15,14 +15,15 @@ from google.protobuf.message import DecodeError
 
 from sandbox.audit.merkle import hash_children, hash_leaf
 from sandbox.audit.notes import (
+    ED25519,
     Checkpoint,
     NoteInvalid,
     VerifierKey,
     check_signature,
-    is_signed,
     parse_checkpoint,
+    parse_log_keys,
     parse_note,
-    parse_verifier_key,
+    signed_by,
     write_note,
 )
 from sandbox.stores.log import MAX_PAYLOADS, StoredCheckpoint, StoreUnavailable
@@ -59,42 +60,67 @@ class AuditReport:
     remembered_size: int
     newest_checkpoint: bytes
     """Worth remembering: a later audit then sees a cut tail. Empty while nothing is signed."""
+    checked: tuple[str, ...]
+    """What was checked beyond the log's own file, a line each: signatures of given keys on checkpoints kept apart."""
     not_checked: tuple[str, ...]
 
 
 def audit_log(
     database: Path,
     verifier_key: str,
-    *,
+    *further_keys: str,
     remembered: bytes | None = None,
+    published: bytes | None = None,
     progress: Callable[[int, int], None] = lambda _done, _whole: None,
 ) -> AuditReport:
-    """Audit the log in `database` under the log's verifier key.
+    """Audit the log in `database` under the log's verifier keys, one of which is its Ed25519 key.
 
-    `remembered` is a checkpoint kept from before; the log must begin with its tree. `progress` is told (done, whole)
-    records. Raises `LogInvalid`.
+    `remembered` is a checkpoint kept from before, `published` the one that the service left beside its log (read before
+    this is called): the log must begin with their trees, and they carry what there is to check of an ML-DSA-44 key.
+    `progress` is told (done, whole) records. Raises `LogInvalid`.
     """
     try:
-        key = parse_verifier_key(verifier_key)
-        earlier = _remembered(remembered, key)
+        keys = parse_audit_keys((verifier_key, *further_keys))
+        kept = _kept("published", published, keys) + _kept("remembered", remembered, keys)
         store = SqliteLog(database, is_read_only=True)
     except (NoteInvalid, StoreUnavailable) as error:
         raise LogInvalid(str(error)) from error
     try:
-        return _Audit(store, key, earlier, progress).run()
+        return _Audit(store, keys, kept, progress).run()
     except StoreUnavailable as error:
         raise LogInvalid(f"the log's file is damaged ({error})") from error
     finally:
         store.close()
 
 
-def _remembered(content: bytes | None, key: VerifierKey) -> Checkpoint | None:
+def parse_audit_keys(lines: Sequence[str]) -> tuple[VerifierKey, ...]:
+    """Read the keys to audit a log with, the Ed25519 key first; raises `NoteInvalid` unless there is exactly one."""
+    keys = parse_log_keys(lines)
+    stored = [key for key in keys if key.kind == ED25519]
+    if len(stored) != 1:
+        message = "the signatures within the log are made with its Ed25519 key: exactly one such key is needed"
+        raise NoteInvalid(f"{message}, {len(stored)} are given")
+    return (*stored, *(key for key in keys if key.kind != ED25519))
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A checkpoint that lies outside of the log's own file."""
+
+    name: str
+    tree: Checkpoint
+    signers: tuple[VerifierKey, ...]
+
+
+def _kept(name: str, content: bytes | None, keys: Sequence[VerifierKey]) -> tuple[_Kept, ...]:
     if content is None:
-        return None
-    note = parse_note(content)
-    if not is_signed(note, key):
-        raise NoteInvalid("the remembered checkpoint is not signed by this key")
-    return parse_checkpoint(note.text)
+        return ()
+    try:
+        note = parse_note(content)
+        return (_Kept(name, parse_checkpoint(note.text), signed_by(note, keys)),)
+    except NoteInvalid as error:
+        raise NoteInvalid(f"the {name} checkpoint: {error}") from error
 
 
 @final
@@ -145,11 +171,15 @@ class _Audit:
     """One pass over one log."""
 
     def __init__(
-        self, store: SqliteLog, key: VerifierKey, earlier: Checkpoint | None, progress: Callable[[int, int], None]
+        self,
+        store: SqliteLog,
+        keys: tuple[VerifierKey, ...],
+        kept: tuple[_Kept, ...],
+        progress: Callable[[int, int], None],
     ) -> None:
         self._store = store
-        self._key = key
-        self._earlier = earlier
+        self._key, *self._further = keys
+        self._kept = kept
         self._progress = progress
         self._tree = _Tree()
         self._head = store.head()
@@ -189,14 +219,34 @@ class _Audit:
             payloads=self._payloads,
             tokens=len(self._chains),
             newest_checkpoint=self._newest,
-            remembered_size=0 if self._earlier is None else self._earlier.size,
+            remembered_size=max((kept.tree.size for kept in self._kept if kept.name == "remembered"), default=0),
+            checked=tuple(
+                f"the {kept.name} checkpoint of {kept.tree.size} records, signed by {key.label}"
+                for kept in self._kept
+                for key in kept.signers
+            ),
             not_checked=self._not_checked(),
         )
 
     def _not_checked(self) -> tuple[str, ...]:
         uncovered = self._tree.size - self._covered
         last = f"who wrote the last {uncovered} records (no signature covers them yet)"
-        return (*((last,) if uncovered else ()), *_SEEN_BY_OTHERS[: 1 if self._earlier else 2], _CONTENTS)
+        is_remembered = any(kept.name == "remembered" for kept in self._kept)
+        return (
+            *((last,) if uncovered else ()),
+            *(self._uncovered_by(key) for key in self._further if self._tree.size > self._covered_by(key)),
+            *_SEEN_BY_OTHERS[: 1 if is_remembered else 2],
+            _CONTENTS,
+        )
+
+    def _covered_by(self, key: VerifierKey) -> int:
+        return max((kept.tree.size for kept in self._kept if key in kept.signers), default=0)
+
+    def _uncovered_by(self, key: VerifierKey) -> str:
+        covered = self._covered_by(key)
+        if not covered:
+            return f"any signature of {key.label}: neither a published nor a remembered checkpoint carries one"
+        return f"a signature of {key.label} over the last {self._tree.size - covered} records"
 
     def _check_leaf(self, index: int, leaf: bytes, content: bytes, stored: dict[int, bytes]) -> None:
         if index != self._tree.size:
@@ -258,8 +308,9 @@ class _Audit:
 
     def _check_roots(self) -> None:
         size = self._tree.size
-        if self._earlier is not None and self._earlier.size == size and self._earlier.root != self._tree.root():
-            raise LogInvalid(f"the first {size} leaves are not those of the remembered checkpoint")
+        for kept in self._kept:
+            if kept.tree.size == size and kept.tree.root != self._tree.root():
+                raise LogInvalid(f"the first {size} leaves are not those of the {kept.name} checkpoint")
         if self._next is None or self._next.size != size:
             return
         if self._next.root != self._tree.root():
@@ -297,8 +348,9 @@ class _Audit:
             raise LogInvalid(f"leaf {self._tree.size} is missing; a checkpoint of {self._next.size} leaves was signed")
         if size != self._tree.size or root != self._tree.root():
             raise LogInvalid(f"leaf {min(size, self._tree.size)}: the log's head is of {size} leaves, not these")
-        if self._earlier is not None and self._earlier.size > size:
-            raise LogInvalid(f"leaf {size} is missing; the remembered checkpoint had {self._earlier.size} leaves")
+        for kept in self._kept:
+            if kept.tree.size > size:
+                raise LogInvalid(f"leaf {size} is missing; the {kept.name} checkpoint had {kept.tree.size} leaves")
 
     def _read_checkpoints(self) -> Iterator[StoredCheckpoint]:
         after = 0

@@ -9,15 +9,27 @@ import base64
 import binascii
 import functools
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
 
 ED25519: Final = 1
 COSIGNATURE: Final = 4
 """Timestamped Ed25519 cosignatures of witnesses."""
+ML_DSA_44: Final = 6
+"""Timestamped ML-DSA-44 cosignatures, which logs sign their own checkpoints with too."""
+LOG_KINDS: Final = {ED25519: "Ed25519", ML_DSA_44: "ML-DSA-44"}
+"""What a log signs with."""
+
+_KEY_BYTES: Final = {ED25519: 32, COSIGNATURE: 32, ML_DSA_44: 1312}
+_BARE_BYTES: Final = {ED25519: 64, COSIGNATURE: 64, ML_DSA_44: 2420}
+_SIGNATURE_BYTES: Final = {ED25519: 64, COSIGNATURE: 8 + 64, ML_DSA_44: 8 + 2420}
+"""With the eight bytes of time that cosignatures begin with."""
+MAX_COSIGNED_NAME: Final = 255
 
 MAX_NOTE_BYTES: Final = 1_000_000
 MAX_SIGNATURES: Final = 100
@@ -39,6 +51,11 @@ class VerifierKey:
     key_id: bytes
     kind: int
     public: bytes
+
+    @property
+    def label(self) -> str:
+        """Name, key id and kind: which of a log's keys this is."""
+        return f"{self.name}+{self.key_id.hex()} ({LOG_KINDS.get(self.kind, 'a witness')})"
 
 
 @final
@@ -87,9 +104,13 @@ def parse_verifier_key(text: str) -> VerifierKey:
     expected = hashlib.sha256(name.encode() + b"\n" + content).digest()[:4]
     if key_id != expected:
         raise NoteInvalid("a verifier key's hash is not that of its name and key")
-    if content[0] not in {ED25519, COSIGNATURE} or len(content) != 33:
-        raise NoteInvalid(f"a verifier key of type {content[0]} is not one of Ed25519")
-    check_point(content[1:])
+    if _KEY_BYTES.get(content[0]) != len(content) - 1:
+        raise NoteInvalid(
+            f"a verifier key of type {content[0]} with {len(content) - 1} bytes; "
+            "accepted are 1 and 4 with 32 (Ed25519) and 6 with 1312 (ML-DSA-44)"
+        )
+    if content[0] != ML_DSA_44:  # there every encoding is a key
+        check_point(content[1:])
     return VerifierKey(name, key_id, content[0], content[1:])
 
 
@@ -163,17 +184,73 @@ def is_signed(note: Note, key: VerifierKey) -> bool:
     return bool(found)
 
 
+def parse_log_keys(lines: Sequence[str]) -> tuple[VerifierKey, ...]:
+    """Read the verifier keys of one log; raises `NoteInvalid` for those of two logs and those of witnesses."""
+    keys = tuple(parse_verifier_key(line) for line in lines)
+    if any(key.kind not in LOG_KINDS for key in keys):
+        raise NoteInvalid("the log's key is a witness's; a log signs with keys of type 1 (Ed25519) and 6 (ML-DSA-44)")
+    if len({key.name for key in keys}) != 1:
+        raise NoteInvalid(f"the keys are of {len({key.name for key in keys})} logs; those of one are accepted")
+    return keys
+
+
+def signed_by(note: Note, keys: Sequence[VerifierKey]) -> tuple[VerifierKey, ...]:
+    """Return those of one log's keys that the note has a signature of.
+
+    Raises `NoteInvalid` if it has none, if one in a key's name is false, or if the checkpoint is another log's.
+    """
+    found = tuple(key for key in keys if is_signed(note, key))
+    if not found:
+        missing = " or ".join(key.label for key in keys)
+        raise NoteInvalid(f"the checkpoint has no signature of the key {missing}")
+    if parse_checkpoint(note.text).origin != keys[0].name:
+        raise NoteInvalid("the checkpoint is of another log than the key's")
+    return found
+
+
 def _check_signature(text: bytes, key: VerifierKey, signature: bytes) -> None:
-    message, bare = text, signature
-    if key.kind == COSIGNATURE:
-        if len(signature) != 72:
-            raise NoteInvalid(f"the cosignature of {key.name} has the wrong length")
-        seconds = int.from_bytes(signature[:8], "big")
-        message, bare = f"cosignature/v1\ntime {seconds}\n".encode() + text, signature[8:]
+    if len(signature) != _SIGNATURE_BYTES[key.kind]:
+        raise NoteInvalid(f"the signature of {key.label} has the wrong length")
+    bare = signature[-_BARE_BYTES[key.kind] :]
+    message = _signed_message(text, key, int.from_bytes(signature[: -_BARE_BYTES[key.kind]], "big"))
+    public = MLDSA44PublicKey if key.kind == ML_DSA_44 else Ed25519PublicKey
     try:
-        Ed25519PublicKey.from_public_bytes(key.public).verify(bare, message)
+        public.from_public_bytes(key.public).verify(bare, message)
+    except UnsupportedAlgorithm as error:
+        raise NoteInvalid(f"{key.label} cannot be checked: this build of `cryptography` has no such keys") from error
     except (InvalidSignature, ValueError) as error:
-        raise NoteInvalid(f"the signature of {key.name} is false") from error
+        raise NoteInvalid(f"the signature of {key.label} is false") from error
+
+
+def _signed_message(text: bytes, key: VerifierKey, seconds: int) -> bytes:
+    if key.kind == COSIGNATURE:
+        return f"cosignature/v1\ntime {seconds}\n".encode() + text
+    if key.kind == ML_DSA_44:
+        return _cosigned_message(parse_checkpoint(text), key, seconds)
+    return text
+
+
+def _cosigned_message(checkpoint: Checkpoint, key: VerifierKey, seconds: int) -> bytes:
+    """Return what an ML-DSA-44 key signs: `cosigned_message` of tlog-cosignature, "ML-DSA-44 signed message".
+
+    Extension lines are not in it: nothing but origin, size and root is ever read from a checkpoint.
+    """
+    cosigner, origin = key.name.encode(), checkpoint.origin.encode()
+    if max(len(cosigner), len(origin)) > MAX_COSIGNED_NAME:
+        raise NoteInvalid(f"under ML-DSA-44 a log's name has at most {MAX_COSIGNED_NAME} bytes")
+    if seconds >> 63:
+        raise NoteInvalid(f"the time in the signature of {key.label} is beyond 2^63")
+    return b"".join(
+        (
+            b"subtree/v1\n\0",
+            bytes([len(cosigner)]) + cosigner,
+            seconds.to_bytes(8, "big"),
+            bytes([len(origin)]) + origin,
+            (0).to_bytes(8, "big"),
+            checkpoint.size.to_bytes(8, "big"),
+            checkpoint.root,
+        )
+    )
 
 
 def check_signature(key: VerifierKey, size: int, root: bytes, signature: bytes) -> None:

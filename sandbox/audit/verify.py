@@ -1,7 +1,8 @@
-"""Does this receipt prove its record? Offline, with the public key alone.
+"""Does this receipt prove its record? Offline, with the log's public keys alone.
 
-The steps, in order: 1 the proof parses, strictly; 2 the checkpoint is signed by the log's key, under its name; 3 the
-leaf is in that tree; 4 enough witnesses have cosigned; 5 the record is read from the very bytes that were proven.
+The steps, in order: 1 the proof parses, strictly; 2 the checkpoint is signed by the log, under its name, and no
+signature in the name of a given key is false; 3 the leaf is in that tree; 4 enough witnesses have cosigned; 5 the
+record is read from the very bytes that were proven.
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from sandbox.audit.merkle import MerkleInvalid, hash_leaf, root_from_inclusion
 from sandbox.audit.notes import (
     COSIGNATURE,
-    ED25519,
+    LOG_KINDS,
     Checkpoint,
     NoteInvalid,
+    VerifierKey,
     is_signed,
     parse_checkpoint,
+    parse_log_keys,
     parse_note,
     parse_verifier_key,
+    signed_by,
     strict_base64,
     strict_number,
 )
@@ -69,6 +73,8 @@ class VerifiedReceipt:
     index: int
     tree_size: int
     origin: str
+    signed_with: tuple[str, ...]
+    """What the given keys' signatures on the checkpoint are: `Ed25519`, `ML-DSA-44`, or both."""
     witnesses: tuple[str, ...]
     """Names of the given witnesses that have cosigned."""
     not_checked: tuple[str, ...]
@@ -77,19 +83,21 @@ class VerifiedReceipt:
 def verify_receipt(
     text: bytes,
     verifier_key: str,
-    *,
+    *further_keys: str,
     leaf: bytes | None = None,
     witnesses: Sequence[str] = (),
     quorum: int | None = None,
 ) -> VerifiedReceipt:
-    """Verify a tlog-proof under the log's verifier key.
+    """Verify a tlog-proof under the log's verifier keys.
 
-    `leaf` is the proven entry for proofs that do not carry it. Raises `ProofInvalid`, or `QuorumShort` where fewer than
-    `quorum` of `witnesses` (default: all) have cosigned; both are `ValueError`.
+    One key's signature suffices, none may be false, and `not_checked` names the keys whose signature is not there: to
+    insist on a key, give it alone. `leaf` is the proven entry for proofs that do not carry it. Raises `ProofInvalid`,
+    or `QuorumShort` where fewer than `quorum` of `witnesses` (default: all) have cosigned; both are `ValueError`.
     """
     try:
         proof = parse_proof(text)
-        checkpoint, cosigners = _signed_checkpoint(proof.checkpoint, verifier_key, witnesses)
+        keys = parse_log_keys((verifier_key, *further_keys))
+        checkpoint, signers, cosigners = _signed_checkpoint(proof.checkpoint, keys, witnesses)
         content = _leaf(proof, leaf)
         root = root_from_inclusion(hash_leaf(content), proof.index, checkpoint.size, proof.path)
     except (NoteInvalid, MerkleInvalid, UnicodeDecodeError) as error:
@@ -106,8 +114,13 @@ def verify_receipt(
         index=proof.index,
         tree_size=checkpoint.size,
         origin=checkpoint.origin,
+        signed_with=tuple(sorted({LOG_KINDS[key.kind] for key in signers})),
         witnesses=cosigners,
-        not_checked=(*(NOT_CHECKED[1:] if cosigners else NOT_CHECKED), *_unknown(record)),
+        not_checked=(
+            *(f"a signature of {key.label}: the checkpoint carries none" for key in keys if key not in signers),
+            *(NOT_CHECKED[1:] if cosigners else NOT_CHECKED),
+            *_unknown(record),
+        ),
     )
 
 
@@ -131,23 +144,16 @@ def parse_proof(text: bytes) -> Proof:
 
 
 def _signed_checkpoint(
-    content: bytes, verifier_key: str, witnesses: Sequence[str]
-) -> tuple[Checkpoint, tuple[str, ...]]:
-    key = parse_verifier_key(verifier_key)
-    if key.kind != ED25519:
-        raise ProofInvalid("the log's key is a witness's; a log signs with an Ed25519 key of type 1")
+    content: bytes, keys: Sequence[VerifierKey], witnesses: Sequence[str]
+) -> tuple[Checkpoint, tuple[VerifierKey, ...], tuple[str, ...]]:
     cosigning = [parse_verifier_key(witness) for witness in witnesses]
     if any(witness.kind != COSIGNATURE for witness in cosigning):
         raise ProofInvalid("a witness's key is of type 4, timestamped Ed25519 cosignatures")
     note = parse_note(content)
-    if not is_signed(note, key):
-        raise ProofInvalid(f"the checkpoint has no signature of the key {key.name}+{key.key_id.hex()}")
-    checkpoint = parse_checkpoint(note.text)
-    if checkpoint.origin != key.name:
-        raise ProofInvalid("the checkpoint is of another log than the key's")
+    signers = signed_by(note, keys)
     # By key, so that one witness under two names counts once.
     cosigners = {witness.public: witness.name for witness in cosigning if is_signed(note, witness)}
-    return checkpoint, tuple(sorted(cosigners.values()))
+    return parse_checkpoint(note.text), signers, tuple(sorted(cosigners.values()))
 
 
 def _leaf(proof: Proof, leaf: bytes | None) -> bytes:

@@ -18,7 +18,7 @@ CONTENTS = (
     ("policies/", "who may do what, in Cedar"),
     ("schema/", "the editors' schema of tool specs"),
     ("pki/", "private CA, server and client certificates"),
-    ("keys/", "log.key root.key token.key (0600), log.vkey for everybody"),
+    ("keys/", "four private keys (0600); log.vkey and log-mldsa44.vkey, for everybody"),
     ("tokens/", "one a client"),
     ("state/", "the log, revocations; yours alone"),
 )

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import hmac
+import os
 import secrets
+from pathlib import Path
 from typing import Final, final
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -16,42 +21,81 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from sandbox.deployment import Deployment, Misconfigured, read_private, write_private
-from sandbox.receipts.note import NoteSigner
+from sandbox.receipts.note import MlDsaSigner, NoteSigner
 
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
+MAX_NAME_BYTES: Final = 255
+"""Of an origin under ML-DSA-44 (tlog-cosignature: `opaque log_origin<1..2^8-1>`)."""
+
+
+LOG_KEY: Final = "log"
+ML_DSA_KEY: Final = "log-mldsa44"
+"""The names of the log's key pairs in `keys/`: `NAME.key` and `NAME.vkey`."""
 
 
 def create_keys(deployment: Deployment, origin: str) -> None:
-    """Make `keys/log.key`, `keys/log.vkey` and `keys/root.key` of a new deployment."""
+    """Make a new deployment's `keys/root.key` and the log's two pairs, `.key` and `.vkey`: `log` and `log-mldsa44`."""
     private = Ed25519PrivateKey.generate()
-    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    write_private(deployment.keys / "log.key", pem)
-    signer = NoteSigner(origin, private)
-    public = deployment.keys / "log.vkey"
-    public.write_text(signer.verifier_key + "\n", "utf-8")
-    public.chmod(0o644)
+    _write_pair(deployment, LOG_KEY, private, NoteSigner(origin, private).verifier_key)
+    post_quantum = MLDSA44PrivateKey.generate()
+    _write_pair(deployment, ML_DSA_KEY, post_quantum, MlDsaSigner(origin, post_quantum).verifier_key)
     write_private(deployment.keys / "root.key", secrets.token_hex(KEY_BYTES).encode() + b"\n")
 
 
 def read_signer(deployment: Deployment, origin: str) -> NoteSigner:
-    """Read `keys/log.key`; raises `Misconfigured` if it is not an Ed25519 key or `log.vkey` is another's."""
-    path = deployment.keys / "log.key"
-    try:
-        private = load_pem_private_key(read_private(path), None)
-    except (ValueError, TypeError) as error:
-        raise Misconfigured(f"{path}: not a private key in PEM") from error
+    """Read the log's keys; raises `Misconfigured` if one is of another kind or not the half of its `.vkey`.
+
+    A deployment made before there were ML-DSA-44 keys has none, and signs with Ed25519 alone.
+    """
+    private = _read_pem(deployment.keys / f"{LOG_KEY}.key")
     if not isinstance(private, Ed25519PrivateKey):
-        raise Misconfigured(f"{path}: not an Ed25519 key")
-    signer = NoteSigner(origin, private)
-    public = deployment.keys / "log.vkey"
+        raise Misconfigured(f"{deployment.keys / LOG_KEY}.key: not an Ed25519 key")
+    signer = NoteSigner(origin, private, _read_ml_dsa(deployment, origin))
+    _check_public(deployment, LOG_KEY, signer.verifier_key, origin)
+    return signer
+
+
+def _read_ml_dsa(deployment: Deployment, origin: str) -> MlDsaSigner | None:
+    secret, public = (deployment.keys / f"{ML_DSA_KEY}.{ending}" for ending in ("key", "vkey"))
+    # INVARIANT: only the absence of both means "none": a lost private key must not silently cost the second line.
+    if not (os.path.lexists(secret) or os.path.lexists(public)):
+        return None
+    private = _read_pem(secret)
+    if not isinstance(private, MLDSA44PrivateKey):
+        raise Misconfigured(f"{secret}: not an ML-DSA-44 key")
+    if len(origin.encode()) > MAX_NAME_BYTES:
+        raise Misconfigured(f"{secret}: signs for origins of at most {MAX_NAME_BYTES} bytes; sandbox.toml has a longer")
+    signer = MlDsaSigner(origin, private)
+    _check_public(deployment, ML_DSA_KEY, signer.verifier_key, origin)
+    return signer
+
+
+def _write_pair(
+    deployment: Deployment, name: str, private: Ed25519PrivateKey | MLDSA44PrivateKey, verifier_key: str
+) -> None:
+    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    write_private(deployment.keys / f"{name}.key", pem)
+    public = deployment.keys / f"{name}.vkey"
+    public.write_text(verifier_key + "\n", "utf-8")
+    public.chmod(0o644)
+
+
+def _read_pem(path: Path) -> PrivateKeyTypes:
+    try:
+        return load_pem_private_key(read_private(path), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise Misconfigured(f"{path}: not a private key in PEM") from error
+
+
+def _check_public(deployment: Deployment, name: str, verifier_key: str, origin: str) -> None:
+    public = deployment.keys / f"{name}.vkey"
     try:
         line = public.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise Misconfigured(f"{public}: the verifier key cannot be read") from error
-    if line != signer.verifier_key:
-        raise Misconfigured(f"{public}: not the public half of log.key under the origin `{origin}` of sandbox.toml")
-    return signer
+    if line != verifier_key:
+        raise Misconfigured(f"{public}: not the public half of {name}.key under the origin `{origin}` of sandbox.toml")
 
 
 @final

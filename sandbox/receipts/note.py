@@ -1,6 +1,6 @@
-"""How is a tree signed? C2SP signed notes, verifier keys and checkpoints, with Ed25519.
+"""How is a tree signed? C2SP signed notes, verifier keys and checkpoints, with Ed25519 and with ML-DSA-44.
 
-https://c2sp.org/signed-note, https://c2sp.org/tlog-checkpoint
+https://c2sp.org/signed-note, https://c2sp.org/tlog-checkpoint, https://c2sp.org/tlog-cosignature
 """
 
 from __future__ import annotations
@@ -10,20 +10,26 @@ import hashlib
 from typing import Final, final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 ED25519: Final = b"\x01"
 """The signature type of plain Ed25519 in key ids and verifier keys."""
+ML_DSA_44: Final = b"\x06"
+"""The signature type of ML-DSA-44 cosignatures, which logs should sign with too (tlog-checkpoint, "Signatures")."""
+
+_NO_TIME: Final = bytes(8)
+"""Timestamp 0: no statement that this is the largest tree there was at some time."""
 
 
-def key_id(name: str, public_key: bytes) -> bytes:
+def key_id(name: str, public_key: bytes, kind: bytes = ED25519) -> bytes:
     """Return the four bytes that name a key: SHA-256 of name, newline, type and key."""
-    return hashlib.sha256(name.encode() + b"\n" + ED25519 + public_key).digest()[:4]
+    return hashlib.sha256(name.encode() + b"\n" + kind + public_key).digest()[:4]
 
 
-def verifier_key(name: str, public_key: bytes) -> str:
-    """Return the line of `log.vkey`: `name+hash+base64(type, key)`."""
-    encoded = base64.b64encode(ED25519 + public_key).decode("ascii")
-    return f"{name}+{key_id(name, public_key).hex()}+{encoded}"
+def verifier_key(name: str, public_key: bytes, kind: bytes = ED25519) -> str:
+    """Return the line of a `.vkey` file: `name+hash+base64(type, key)`."""
+    encoded = base64.b64encode(kind + public_key).decode("ascii")
+    return f"{name}+{key_id(name, public_key, kind).hex()}+{encoded}"
 
 
 def checkpoint_text(origin: str, size: int, root: bytes) -> bytes:
@@ -31,13 +37,52 @@ def checkpoint_text(origin: str, size: int, root: bytes) -> bytes:
     return f"{origin}\n{size}\n{base64.b64encode(root).decode('ascii')}\n".encode()
 
 
+def cosigned_message(origin: str, size: int, root: bytes) -> bytes:
+    """Return what the ML-DSA-44 key signs: `cosigned_message` of tlog-cosignature, "ML-DSA-44 signed message".
+
+    The log is its own cosigner, so `origin` stands twice; it signs the whole tree, from leaf 0. Origins have at most
+    255 bytes.
+    """
+    name = origin.encode()
+    prefixed = len(name).to_bytes(1, "big") + name
+    bounds = bytes(8) + size.to_bytes(8, "big")
+    return b"subtree/v1\n\x00" + prefixed + _NO_TIME + prefixed + bounds + root
+
+
+def signature_line(name: str, identifier: bytes, signature: bytes) -> bytes:
+    """Return a signature line of a note, with its line feed."""
+    return f"— {name} {base64.b64encode(identifier + signature).decode('ascii')}\n".encode()
+
+
+@final
+class MlDsaSigner:
+    """Signs checkpoints of one log so that a quantum computer cannot forge them. 0.3 to 2 ms each: not for every batch.
+
+    Hedged (FIPS 204, 3.4): the same tree gives other bytes each time.
+    """
+
+    def __init__(self, origin: str, private_key: MLDSA44PrivateKey) -> None:
+        """Sign as `origin`."""
+        self._origin = origin
+        self._key = private_key
+        public = private_key.public_key().public_bytes_raw()
+        self._id = key_id(origin, public, ML_DSA_44)
+        self.verifier_key = verifier_key(origin, public, ML_DSA_44)
+
+    def line(self, size: int, root: bytes) -> bytes:
+        """Return the signature line: a `timestamped_signature` of tlog-cosignature, "Format"."""
+        signature = self._key.sign(cosigned_message(self._origin, size, root))
+        return signature_line(self._origin, self._id, _NO_TIME + signature)
+
+
 @final
 class NoteSigner:
     """Signs checkpoints of one log."""
 
-    def __init__(self, origin: str, private_key: Ed25519PrivateKey) -> None:
-        """Sign as `origin`."""
+    def __init__(self, origin: str, private_key: Ed25519PrivateKey, ml_dsa: MlDsaSigner | None = None) -> None:
+        """Sign as `origin`; `ml_dsa` is for whoever adds the second line."""
         self.origin = origin
+        self.ml_dsa = ml_dsa
         self._key = private_key
         public = private_key.public_key().public_bytes_raw()
         self._id = key_id(origin, public)
@@ -52,6 +97,5 @@ class NoteSigner:
         return self.sign(size, root) == signature
 
     def note(self, size: int, root: bytes, signature: bytes) -> bytes:
-        """Return the checkpoint: text, blank line, signature line."""
-        line = f"— {self.origin} {base64.b64encode(self._id + signature).decode('ascii')}\n"
-        return checkpoint_text(self.origin, size, root) + b"\n" + line.encode()
+        """Return the checkpoint: text, blank line, Ed25519 signature line."""
+        return checkpoint_text(self.origin, size, root) + b"\n" + signature_line(self.origin, self._id, signature)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, final
 
 import orjson
@@ -10,6 +11,7 @@ import orjson
 from sandbox.build import build_id
 from sandbox.reasons import Reason, Refused, quoted
 from sandbox.receipts.calls import unknown_call
+from sandbox.receipts.checkpoints import Checkpoints
 from sandbox.receipts.log import ExecutionLog
 from sandbox.receipts.payloads import PayloadUnreadable
 from sandbox.receipts.reading import reading
@@ -40,14 +42,19 @@ class LoggedRecord:
 class LogReader:
     """Reads the log of one process's `ExecutionLog`; raises `Refused` where the log cannot be read."""
 
-    def __init__(self, log: ExecutionLog) -> None:
-        """Read from `log`."""
+    def __init__(self, log: ExecutionLog, checkpoint_file: Path | None = None) -> None:
+        """Read from `log`; the newest checkpoint is also left in `checkpoint_file`."""
         self._log = log
+        self._checkpoints = Checkpoints(log, checkpoint_file)
 
     @reading()
     def checkpoint(self) -> bytes:
-        """The newest signed checkpoint."""
-        return self._log.note_of(self._log.newest_checkpoint())
+        """The newest signed checkpoint, with each line that the log can sign."""
+        return self._checkpoints.newest()
+
+    def publish(self) -> None:
+        """Leave the newest checkpoint in its file."""
+        self._checkpoints.publish()
 
     @reading()
     def list_records(self, *, start: int, limit: int, tool: str, kind: int) -> tuple[list[LoggedRecord], int | None]:

@@ -140,6 +140,9 @@ def test_keys_we_make_are_safe_and_private(tmp_path: Path) -> None:
 
     key = parse_verifier_key((deployment.keys / "log.vkey").read_text("utf-8"))
     check_point(key.public)
-    assert key.name == "made.example/log"
+    post_quantum = parse_verifier_key((deployment.keys / "log-mldsa44.vkey").read_text("utf-8"))
+    assert (key.name, key.kind) == ("made.example/log", 1)
+    assert (post_quantum.name, post_quantum.kind, len(post_quantum.public)) == ("made.example/log", 6, 1312)
     modes = {path.name: path.stat().st_mode & 0o777 for path in deployment.keys.iterdir()}
-    assert modes == {"log.key": 0o600, "log.vkey": 0o644, "root.key": 0o600}
+    private = {"log.key": 0o600, "log-mldsa44.key": 0o600, "root.key": 0o600}
+    assert modes == private | {"log.vkey": 0o644, "log-mldsa44.vkey": 0o644}

@@ -49,6 +49,8 @@ def test_the_folder_holds_what_the_design_says(made: Deployment) -> None:
         "pki/clients/reviewer.key",
         "keys/log.key",
         "keys/log.vkey",
+        "keys/log-mldsa44.key",
+        "keys/log-mldsa44.vkey",
         "keys/root.key",
         "keys/token.key",
         "tokens/agent.jwt",

@@ -1,0 +1,93 @@
+"""What does a reviewer get as the newest checkpoint? The note with both signature lines, signed once a tree size."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Final, final
+
+from sandbox.receipts.log import ExecutionLog
+from sandbox.receipts.note import MlDsaSigner
+from sandbox.stores.log import StoreUnavailable
+
+PUBLISHED_EVERY_S: Final = 10.0
+"""How often reading may write the file: a write is forced to the disk that the committer writes to."""
+
+
+@final
+class Checkpoints:
+    """Adds the ML-DSA-44 line to checkpoints that are asked for, on the thread of whoever asks."""
+
+    def __init__(self, log: ExecutionLog, file: Path | None = None) -> None:
+        """Take trees and Ed25519 lines from `log`; the last note is left in `file`, where the audit finds it."""
+        self._log = log
+        self._file = file
+        self._lock = threading.Lock()
+        self._tree: tuple[int, bytes] | None = None
+        self._line = b""
+        self._left: tuple[int, bytes] | None = None
+        self._left_at = float("-inf")
+
+    def newest(self) -> bytes:
+        """Return the newest checkpoint; of a deployment without an ML-DSA-44 key, with its Ed25519 line alone."""
+        signer = self._log.signer.ml_dsa
+        if signer is None:
+            return self._log.note_of(self._log.newest_checkpoint())
+        # INVARIANT: the newest is read under the lock, so that sizes only grow and each is signed at most once.
+        with self._lock:
+            note = self._signed(signer)
+            if time.monotonic() - self._left_at >= PUBLISHED_EVERY_S:
+                self._leave(note)
+        return note
+
+    def publish(self) -> None:
+        """Leave the newest checkpoint in the file now: so does a service that starts or ends. Never raises."""
+        signer = self._log.signer.ml_dsa
+        if signer is not None:
+            with self._lock, contextlib.suppress(StoreUnavailable):
+                self._leave(self._signed(signer))
+
+    def _signed(self, signer: MlDsaSigner) -> bytes:
+        checkpoint = self._log.newest_checkpoint()
+        note = self._log.note_of(checkpoint)
+        tree = checkpoint.size, checkpoint.root
+        if tree != self._tree:
+            self._line = signer.line(*tree)
+            self._tree = tree
+        return note + self._line
+
+    def _leave(self, note: bytes) -> None:
+        # INVARIANT: a file of a larger tree than ours stays, for it shows the audit that the log was cut.
+        if self._file is None or self._tree is None or self._left == self._tree or self._is_of_more(self._tree[0]):
+            return
+        self._left, self._left_at = self._tree, time.monotonic()
+        # WHY: a full disk keeps nobody from reading; the audit tells which records the file's lines do not cover.
+        with contextlib.suppress(OSError):
+            _replace(self._file, note)
+
+    def _is_of_more(self, size: int) -> bool:
+        """Whether the file is of a larger tree, or of none that can be read, which is for the audit to tell."""
+        try:
+            return self._file is not None and int(self._file.read_bytes().split(b"\n")[1]) > size
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError, IndexError):
+            return True
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Replace a file so that nobody ever reads half of it, be it after a crash."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
