@@ -1,38 +1,197 @@
-"""How does a reviewer on the host read a call? As an identity that policy permits, with the reading on record first."""
+"""How does a reviewer on the host read the log? As an identity that policy permits, payloads with a record of it first.
+
+Opens the log, the identities and the policies and nothing else: a broken tool spec keeps nobody from looking.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, Self, final
 
-from sandbox.app import House
-from sandbox.reasons import Reason, Refused
+from cryptography.exceptions import InvalidTag
+from google.protobuf.message import DecodeError
+
+from sandbox.deployment import Deployment, Misconfigured
+from sandbox.identity import Authenticator
+from sandbox.identity.enrolment import names_known
+from sandbox.policy import CedarPolicy, load_log_policies
+from sandbox.problems import did_you_mean
+from sandbox.reasons import Reason, Refused, quoted
+from sandbox.receipts import ExecutionLog, LogReader
+from sandbox.receipts.payloads import PayloadUnreadable
+from sandbox.settings import read_settings
 from sandbox.stages import Action, Credential, Principal
+from sandbox.stores.log import StoreUnavailable
 from sandbox.v1 import record_pb2
 
+CHUNK: Final = 1000
+"""Records read at once."""
+_INDEX: Final = re.compile(r"[0-9]{1,15}")
+_PSEUDONYM: Final = re.compile(r"[0-9a-f]{8,64}")
 
-def read_call(root: Path, name: str, call_id: str) -> tuple[record_pb2.Record, dict[str, bytes]]:
-    """Return a call's last record and its decrypted payloads; each reading is a record of its own.
 
-    Works on the deployment's files beside a running service. Raises `Refused` like the RPC `ReadPayload` would.
-    """
-    house = House.open(root)
+class LogUnreadable(Exception):
+    """What was asked for lies in the log and cannot be read: damaged, or its key is gone."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """Which records are wanted; a field that is empty or zero lets all pass."""
+
+    kind: int = 0
+    tool: str = ""
+    principal: str = ""
+    """The first hexadecimal digits of a pseudonym."""
+    status: int = 0
+    reason: str = ""
+    since_us: int = 0
+    """Wall clock in microseconds since 1970 UTC."""
+
+    def let_pass(self, record: record_pb2.Record) -> bool:
+        """Whether the record is wanted."""
+        return (
+            self.kind in {0, record.kind}
+            and self.tool in {"", record.tool}
+            and self.status in {0, record.status}
+            and self.reason in {"", record.reason}
+            and record.wall_time_us >= self.since_us
+            and record.principal_pseudonym.hex().startswith(self.principal)
+        )
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ListedRecord:
+    """A record and its place."""
+
+    index: int
+    record: record_pb2.Record
+
+
+@final
+class Review:
+    """An open log and the identity that reads it."""
+
+    def __init__(self, deployment: Deployment, log: ExecutionLog, rules: CedarPolicy, principal: Principal) -> None:
+        """Read `log` as `principal`, as far as `rules` permit."""
+        self._deployment = deployment
+        self._log = log
+        self._rules = rules
+        self._principal = principal
+
+    @classmethod
+    @contextmanager
+    def opened(cls, root: Path, name: str) -> Iterator[Self]:
+        """Open the log of a deployment as the identity `name`, beside a running service.
+
+        Raises `Refused` like the service would, `LogUnreadable` for what is damaged.
+        """
+        deployment = Deployment(root.resolve())
+        settings, _ = read_settings(deployment.settings)
+        principal = _principal(deployment, Authenticator(deployment, settings.identity), name)
+        rules = load_log_policies(deployment.policies)
+        with _damage_told():
+            log = ExecutionLog.open(deployment, settings)
+            try:
+                yield cls(deployment, log, rules, principal)
+            finally:
+                log.close()
+
+    def call(self, call_id: str) -> tuple[record_pb2.Record, dict[str, bytes]]:
+        """Return a call's last record and its decrypted payloads; each reading is a record of its own, made first.
+
+        `call_id` may be the index of a leaf. Raises `Refused` like the RPC `ReadPayload` would.
+        """
+        self._rules.permit_principal(self._principal, Action.READ_PAYLOAD)
+        reader = LogReader(self._log)
+        try:
+            call_id = self._call_at(int(call_id)) if _INDEX.fullmatch(call_id) else call_id
+            record, roles = reader.payload_roles(call_id)
+        except Refused as refused:
+            if refused.reason is not Reason.CALL_UNKNOWN:
+                raise
+            message = f"the log has no call {quoted(call_id)}; `sandbox log list` shows those it has"
+            raise Refused(Reason.CALL_UNKNOWN, message) from refused
+        return record, {role: reader.read_payload(self._principal, call_id, role)[0] for role in roles}
+
+    def records(self, filters: Filters, *, before: int | None, limit: int) -> tuple[list[ListedRecord], int | None]:
+        """Return at most `limit` records below the index `before`, the newest first, and the next `before` if any.
+
+        Raises `Refused` like the RPC `ListRecords` would; like it, it leaves no record: nothing is decrypted.
+        """
+        self._rules.permit_principal(self._principal, Action.LIST_RECORDS)
+        end = self._log.store.head().size
+        found: list[ListedRecord] = []
+        end = end if before is None else min(before, end)
+        while end > 0:
+            begin = max(0, end - CHUNK)
+            rows = self._log.store.records(begin, end - begin)
+            for index, _, content in reversed(rows):
+                record = record_pb2.Record.FromString(content)
+                if not filters.let_pass(record):
+                    continue
+                if len(found) == limit:
+                    return found, found[-1].index
+                found.append(ListedRecord(index, record))
+            end = begin
+        return found, None
+
+    def pseudonym_of(self, who: str) -> str:
+        """Return the hexadecimal digits that records carry for an identity; digits are taken as they are.
+
+        Raises `Misconfigured` for a name that has none.
+        """
+        known = names_known(self._deployment)
+        if who not in known and _PSEUDONYM.fullmatch(who):
+            return who
+        if not self._log.subjects.knows(who):
+            hint = did_you_mean(who, known) or "; a name with a record, or 8 digits of a pseudonym, is accepted"
+            raise Misconfigured(f"--principal {quoted(who)}: nobody of that name is in the log{hint}")
+        return self._log.subjects.key_of(who).pseudonym.hex()
+
+    def _call_at(self, index: int) -> str:
+        content = self._log.store.record(index)
+        if content is None:
+            raise Refused(Reason.CALL_UNKNOWN, "no such leaf")
+        return record_pb2.Record.FromString(content).call_id
+
+
+KINDS: Final[Mapping[str, int]] = {
+    name.removeprefix("RECORD_KIND_").lower(): number for name, number in record_pb2.RecordKind.items() if number
+}
+OUTCOMES: Final[Mapping[str, int]] = {
+    name.removeprefix("RECORD_STATUS_").lower(): number for name, number in record_pb2.RecordStatus.items() if number
+}
+
+
+@contextmanager
+def _damage_told() -> Iterator[None]:
+    """Turn what a damaged log raises into `LogUnreadable`."""
     try:
-        principal = _principal(house, name)
-        house.rules.permit_principal(principal, Action.READ_PAYLOAD)
-        record, roles = house.log.payload_roles(call_id)
-        return record, {role: house.log.read_payload(principal, call_id, role)[0] for role in roles}
-    finally:
-        house.close()
+        yield
+    except PayloadUnreadable as error:
+        raise LogUnreadable(str(error)) from error
+    except DecodeError as error:
+        raise LogUnreadable("a record is damaged; `sandbox log audit` finds the place") from error
+    except StoreUnavailable as error:
+        raise LogUnreadable("the log is damaged or cannot be read; `sandbox log audit` finds the place") from error
+    except InvalidTag as error:
+        raise LogUnreadable("a key in the log does not open with keys/root.key") from error
 
 
-def _principal(house: House, name: str) -> Principal:
-    deployment = house.deployment
+def _principal(deployment: Deployment, guests: Authenticator, name: str) -> Principal:
     try:
         certificate = (deployment.pki / "clients" / f"{name}.pem").read_bytes()
         token = (deployment.tokens / f"{name}.jwt").read_text("ascii").strip()
     except OSError as error:
-        message = (
-            f"there is no identity `{name}` on this host; make one with `sandbox token new {name} --role reviewer`"
+        hint = did_you_mean(name, names_known(deployment)) or (
+            f"; make one with `sandbox token new {name} --role reviewer`"
         )
+        message = f"there is no identity {quoted(name)} on this host{hint}"
         raise Refused(Reason.CREDENTIAL_MISSING, message) from error
-    return house.guests.principal(Credential(certificate, token))
+    return guests.principal(Credential(certificate, token))

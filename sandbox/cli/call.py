@@ -1,24 +1,32 @@
-"""`sandbox call` and `sandbox explain`: one call to the running service, as an agent would make it."""
+"""`sandbox call`, `explain` and `tools`: one request to the running service, as an agent would make it."""
 
 from __future__ import annotations
 
 import base64
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from threading import Event
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
-from sandbox.cli.common import DeploymentOption, ExitCode, JsonOption, emit, stop
+from sandbox.cli.common import DeploymentOption, ExitCode, JsonOption, counted, emit, fail, printable, stop, wrapped
 from sandbox.values import Cell, JsonObject, JsonValue
 
 if TYPE_CHECKING:
-    from sandbox.client import Answer, Client, Explanation, Refusal, Result
+    from sandbox.client import Answer, Client, ClientError, Explanation, Identity, Refusal, Result, Tool
 
-_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+STARTING_S: Final = 5.0
+"""How long a service that is being started is waited for; a command pasted after `sandbox serve &` comes too early."""
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+_UNREACHED: Final = "failed to connect to all addresses"
+"""How gRPC says that nothing listens there: nothing was sent, so asking again is safe."""
+
+Told = TypeVar("Told")
 
 ToolArgument = Annotated[str, typer.Argument(help="The tool's name, such as `shop.query`.")]
 NameOption = Annotated[str, typer.Option("--as", help="The identity to call as; its certificate and token are used.")]
@@ -40,9 +48,11 @@ def call(
     json: JsonOption = False,
 ) -> None:
     """Call a tool and verify its receipt. The result goes to stdout, a refusal to stderr with exit code 1."""
-    with _told(is_json=json), _client(deployment, name, address) as client:
-        answer = client.call(tool, args, request_id=request_id, timeout_s=timeout)
-    _tell(answer, receipt, is_json=json)
+
+    def ask(client: Client) -> Answer:
+        return client.call(tool, args, request_id=request_id, timeout_s=timeout)
+
+    _tell(_asked(ask, deployment, name, address, is_json=json), receipt, is_json=json)
 
 
 def explain(
@@ -56,44 +66,114 @@ def explain(
     json: JsonOption = False,
 ) -> None:
     """Print the decision, the deciding rules, the SQL to be run and the rights it needs. Runs nothing."""
-    with _told(is_json=json), _client(deployment, name, address) as client:
-        answer = client.explain(tool, args, timeout_s=timeout)
-    _tell(answer, receipt, is_json=json)
+
+    def ask(client: Client) -> Answer:
+        return client.explain(tool, args, timeout_s=timeout)
+
+    _tell(_asked(ask, deployment, name, address, is_json=json), receipt, is_json=json)
 
 
-@contextmanager
-def _told(*, is_json: bool) -> Iterator[None]:
-    """Turn what the client raises into one sentence and an exit code."""
-    from sandbox.client import ClientError, NotAuthenticated, ReceiptInvalid, ServiceError
+def tools(
+    name: NameOption = "agent",
+    address: AddressOption = "",
+    deployment: DeploymentOption = Path(),
+    json: JsonOption = False,
+) -> None:
+    """List the tools that this identity may call, as the service tells them to a model."""
+    found = _asked(lambda client: client.tools(), deployment, name, address, is_json=json)
+    if json:
+        emit([_tool_json(tool) for tool in found])
+        return
+    for tool in found:
+        sys.stdout.write(f"{tool.name} {tool.version} ({tool.effects})\n")
+        for line in filter(None, (tool.summary, tool.use_when, _arguments(tool))):
+            sys.stdout.write(wrapped(f"    {printable(line)}", 4) + "\n")
+    sys.stdout.write(f"{counted(len(found), 'tool')} within the token's scope\n")
+
+
+def _asked(ask: Callable[[Client], Told], root: Path, name: str, address: str, *, is_json: bool) -> Told:
+    """Ask the service; turn what the client raises into one sentence and an exit code."""
+    from sandbox.client import ClientError
 
     try:
-        yield
+        return _waited(ask, root, name, address)
     except ClientError as error:
-        is_refused = isinstance(error, ReceiptInvalid) or (isinstance(error, ServiceError) and bool(error.reason))
-        code = ExitCode.REFUSED if is_refused else ExitCode.FAULT
-        if isinstance(error, NotAuthenticated):
-            code = ExitCode.NOT_AUTHENTICATED
-        if is_json:
-            reason = error.reason if isinstance(error, ServiceError) else ""
-            emit({"error": {"message": str(error), "reason": reason}, "exit_code": int(code)})
-            raise typer.Exit(code) from error
-        stop(code, str(error))
+        code, reason = _meaning(error)
+        message = str(error)
+        if message.startswith(_UNREACHED):
+            message = f"no service answers at {address or 'the address in state/address'}; is `sandbox serve` running?"
+        fail(code, message, is_json=is_json, reason=reason)
 
 
-def _client(deployment: Path, name: str, address: str) -> Client:
-    from sandbox.client import Client
-    from sandbox.deployment import Misconfigured
+def _waited(ask: Callable[[Client], Told], root: Path, name: str, address: str) -> Told:
+    """Ask, and again for a few seconds where a service of this machine is not up yet."""
+    from sandbox.client import Client, Unavailable, address_of
+
+    identity = _identity(root, name)
+    begun = time.monotonic()
+    ends, is_told = begun + (0 if address else STARTING_S), False
+    while True:
+        try:
+            with Client(address or address_of(root), identity) as client:
+                return ask(client)
+        except Unavailable as error:
+            is_absent = isinstance(error.__cause__, FileNotFoundError) or str(error).startswith(_UNREACHED)
+            if not is_absent or time.monotonic() >= ends:
+                raise
+        if not is_told and time.monotonic() - begun > 1:
+            sys.stderr.write("… waiting for the service\n")
+            is_told = True
+        Event().wait(0.05)
+
+
+def _meaning(error: ClientError) -> tuple[ExitCode, str]:
+    """Return the exit code of what has no receipt, and its reason."""
+    from sandbox.client import NotAuthenticated, ReceiptInvalid, ServiceError
+
+    match error:
+        case NotAuthenticated():
+            return ExitCode.NOT_AUTHENTICATED, ""
+        case ReceiptInvalid():
+            return ExitCode.REFUSED, ""
+        case ServiceError(reason=reason) if reason:
+            return ExitCode.REFUSED, reason
+        case _:
+            return ExitCode.FAULT, ""
+
+
+def _identity(root: Path, name: str) -> Identity:
+    from sandbox.client import Identity
+    from sandbox.deployment import Deployment, Misconfigured
     from sandbox.reasons import quoted
 
     if not _NAME.fullmatch(name):
         raise Misconfigured(f"--as {quoted(name)}: an identity's name has letters, digits, `.`, `_` and `-`")
     try:
-        return Client.from_deployment(deployment, name, address)
+        return Identity.from_deployment(root, name)
     except FileNotFoundError as error:
-        what = "no service runs over this deployment; start one with `sandbox serve`"
-        if error.filename is not None and not str(error.filename).endswith("address"):
-            what = f"there is no identity `{name}`; make one with `sandbox token new {name}`"
+        what = f"there is no identity `{name}`; make one with `sandbox token new {name}`"
+        if not Deployment(root).settings.is_file():
+            what = "there is no deployment here; name one with --deployment, or make one with `sandbox init DIR`"
         raise Misconfigured(f"{error.filename}: {what}") from error
+
+
+def _tool_json(tool: Tool) -> JsonObject:
+    return {
+        "name": tool.name,
+        "version": tool.version,
+        "summary": tool.summary,
+        "use_when": tool.use_when,
+        "effects": tool.effects,
+        "input_schema": tool.input_schema,
+        "output_schema": tool.output_schema,
+        "examples": tool.examples,
+        "spec_digest": tool.spec_digest,
+    }
+
+
+def _arguments(tool: Tool) -> str:
+    properties = tool.input_schema.get("properties")
+    return f"arguments: {', '.join(properties) or 'none'}" if isinstance(properties, Mapping) else ""
 
 
 def _tell(answer: Answer, receipt: Path | None, *, is_json: bool) -> None:
@@ -172,12 +252,12 @@ def _json_cell(cell: Cell) -> JsonValue:
 
 def _print_result(result: Result) -> None:
     _print_table([_text_cell(column.name) for column in result.columns], result.rows)
-    notes = [f"{len(result.rows)} rows"]
+    notes = [counted(len(result.rows), "row")]
     if result.truncated_by:
         notes.append(f"cut at the tool's max_{result.truncated_by}")
-    notes += [f"{count} columns of {table} not shown" for table, count in result.omitted_columns.items()]
+    notes += [f"{counted(count, 'column')} of {table} not shown" for table, count in result.omitted_columns.items()]
     notes += [f"receipt {result.receipt.verified.index} verified", f"call {result.call_id}"]
-    sys.stdout.write(", ".join(notes) + "\n")
+    sys.stdout.write(wrapped(", ".join(notes)) + "\n")
 
 
 def _print_table(names: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
@@ -193,8 +273,7 @@ def _text_cell(cell: Cell) -> str:
         return "NULL"
     if isinstance(cell, bytes):
         return f"0x{cell.hex()}"
-    text = str(cell)
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return printable(str(cell))
 
 
 def _print_refusal(refusal: Refusal) -> None:

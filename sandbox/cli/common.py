@@ -5,13 +5,22 @@ from __future__ import annotations
 import enum
 import json
 import sys
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import typer
 
-from sandbox.values import JsonObject
+from sandbox.deployment import Misconfigured
+from sandbox.reasons import quoted
+from sandbox.values import JsonObject, JsonValue
+
+if TYPE_CHECKING:
+    from sandbox.problems import Problem
+
+WIDTH: Final = 80
+"""Columns that text for people keeps to."""
 
 
 class ExitCode(enum.IntEnum):
@@ -52,3 +61,67 @@ def stop(code: ExitCode, message: str = "") -> NoReturn:
     if message:
         sys.stderr.write(f"error: {message}\n")
     raise typer.Exit(code)
+
+
+def fail(code: ExitCode, message: str, *, is_json: bool, reason: str = "") -> NoReturn:
+    """End the command with `code` and one sentence, in the form that was asked for."""
+    if is_json:
+        emit({"error": {"message": message, "reason": reason}, "exit_code": int(code)})
+        raise typer.Exit(code)
+    stop(code, message)
+
+
+def warn(message: str) -> None:
+    """Tell on stderr what does not stop the command."""
+    sys.stderr.write(wrapped(f"warning: {message}") + "\n")
+
+
+def counted(count: int, noun: str) -> str:
+    """Return `1 row`, `2 rows`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def printable(text: str) -> str:
+    """Return `text` with whatever could move a terminal written out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def wrapped(text: str, indent: int = 2) -> str:
+    """Return prose in lines of at most 80 columns, the later ones indented; no word is cut."""
+    return textwrap.fill(
+        text, WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )  # fmt: skip
+
+
+def fact_line(name: str, value: JsonValue, width: int = 13) -> str:
+    """Return one fact for people: its name, its value, lists with commas."""
+    text = ", ".join(str(item) for item in value) if isinstance(value, (list, tuple)) else str(value)
+    return wrapped(f"{name:<{width}} {printable(text)}", width + 1)
+
+
+def problem_text(problem: Problem) -> str:
+    """Return a problem for people: its sentence wrapped, and the part of the source line that is to blame."""
+    place = ":".join(str(part) for part in (problem.file, problem.line, problem.column) if part)
+    text = wrapped(f"{place}: {problem.message} [{problem.rule}]", 4)
+    if not problem.source_line:
+        return text
+    margin = f"{problem.line:>5} | "
+    room = WIDTH - len(margin)
+    source, column = problem.source_line.replace("\t", " "), max(problem.column - 1, 0)
+    if len(source) > room:
+        begin = max(0, min(column - room // 2, len(source) - room))
+        source, column = source[begin : begin + room], column - begin
+    return f"{text}\n{margin}{source}\n{' ' * (len(margin) + column)}^"
+
+
+def claims_of(pairs: Sequence[str] | None) -> Mapping[str, JsonValue]:
+    """Return the claims of `--claim K=V` options; a value is JSON if it is, else text."""
+    from sandbox.identity.strict_json import parse_value
+
+    claims: dict[str, JsonValue] = {}
+    for pair in pairs or ():
+        name, equals, value = pair.partition("=")
+        if not (name and equals):
+            raise Misconfigured(f"--claim {quoted(pair)}: NAME=VALUE is accepted, such as `region=EU`")
+        claims[name] = parse_value(value)
+    return claims

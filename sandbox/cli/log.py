@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
-import json as jsonlib
+import stat
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from sandbox.cli.common import DeploymentOption, ExitCode, JsonOption, emit, stop
+from sandbox.cli.common import (
+    DeploymentOption,
+    ExitCode,
+    JsonOption,
+    counted,
+    emit,
+    fact_line,
+    fail,
+    stop,
+    warn,
+    wrapped,
+)
+from sandbox.cli.log_list import list_records
+from sandbox.cli.records import readable, record_facts
 from sandbox.deployment import Misconfigured
 from sandbox.values import JsonObject
 
 if TYPE_CHECKING:
     from sandbox.audit.audit import AuditReport
     from sandbox.audit.verify import VerifiedReceipt
-    from sandbox.v1 import record_pb2
 
 app = typer.Typer(help="Verify receipts, read and audit the signed log.", no_args_is_help=True)
 
-KeyOption = Annotated[Path, typer.Option("--key", help="The log's public key, `keys/log.vkey`.")]
+KeyOption = Annotated[
+    list[Path],
+    typer.Option("--key", help="The log's public key, `keys/log.vkey`; again for `keys/log-mldsa44.vkey`."),
+]
 
 PROGRESS_AFTER_S = 2.0
 
@@ -37,16 +51,16 @@ def verify(
     quorum: Annotated[int | None, typer.Option(help="How many of them must have cosigned; all by default.")] = None,
     json: JsonOption = False,
 ) -> None:
-    """Check a receipt offline, with the public key alone. Exit code 1: not valid; 3: too few witnesses."""
+    """Check a receipt offline, with the public keys alone. Exit code 1: not valid; 3: too few witnesses."""
     from sandbox.audit.verify import ProofInvalid, QuorumShort, verify_receipt
 
-    content, vkey = _read(proof), _read_key(key)
+    content, vkeys = _read(proof), _log_keys(key)
     entry = _read(leaf) if leaf is not None else None
     witnesses = [_key_line(each) for each in witness or []]
     if quorum is not None and not 0 <= quorum <= len(witnesses):
         raise Misconfigured(f"--quorum {quorum}: {len(witnesses)} witnesses are named; from 0 to so many are accepted")
     try:
-        verified = verify_receipt(content, vkey, leaf=entry, witnesses=witnesses, quorum=quorum)
+        verified = verify_receipt(content, *vkeys, leaf=entry, witnesses=witnesses, quorum=quorum)
     except QuorumShort as short:
         _fail(short, ExitCode.INCOMPLETE, is_json=json)
     except (ProofInvalid, ValueError) as invalid:
@@ -59,28 +73,29 @@ def verify(
 
 @app.command("show")
 def show(
-    call_id: Annotated[str, typer.Argument(help="The call's id.")],
+    call_id: Annotated[str, typer.Argument(help="The call's id, or its leaf's index in `log list`.")],
     name: Annotated[str, typer.Option("--as", help="The identity that reads; policy must permit it.")] = "reviewer",
     json: JsonOption = False,
     deployment: DeploymentOption = Path(),
 ) -> None:
     """Decrypt one call for a reviewer. That it was read, and by whom, is recorded first."""
-    from sandbox.receipts.payloads import PayloadUnreadable
-    from sandbox.reviewing import read_call
+    from sandbox.reviewing import LogUnreadable, Review
 
     try:
-        record, payloads = read_call(deployment, name, call_id)
-    except PayloadUnreadable as unreadable:
-        _fail(unreadable, ExitCode.REFUSED, is_json=json)
-    shown = {role: _readable(payload) for role, payload in payloads.items()}
+        with Review.opened(deployment, name) as review:
+            record, payloads = review.call(call_id)
+    except LogUnreadable as unreadable:
+        fail(ExitCode.REFUSED, str(unreadable), is_json=json)
+    shown = {role: readable(payload) for role, payload in payloads.items()}
     if json:
-        emit({"record": _record_json(record), "payloads": shown})
+        emit({"record": record_facts(record), "payloads": shown})
         return
-    for field, value in _record_json(record).items():
-        sys.stdout.write(f"{field:<16} {value}\n")
-    for role, text in shown.items():
-        sys.stdout.write(f"{role:<16} {text}\n")
-    sys.stdout.write("this reading is on record\n")
+    lines = [fact_line(field, value) for field, value in record_facts(record).items()]
+    lines += [fact_line(role, text) for role, text in shown.items()]
+    sys.stdout.write("\n".join(lines) + "\nthis reading is on record\n")
+
+
+app.command("list")(list_records)
 
 
 @app.command("audit")
@@ -99,9 +114,14 @@ def audit(
     database = Deployment(deployment).log_database
     if not database.exists():
         raise Misconfigured(f"{database}: there is no log; is {deployment} a deployment?")
+    _warn_of_readers(database)
+    keys = _log_keys(key, is_audit=True)
     kept = remember.read_bytes() if remember is not None and remember.exists() else None
+    checkpoint = Deployment(deployment).checkpoint
+    # WHY: read before the log is: a serving process leaves larger ones, and a log of fewer records would look cut.
+    published = checkpoint.read_bytes() if checkpoint.exists() else None
     try:
-        report = audit_log(database, _read_key(key), remembered=kept, progress=_progress())
+        report = audit_log(database, *keys, remembered=kept, published=published, progress=_progress())
     except LogInvalid as invalid:
         _fail(invalid, ExitCode.REFUSED, is_json=json)
     if remember is not None and report.newest_checkpoint:
@@ -110,6 +130,17 @@ def audit(
         emit(_report_json(report))
     else:
         _print_report(report)
+
+
+def _warn_of_readers(database: Path) -> None:
+    """Tell of modes that let others at the log; the service itself would refuse the file."""
+    for path in (database.parent, database):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & 0o077:
+            message = (
+                f"{path}: mode {mode:04o} lets others at the log; contents are encrypted, who called what when is not"
+            )
+            warn(f"{message}; `chmod go= {path}` closes it")
 
 
 def _progress() -> Callable[[int, int], None]:
@@ -136,6 +167,19 @@ def _read_key(path: Path) -> str:
         return _sound_key(_read(path).decode("utf-8").strip(), str(path))
     except UnicodeDecodeError as error:
         raise Misconfigured(f"{path}: not a verifier key; one line `name+hash+base64` is accepted") from error
+
+
+def _log_keys(paths: list[Path], *, is_audit: bool = False) -> tuple[str, ...]:
+    """Return the keys' lines if they are one log's and fit what is asked."""
+    from sandbox.audit.audit import parse_audit_keys
+    from sandbox.audit.notes import NoteInvalid, parse_log_keys
+
+    lines = tuple(_read_key(path) for path in paths)
+    try:
+        (parse_audit_keys if is_audit else parse_log_keys)(lines)
+    except NoteInvalid as error:
+        raise Misconfigured(f"--key: {error}") from error
+    return lines
 
 
 def _key_line(text: str) -> str:
@@ -166,55 +210,20 @@ def _verified_json(verified: VerifiedReceipt) -> JsonObject:
         "origin": verified.origin,
         "index": verified.index,
         "tree_size": verified.tree_size,
+        "signed_with": verified.signed_with,
         "witnesses": verified.witnesses,
-        "record": _record_json(verified.record),
+        "record": record_facts(verified.record),
         "not_checked": verified.not_checked,
     }
 
 
 def _print_verified(verified: VerifiedReceipt) -> None:
     lines = [f"verified: leaf {verified.index} of {verified.tree_size} in {verified.origin}"]
-    lines += [f"  {field:<14} {value}" for field, value in _record_json(verified.record).items()]
-    lines += [f"  cosigned by    {witness}" for witness in verified.witnesses]
-    lines += ["not checked:"] + [f"  {item}" for item in verified.not_checked]
+    lines += [fact_line(f"  {field}", value, 15) for field, value in record_facts(verified.record).items()]
+    lines += [fact_line("  signed with", ", ".join(verified.signed_with), 15)]
+    lines += [fact_line("  cosigned by", witness, 15) for witness in verified.witnesses]
+    lines += ["not checked:"] + [wrapped(f"  {item}", 4) for item in verified.not_checked]
     sys.stdout.write("\n".join(lines) + "\n")
-
-
-def _record_json(record: record_pb2.Record) -> dict[str, str | int | list[str]]:
-    from sandbox.v1 import record_pb2
-
-    if not record.schema_version:
-        return {}
-    facts: dict[str, str | int | list[str]] = {
-        "kind": record_pb2.RecordKind.Name(record.kind).removeprefix("RECORD_KIND_").lower(),
-        "call_id": record.call_id,
-        "time": datetime.fromtimestamp(record.wall_time_us / 1e6, UTC).isoformat(timespec="milliseconds"),
-        "status": record_pb2.RecordStatus.Name(record.status).removeprefix("RECORD_STATUS_").lower(),
-        "tool": record.tool,
-        "tool_version": record.tool_version,
-        "reason": record.reason,
-        "rule": record.rule,
-        "policies": list(record.policy_rule_ids),
-        "connection": record.connection,
-        "tables": list(record.relations),
-        "columns": list(record.columns),
-        "functions": list(record.functions),
-        "rows": record.rows,
-        "bytes": record.bytes,
-        "principal": record.principal_pseudonym.hex(),
-        "spec_digest": record.spec_digest.hex(),
-        "policy_digest": record.policy_digest.hex(),
-        "build": record.build,
-    }
-    return {name: value for name, value in facts.items() if value not in ("", [], 0)}
-
-
-def _readable(payload: bytes) -> str:
-    text = payload.decode("utf-8", "replace")
-    try:
-        return jsonlib.dumps(jsonlib.loads(text), ensure_ascii=True)
-    except ValueError:
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _report_json(report: AuditReport) -> JsonObject:
@@ -226,16 +235,20 @@ def _report_json(report: AuditReport) -> JsonObject:
         "payloads": report.payloads,
         "tokens": report.tokens,
         "remembered_size": report.remembered_size,
+        "checked": report.checked,
         "not_checked": report.not_checked,
     }
 
 
 def _print_report(report: AuditReport) -> None:
-    what = f"{report.tree_size} records, {report.checkpoints} checkpoints, {report.payloads} payloads"
-    lines = [f"verified: {what}, {report.tokens} token chains without a gap"]
+    what = f"{counted(report.tree_size, 'record')}, {counted(report.checkpoints, 'checkpoint')}"
+    what += f", {counted(report.payloads, 'payload')}, {counted(report.tokens, 'token chain')} without a gap"
+    lines = [f"verified: {what}"]
     if report.unsigned_checkpoints:
-        lines.append(f"{report.unsigned_checkpoints} checkpoints wait for their signature; the next start signs them")
+        lines.append(f"without a signature until the next start: {counted(report.unsigned_checkpoints, 'checkpoint')}")
     if report.remembered_size:
-        lines.append(f"the log begins with the remembered {report.remembered_size} records")
-    lines += ["not checked:"] + [f"  {item}" for item in report.not_checked]
+        lines.append(f"the log begins with the remembered {counted(report.remembered_size, 'record')}")
+    lines = [wrapped(line) for line in lines]
+    lines += (["also checked:"] if report.checked else []) + [wrapped(f"  {item}", 4) for item in report.checked]
+    lines += ["not checked:"] + [wrapped(f"  {item}", 4) for item in report.not_checked]
     sys.stdout.write("\n".join(lines) + "\n")

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import NoReturn
+import traceback
+from typing import Annotated, Final, NoReturn
 
 import typer
 
 from sandbox.cli import bench, call, cert, demo, init, lint, log, new, serve, sql, test, token
-from sandbox.cli.common import ExitCode, emit
+from sandbox.cli.common import ExitCode, emit, problem_text
 from sandbox.deployment import Misconfigured
 from sandbox.problems import LintFailed
 from sandbox.reasons import Fault, Refused, Status
 from sandbox.values import JsonObject
+
+TRACEBACK: Final = "SANDBOX_TRACEBACK"
+"""Set to `1` in the environment, it shows where an unforeseen fault came from; for those who repair us."""
 
 app = typer.Typer(
     name="sandbox",
@@ -24,6 +29,7 @@ app = typer.Typer(
 )
 app.command("init")(init.init)
 app.command("serve")(serve.serve)
+app.command("tools")(call.tools)
 app.command("call")(call.call)
 app.command("explain")(call.explain)
 app.command("lint")(lint.lint)
@@ -37,6 +43,23 @@ app.command("demo")(demo.demo)
 app.add_typer(bench.app, name="bench")
 
 
+def _show_version(is_asked: bool) -> None:  # noqa: FBT001 - the shape of an option's callback
+    if is_asked:
+        from sandbox.build import build_id
+
+        sys.stdout.write(f"sandbox {build_id()}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def sandbox(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Print the build and end.")
+    ] = False,
+) -> None:
+    """Confine, execute and prove the tool calls a language model proposes."""
+
+
 def main() -> NoReturn:
     """Run one command; whatever stops it becomes one sentence and an exit code."""
     try:
@@ -45,19 +68,27 @@ def main() -> NoReturn:
         sys.exit(_tell(stopped))
     except KeyboardInterrupt:
         sys.exit(130)
+    except (SystemExit, GeneratorExit):
+        raise
+    except BaseException as unforeseen:  # noqa: BLE001 - a panic in an engine is no `Exception`
+        sys.exit(_tell(unforeseen))
     sys.exit(ExitCode.GOOD)
 
 
-def _tell(stopped: Misconfigured | Refused | Fault | OSError) -> ExitCode:
+def _tell(stopped: BaseException) -> ExitCode:
     code = _exit_code(stopped)
+    if code is ExitCode.FAULT and os.environ.get(TRACEBACK) == "1":
+        traceback.print_exception(stopped)
     if "--json" in sys.argv:
         emit({"error": _as_json(stopped), "exit_code": int(code)})
+    elif isinstance(stopped, LintFailed):
+        sys.stderr.write("error: " + "\n".join(problem_text(problem) for problem in stopped.problems) + "\n")
     else:
-        sys.stderr.write(f"error: {stopped}\n")
+        sys.stderr.write(f"error: {_sentence(stopped)}\n")
     return code
 
 
-def _exit_code(stopped: Misconfigured | Refused | Fault | OSError) -> ExitCode:
+def _exit_code(stopped: BaseException) -> ExitCode:
     match stopped:
         case LintFailed():
             return ExitCode.REFUSED
@@ -65,17 +96,27 @@ def _exit_code(stopped: Misconfigured | Refused | Fault | OSError) -> ExitCode:
             return ExitCode.NOT_AUTHENTICATED
         case Refused():
             return ExitCode.REFUSED
-        case Fault():
-            return ExitCode.FAULT
-        case _:
+        case Misconfigured() | OSError():
             return ExitCode.USAGE
+        case _:
+            return ExitCode.FAULT
 
 
-def _as_json(stopped: Exception) -> JsonObject:
+def _sentence(stopped: BaseException) -> str:
+    match stopped:
+        case OSError(filename=str() | bytes() | os.PathLike() as name, strerror=str() as why):
+            return f"{os.fsdecode(name)}: {why[:1].lower()}{why[1:]}"
+        case Misconfigured() | Refused() | Fault() | OSError():
+            return str(stopped)
+        case _:
+            return f"unforeseen fault ({type(stopped).__name__}); set {TRACEBACK}=1 and run again to see where"
+
+
+def _as_json(stopped: BaseException) -> JsonObject:
     if isinstance(stopped, LintFailed):
         return {"message": "lint failed", "problems": [problem.as_json() for problem in stopped.problems]}
     reason = stopped.reason.value if isinstance(stopped, Refused) else ""
-    return {"message": str(stopped), "reason": reason}
+    return {"message": _sentence(stopped), "reason": reason}
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from typing import Final, Self, final
 
 import grpc
 
+from sandbox.client.answers import Unavailable
+
 CHANNEL_OPTIONS: Final = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.keepalive_time_ms", 30_000),
@@ -66,6 +68,10 @@ class Identity:
 def address_of(deployment: str | os.PathLike[str]) -> str:
     """Return HOST:PORT of the service running over a deployment on this machine.
 
-    Raises `FileNotFoundError` if none has been started there.
+    Raises `Unavailable` if none has been started there.
     """
-    return (Path(deployment) / "state" / "address").read_text("ascii").strip()
+    try:
+        return (Path(deployment) / "state" / "address").read_text("ascii").strip()
+    except FileNotFoundError as error:
+        where = Path(deployment).resolve()
+        raise Unavailable(f"no service runs over {where}; start one with `sandbox serve`") from error

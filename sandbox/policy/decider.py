@@ -219,7 +219,8 @@ def _refusal(decision: Deny, action: Action, tool: str) -> Refused:
     named = [name for name in ids if not name.startswith(RESERVED)]
     names = ", ".join(quoted(name) for name in named[:MAX_NAMED]) + (", …" if len(named) > MAX_NAMED else "")
     if not ids:
-        rule, message = f"{RESERVED}not-permitted", f"no policy permits {asked} to this principal; the policy owner can"
+        rule = f"{RESERVED}not-permitted"
+        message = f"no policy permits {asked} to this principal; the policy owner can write one"
     elif UNREADABLE in ids:
         rule, message = UNREADABLE, "a policy reads an argument that is no 64-bit integer or has over 4 decimal places"
     elif ERROR in ids:

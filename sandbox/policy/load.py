@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Final
 
 from sandbox.policy.decider import CedarPolicy
-from sandbox.policy.lint import lint_policies
+from sandbox.policy.lint import Policy, lint_policies
 from sandbox.policy.questions import questions_about
 from sandbox.policy.schema import vocabulary_of
 from sandbox.policy.source import MAX_FILE_BYTES, PolicyFile
 from sandbox.problems import LintFailed, Problem
 from sandbox.settings import digest_of
+from sandbox.stages import Action
 from sandbox.toolspec import ToolName, ToolSpec
+
+LOG_ACTIONS: Final = frozenset({Action.LIST_RECORDS.value, Action.READ_PAYLOAD.value})
+"""What a reviewer on the host does."""
+NEEDS_SPECS: Final = frozenset({"policy/unknown-tool", "policy/unknown-argument"})
+"""Rules whose problems may be no problems once all specs are known."""
 
 
 def load_policies(folder: Path, tools: Mapping[ToolName, ToolSpec]) -> CedarPolicy:
@@ -38,6 +45,42 @@ def load_policies(folder: Path, tools: Mapping[ToolName, ToolSpec]) -> CedarPoli
         raise LintFailed(problems)
     digest = digest_of(*(part for name, source in sources.items() for part in (name.encode(), source)))
     return CedarPolicy(questions_about(policies, vocabulary), vocabulary.schema, sources, digest)
+
+
+def load_log_policies(folder: Path) -> CedarPolicy:
+    """Load what bears on reading the log, for reviewers on the host; no tool spec is needed.
+
+    Raises `LintFailed` with every problem but those that only specs can settle, and those of policies whose scope lets
+    them matter to calls alone. Whatever errs when asked denies, as ever.
+    """
+    sources, problems = _read(folder)
+    files: list[PolicyFile] = []
+    for name, source in sources.items():
+        try:
+            files.append(PolicyFile(name, source.decode("utf-8")))
+        except UnicodeDecodeError:
+            problems.append(_problem(name, "policy/encoding", "not UTF-8"))
+    vocabulary = vocabulary_of({})
+    policies, found = lint_policies(files, vocabulary)
+    bearing = [policy for policy in policies if vocabulary.actions_of(policy.tree) & LOG_ACTIONS]
+    others = [policy for policy in policies if policy not in bearing]
+    for problem in found:
+        is_about_calls = _is_within(problem, others) and not _is_within(problem, bearing)
+        if not is_about_calls and problem.rule not in NEEDS_SPECS:
+            problems.append(problem)
+    if problems:
+        raise LintFailed(problems)
+    digest = digest_of(*(part for name, source in sources.items() for part in (name.encode(), source)))
+    return CedarPolicy(questions_about(bearing, vocabulary), vocabulary.schema, sources, digest)
+
+
+def _is_within(problem: Problem, policies: Iterable[Policy]) -> bool:
+    """Whether the problem stands on a line of one of the policies."""
+    return any(
+        policy.statement.file.name == problem.file
+        and policy.statement.first_line <= problem.line <= policy.statement.last_line
+        for policy in policies
+    )
 
 
 def _read(folder: Path) -> tuple[dict[str, bytes], list[Problem]]:

@@ -72,6 +72,16 @@ class Statement:
         """The policy as written."""
         return self.upto(len(self.tokens) - 1)
 
+    @property
+    def first_line(self) -> int:
+        """Where it begins, counted from 1."""
+        return self.file.text.count("\n", 0, self.tokens[0].offset) + 1
+
+    @property
+    def last_line(self) -> int:
+        """Where its semicolon stands, counted from 1."""
+        return self.file.text.count("\n", 0, self.tokens[-1].offset) + 1
+
     def upto(self, index: int) -> str:
         """Return the policy's text to the end of its token `index`."""
         last = self.tokens[index]

@@ -50,6 +50,10 @@ class Subjects:
             self._cached[subject] = found
             return found
 
+    def knows(self, subject: str) -> bool:
+        """Whether the subject has ever been met; asking makes no key."""
+        return self._store.subject(self._root.derive(b"subject", *_parts(subject))) is not None
+
     def key_by_id(self, subject: int) -> SubjectKey:
         """Return the key of a stored payload's subject, whose name only its pseudonym tells."""
         wrapped = self._store.subject_key(subject)

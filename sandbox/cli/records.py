@@ -1,0 +1,106 @@
+"""What does a record say, for people and for programs? Of whatever version: what is not known is told as its number."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from sandbox.cli.common import counted, printable
+from sandbox.values import JsonObject
+
+if TYPE_CHECKING:
+    from sandbox.reviewing import ListedRecord
+    from sandbox.v1 import record_pb2
+
+PSEUDONYM_SHOWN: Final = 8
+"""Hexadecimal digits of a pseudonym in a table; enough to tell callers apart, and `--principal` takes them."""
+_TOOL_SHOWN: Final = 19
+
+
+def record_facts(record: record_pb2.Record) -> dict[str, str | int | list[str]]:
+    """Return what a record says, without what it leaves empty; of a leaf that is no record of ours, nothing."""
+    if not record.schema_version:
+        return {}
+    facts: dict[str, str | int | list[str]] = {
+        "kind": kind_name(record.kind),
+        "call_id": record.call_id,
+        "time": moment(record.wall_time_us),
+        "status": status_name(record.status),
+        "tool": record.tool,
+        "tool_version": record.tool_version,
+        "reason": record.reason,
+        "rule": record.rule,
+        "policies": list(record.policy_rule_ids),
+        "connection": record.connection,
+        "tables": list(record.relations),
+        "columns": list(record.columns),
+        "functions": list(record.functions),
+        "rows": record.rows,
+        "bytes": record.bytes,
+        "counted": record.counted,
+        "file": record.file,
+        "principal": record.principal_pseudonym.hex(),
+        "spec_digest": record.spec_digest.hex(),
+        "policy_digest": record.policy_digest.hex(),
+        "build": record.build,
+    }
+    return {name: value for name, value in facts.items() if value not in ("", [], 0)}
+
+
+def kind_name(number: int) -> str:
+    """Return a record kind in lower case; one that this version does not know as its number."""
+    from sandbox.v1 import record_pb2
+
+    names = {value: name for name, value in record_pb2.RecordKind.items()}
+    return names.get(number, str(number)).removeprefix("RECORD_KIND_").lower()
+
+
+def status_name(number: int) -> str:
+    """Return a record's status in lower case; one that this version does not know as its number."""
+    from sandbox.v1 import record_pb2
+
+    names = {value: name for name, value in record_pb2.RecordStatus.items()}
+    return names.get(number, str(number)).removeprefix("RECORD_STATUS_").lower()
+
+
+def moment(wall_time_us: int) -> str:
+    """Return a record's time as RFC 3339; one beyond the calendar as the record says it."""
+    try:
+        return datetime.fromtimestamp(wall_time_us / 1e6, UTC).isoformat(timespec="milliseconds")
+    except (ValueError, OverflowError, OSError):
+        return f"{wall_time_us} µs since 1970 UTC"
+
+
+def readable(payload: bytes) -> str:
+    """Return a payload on one line that cannot move a terminal."""
+    text = payload.decode("utf-8", "replace")
+    try:
+        return json.dumps(json.loads(text), ensure_ascii=True)
+    except (ValueError, RecursionError):
+        return printable(text)
+
+
+def listed_json(listed: ListedRecord) -> JsonObject:
+    """Return one line of `log list` for `--json`."""
+    return {"index": listed.index, **record_facts(listed.record)}
+
+
+def listed_line(listed: ListedRecord) -> str:
+    """Return one line of the table of `log list`; within 80 columns where the names allow it."""
+    record = listed.record
+    tool = record.tool or record.file.rpartition("/")[2]
+    shown = tool if len(tool) <= _TOOL_SHOWN else tool[: _TOOL_SHOWN - 1] + "…"
+    who = record.principal_pseudonym.hex()[:PSEUDONYM_SHOWN]
+    time = moment(record.wall_time_us)[:19].replace("T", " ")
+    return printable(f"{listed.index:>6}  {time:<19}  {who:<8}  {shown:<{_TOOL_SHOWN}}  {_ending(record)}").rstrip()
+
+
+def _ending(record: record_pb2.Record) -> str:
+    """Return how it ended, in a word or two."""
+    kind, status = kind_name(record.kind), status_name(record.status)
+    if kind == "read" and status == "ok":
+        return f"ok, {counted(record.rows, 'row')}"
+    if record.counted:
+        return f"{record.reason} {record.counted} times"
+    return record.reason or (status if kind == "read" else kind)

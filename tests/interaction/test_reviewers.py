@@ -1,0 +1,218 @@
+"""Can a reviewer find and read calls from the command line, whatever state the specs are in?"""
+
+from __future__ import annotations
+
+import json
+
+import apsw
+import pytest
+from command_line import CommandLine, Ended
+from conftest import Service
+
+from sandbox.client import Client, Refusal, Result, Unavailable
+from sandbox.deployment import Deployment
+from sandbox.v1 import record_pb2
+
+requirement = pytest.mark.requirement
+
+
+@pytest.fixture
+def sandbox(deployment: Deployment, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    made = CommandLine(capsys, monkeypatch)
+    made.over(deployment.root)
+    return made
+
+
+@pytest.fixture
+def called(client: Client) -> tuple[str, str]:
+    """The ids of a call that ran and of one that was refused."""
+    ran, refused = client.call("shop.order", {"id": 1}), client.call("shop.query", {"sql": "DELETE FROM orders"})
+    assert isinstance(ran, Result)
+    assert isinstance(refused, Refusal)
+    return ran.call_id, refused.call_id
+
+
+def listed(ended: Ended) -> list[str]:
+    records = ended.json()["records"]
+    assert isinstance(records, list)
+    return [record["call_id"] for record in records]
+
+
+@requirement("house:review:list")
+def test_the_newest_comes_first_and_pages_meet(sandbox: CommandLine, called: tuple[str, str]) -> None:
+    whole = sandbox.run("log", "list", "--json")
+    assert listed(whole)[:2] == [called[1], called[0]]
+    assert whole.json()["next_before"] is None
+
+    seen: list[str] = []
+    page = sandbox.run("log", "list", "--limit", "3", "--json")
+    while True:
+        seen += listed(page)
+        following = page.json()["next_before"]
+        if following is None:
+            break
+        page = sandbox.run("log", "list", "--limit", "3", "--before", str(following), "--json")
+    assert seen == listed(whole)
+
+
+@requirement("house:review:list")
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        (["--tool", "shop.order"], [0]),
+        (["--outcome", "refused"], [1]),
+        (["--reason", "SQL_NOT_READ_ONLY"], [1]),
+        (["--reason", "RATE_LIMITED"], []),
+        (["--kind", "read"], [0]),
+        (["--principal", "agent"], [1, 0]),
+        (["--since", "1h", "--principal", "agent"], [1, 0]),
+        (["--since", "2999-01-01"], []),
+        (["--since", "2000-01-01T00:00:00Z", "--outcome", "ok"], [0]),
+    ],
+)
+def test_filters_choose(
+    filters: list[str], found: list[int], sandbox: CommandLine, called: tuple[str, str]
+) -> None:  # fmt: skip
+    assert listed(sandbox.run("log", "list", "--json", *filters)) == [called[index] for index in found]
+
+
+@requirement("house:review:list")
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["--outcome", "refusd"], "did you mean `refused`?"),
+        (["--reason", "SQL_NOT_READ_ONL"], "did you mean `SQL_NOT_READ_ONLY`?"),
+        (["--kind", "xyz"], "accepted: "),
+        (["--principal", "agnt"], "did you mean `agent`?"),
+        (["--since", "yesterday"], "`2h`, `30min`"),
+    ],
+)
+def test_a_filter_that_cannot_be_is_a_wrong_use(
+    words: list[str], hint: str, sandbox: CommandLine, called: tuple[str, str]
+) -> None:
+    ended = sandbox.run("log", "list", *words)
+    assert (ended.code, hint in ended.err) == (2, True), ended.err
+    assert called
+
+
+@requirement("house:review:list")
+def test_the_log_is_for_those_whom_policy_permits(
+    sandbox: CommandLine, service: Service, called: tuple[str, str]
+) -> None:
+    for words in (("list",), ("show", called[0])):
+        ended = sandbox.run("log", *words, "--as", "agent", "--json")
+        assert (ended.code, ended.json()["error"]["reason"]) == (1, "POLICY_DENIED")
+    assert not accesses(service)
+    nobody = sandbox.run("log", "list", "--as", "reviewr")
+    assert (nobody.code, "did you mean `reviewer`?" in nobody.err) == (4, True)
+
+
+@requirement("house:review:list")
+def test_a_table_for_people_fits_80_columns(sandbox: CommandLine, called: tuple[str, str]) -> None:
+    told = sandbox.run("log", "list", "--limit", "2")
+    lines = told.out.splitlines()
+    assert (told.code, len(lines)) == (0, 4)
+    assert lines[1].endswith("shop.query           SQL_NOT_READ_ONLY")
+    assert lines[2].endswith("shop.order           ok, 1 row")
+    assert lines[3].startswith("there are more; add --before ")
+    assert max(map(len, lines)) <= 80
+    by_leaf = sandbox.run("log", "show", lines[1].split()[0], "--json").json()
+    assert by_leaf["record"]["call_id"] == called[1]
+    assert sandbox.run("log", "list", "--tool", "none").out == "no such record\n"
+
+
+@requirement("house:review:broken-spec")
+def test_a_broken_spec_keeps_nobody_from_the_log(
+    sandbox: CommandLine, deployment: Deployment, service: Service, called: tuple[str, str]
+) -> None:
+    (deployment.toolspecs / "shop.query.yaml").write_text("spec: tool/v1\n")
+    (deployment.toolspecs / "shop.order.yaml").unlink()
+    (deployment.connections).write_text("nonsense")
+    with (deployment.policies / "starter.cedar").open("a") as policies:
+        policies.write('@id("one") forbid (principal, action == Sandbox::Action::"Execute:shop.query", resource)\n')
+        policies.write('when { context.arguments has sql && context.arguments.sql == "x" };\n')
+
+    assert listed(sandbox.run("log", "list", "--json"))[0] == called[1]
+    shown = sandbox.run("log", "show", called[0], "--json")
+    assert json.loads(shown.json()["payloads"]["arguments"]) == {"id": 1}
+    assert len(accesses(service)) == len(shown.json()["payloads"]), "each reading is on record"
+    told = sandbox.run("log", "show", called[0])
+    assert told.out.endswith("this reading is on record\n")
+    assert "['" not in told.out
+
+
+@requirement("house:review:sentence")
+@pytest.mark.parametrize("call_id", ["01a210d6-3968-749c-a28d-4dcd3be86c22", "999999", "x"])
+def test_what_a_reviewer_asks_for_is_answered_in_a_reviewers_words(
+    call_id: str, sandbox: CommandLine, called: tuple[str, str]
+) -> None:
+    ended = sandbox.run("log", "show", call_id)
+    assert (ended.code, ended.err) == (
+        1, f"error: the log has no call `{call_id}`; `sandbox log list` shows those it has\n"
+    )  # fmt: skip
+    assert called
+
+
+@requirement("house:review:sentence")
+def test_damage_in_the_log_is_told_without_class_names(sandbox: CommandLine, called: tuple[str, str]) -> None:
+    assert called
+    database = apsw.Connection(str(sandbox.root / "state" / "log.db"))
+    database.execute("UPDATE leaves SET record = x'ff' WHERE idx = 0")
+    database.close()
+
+    told, asked = sandbox.run("log", "list"), sandbox.run("log", "list", "--json")
+
+    assert (told.code, asked.code) == (1, 1)
+    assert told.err == "error: a record is damaged; `sandbox log audit` finds the place\n"
+    assert asked.json()["error"]["message"] == "a record is damaged; `sandbox log audit` finds the place"
+
+
+def accesses(service: Service) -> list[int]:
+    rows = service.house.log._log.store.records(0, 1000)
+    kinds = [record_pb2.Record.FromString(content).kind for _, _, content in rows]
+    return [kind for kind in kinds if kind == record_pb2.RECORD_KIND_ACCESS]
+
+
+@requirement("house:cli:tools")
+def test_an_identity_sees_the_tools_it_may_call(sandbox: CommandLine, service: Service) -> None:
+    told, asked = sandbox.run("tools"), sandbox.run("tools", "--json")
+    assert (told.code, asked.code) == (0, 0)
+    assert [tool["name"] for tool in json.loads(asked.out)] == ["shop.order", "shop.order_by_id", "shop.query"]
+    assert told.out.startswith("shop.order 1.0.0 (read)\n    One order by its id.\n")
+    assert told.out.endswith("arguments: sql\n3 tools within the token's scope\n")
+    assert max(map(len, told.out.splitlines())) <= 80
+    assert sandbox.run("tools", "--as", "nobody").code == 2
+    (service.deployment.tokens / "agent.jwt").write_text("x.y.z")
+    assert sandbox.run("tools").code == 4
+
+
+@requirement("house:cli:explain-codes")
+def test_explain_ends_as_the_contract_says(
+    sandbox: CommandLine, deployment: Deployment, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sandbox.cli import call
+
+    monkeypatch.setattr(call, "STARTING_S", 0.0)
+    count = ("explain", "shop.query", "--args", '{"sql": "SELECT count(*) FROM orders"}')
+    assert sandbox.run(*count).code == 0
+    assert sandbox.run(*count[:-1], '{"sql": "DELETE FROM orders"}').code == 1
+    assert sandbox.run(*count[:-1], "{not json").code == 1
+    assert sandbox.run("explain", "no.tool", "--args", "{}").code == 1
+    assert sandbox.run(*count, "--as", "reviewer").code == 1
+    assert sandbox.run(*count, "--as", "nobody").code == 2
+    assert sandbox.run(*count, "--as", "../x").code == 2
+    assert sandbox.run(*count, "--receipt", str(deployment.root)).code == 2
+    assert sandbox.run("explain", "shop.query").code == 2
+    assert sandbox.run(*count, "--address", "127.0.0.1:1").code == 5
+    (deployment.tokens / "agent.jwt").write_text("x.y.z")
+    assert sandbox.run(*count).code == 4
+    service.deployment.address.unlink()
+    gone = sandbox.run(*count, "--json")
+    assert (gone.code, gone.json()["exit_code"]) == (5, 5)
+    service.deployment.address.touch()
+
+
+@requirement("client:connect:no-service")
+def test_no_service_is_one_clear_sentence(deployment: Deployment) -> None:
+    with pytest.raises(Unavailable, match=r"^no service runs over .*; start one with `sandbox serve`$"):
+        Client.from_deployment(deployment.root, "agent")
