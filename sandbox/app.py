@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, final
@@ -19,7 +20,7 @@ from sandbox.pipeline import Pipeline
 from sandbox.policy import CedarPolicy, load_policies
 from sandbox.receipts import Calls, ExecutionLog, Generation, LogReader, Receipts, RecordKind
 from sandbox.settings import Settings, digest_of, read_settings
-from sandbox.specs import Specs, load_specs, read_connections
+from sandbox.specs import Specs, SpecSet, load_connections, load_specs
 from sandbox.telemetry.events import note
 from sandbox.toolspec import Connection
 
@@ -34,8 +35,8 @@ class Loaded:
     policy: CedarPolicy
     executors: Executors
     connections: Mapping[str, Connection]
-    digests: Mapping[str, str]
-    """`config` and `policy`, and each tool's spec, for the reload event."""
+    digests: Mapping[tuple[str, str], str]
+    """By kind and name: the configuration, the policies, and each tool's spec, for the reload event."""
 
 
 @final
@@ -95,26 +96,50 @@ class House:
         with self._reloading:
             before, self.loaded = self.loaded, self._load()
             before.executors.close()  # calls under way give their sessions back to be closed
-            for name, digest in self.loaded.digests.items():
-                if before.digests.get(name) != digest:
-                    note("reloaded", name=name, before=before.digests.get(name, ""), after=digest)
+            _tell_changes(before.digests, self.loaded.digests)
 
     def close(self) -> None:
         """Write what is counted and close the log."""
-        self.loaded.executors.close()
-        self._log.close()
+        try:
+            self.loaded.executors.close()
+        finally:
+            self._log.close()
 
     def _load(self) -> Loaded:
-        connections = read_connections(self.deployment)
+        connections, connections_source = load_connections(self.deployment)
         spec_set = load_specs(self.deployment, connections, read_catalogue, self.settings)
         policy = load_policies(self.deployment.policies, spec_set.tools)
-        executors = Executors(connections, spec_set.tools, self.settings, self._limits.spend_cold_parse)
         specs = Specs(spec_set.tools, self.settings.arguments)
-        configuration = {
-            "sandbox.toml": self._settings_source,
-            "connections.toml": self.deployment.connections.read_bytes(),
-        }
-        generation = Generation(
+        with ExitStack() as unless_whole:
+            executors = Executors(connections, spec_set.tools, self.settings, self._limits.spend_cold_parse)
+            unless_whole.callback(executors.close)
+            generation = self._enrolled(spec_set, policy, connections_source)
+            pipeline = Pipeline(
+                identity=self.guests,
+                receipts=Receipts(self._log, generation),
+                specs=specs,
+                limits=self._limits,
+                flow=Flow(),
+                executors=executors,
+                policy=policy,
+                leases=Leases(connections),
+            )
+            unless_whole.pop_all()
+        digests = {("configuration", ""): generation.config_digest, ("policies", ""): policy.digest}
+        digests |= {("tool", str(spec.name)): spec.digest for spec in spec_set.tools.values()}
+        return Loaded(
+            pipeline=pipeline,
+            specs=specs,
+            policy=policy,
+            executors=executors,
+            connections=connections,
+            digests=digests,
+        )
+
+    def _enrolled(self, spec_set: SpecSet, policy: CedarPolicy, connections_source: bytes) -> Generation:
+        """Put the bytes of everything that is in force from here on into the log, as they were read."""
+        configuration = {"sandbox.toml": self._settings_source, "connections.toml": connections_source}
+        return Generation(
             build=build_id(),
             spec_indexes={
                 spec.digest: self._log.enroll(RecordKind.SPEC, f"toolspecs/{spec.file}", spec.source)
@@ -126,26 +151,13 @@ class House:
             config_indexes=self._enroll(RecordKind.CONFIG, configuration),
             specs=spec_set.tools,
         )
-        pipeline = Pipeline(
-            identity=self.guests,
-            receipts=Receipts(self._log, generation),
-            specs=specs,
-            limits=self._limits,
-            flow=Flow(),
-            executors=executors,
-            policy=policy,
-            leases=Leases(connections),
-        )
-        digests = {"config": generation.config_digest, "policy": policy.digest}
-        digests |= {str(spec.name): spec.digest for spec in spec_set.tools.values()}
-        return Loaded(
-            pipeline=pipeline,
-            specs=specs,
-            policy=policy,
-            executors=executors,
-            connections=connections,
-            digests=digests,
-        )
 
     def _enroll(self, kind: RecordKind, sources: Mapping[str, bytes]) -> tuple[int, ...]:
         return tuple(self._log.enroll(kind, name, source) for name, source in sources.items())
+
+
+def _tell_changes(before: Mapping[tuple[str, str], str], after: Mapping[tuple[str, str], str]) -> None:
+    for kind, name in sorted(before.keys() | after.keys()):
+        was, now = before.get((kind, name), ""), after.get((kind, name), "")
+        if was != now:
+            note("reloaded", kind=kind, name=name, before=was, after=now)

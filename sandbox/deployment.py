@@ -83,6 +83,11 @@ class Deployment:
         return self.state / "address"
 
     @property
+    def service_lock(self) -> Path:
+        """Held by the running service, so that there is one."""
+        return self.state / "serve.lock"
+
+    @property
     def schemas(self) -> Path:
         """The editor's JSON Schema of tool specs."""
         return self.root / "schema"

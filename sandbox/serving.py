@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, final
 
 import watchfiles
 
 from sandbox.app import House
-from sandbox.deployment import Misconfigured
+from sandbox.deployment import Deployment, Misconfigured
 from sandbox.doors.rpc.server import AddMore, RpcDoor, add_nothing, open_door
 from sandbox.problems import LintFailed
 from sandbox.reasons import Refused
@@ -23,6 +25,12 @@ from sandbox.settings import Settings
 from sandbox.telemetry.events import broke, note, warn
 
 BENCH_GRACE_S: Final = 1.0
+
+FIRST_RETRY_S: Final = 1.0
+"""When a reload that failed is tried again; each further try waits twice as long."""
+MAX_RETRY_S: Final = 60.0
+LOOK_EVERY_MS: Final = 1_000
+"""How often the watcher looks whether a retry is due."""
 
 
 @contextmanager
@@ -53,20 +61,62 @@ def opened_house(
             return settings
         return settings.model_copy(update={"server": settings.server.model_copy(update={"listen": listen})})
 
-    house = House.open(root, listening)
-    _spare_the_collector()
-    try:
+    with ExitStack() as stack:
+        house = House.open(root, listening)
+        stack.callback(house.close)
+        stack.enter_context(_alone(house.deployment))
+        _spare_the_collector()
         house.log.publish()
+        stack.callback(house.log.publish)
         door = open_door(house, house.deployment, house.settings.server, add_more)
-        house.deployment.address.write_text(door.address, "ascii")
-        try:
-            yield house, door
-        finally:
-            house.deployment.address.unlink(missing_ok=True)
-            door.close(grace_s)
-            house.log.publish()
+        stack.callback(door.close, grace_s)
+        stack.enter_context(_announced(house.deployment, door.address))
+        yield house, door
+
+
+@contextmanager
+def _alone(deployment: Deployment) -> Iterator[None]:
+    """Keep other services off the deployment; raises `Misconfigured` if there is one.
+
+    # WHY: rates and concurrency are counted within a process, so each further one would let as much through again.
+    """
+    descriptor = os.open(deployment.service_lock, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        _lock(descriptor, deployment)
+        yield
     finally:
-        house.close()
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, deployment: Deployment) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        address = _announced_address(deployment)
+        at = f" at {address}" if address else ""
+        message = f"{deployment.root}: a service runs over this deployment already{at}; call that one, or stop it first"
+        raise Misconfigured(message) from error
+
+
+@contextmanager
+def _announced(deployment: Deployment, address: str) -> Iterator[None]:
+    """Tell HOST:PORT in `state/address` for the block."""
+    fresh = deployment.address.with_name(f".address-{os.getpid()}")
+    try:
+        fresh.write_text(address, "ascii")
+        fresh.replace(deployment.address)  # whole or not at all: clients read it at any time
+        yield
+    finally:
+        fresh.unlink(missing_ok=True)
+        if _announced_address(deployment) == address:
+            deployment.address.unlink(missing_ok=True)
+
+
+def _announced_address(deployment: Deployment) -> str:
+    try:
+        return deployment.address.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def _spare_the_collector() -> None:
@@ -87,7 +137,7 @@ def serve_forever(root: Path, *, listen: str, grace_s: float) -> None:
     with opened_house(root, listen=listen, grace_s=grace_s) as (house, door):
         watcher = threading.Thread(target=_reload_on_change, args=(house, ending), daemon=True, name="watcher")
         watcher.start()
-        tools = len(house.loaded.digests) - 2
+        tools = len(house.loaded.specs.tools)
         sys.stdout.write(f"ready grpc={door.address} tools={tools} pid={os.getpid()}\n")
         sys.stdout.flush()
         ending.wait()
@@ -101,23 +151,71 @@ def _reload_on_change(house: House, ending: threading.Event) -> None:
     # WHY: the folder of connections.toml is watched, not the file, for editors replace files and a watch dies with one.
     folders = (deployment.toolspecs, deployment.policies, deployment.root)
     rereads = {deployment.toolspecs, deployment.policies}
-    for changes in watchfiles.watch(*folders, stop_event=ending, recursive=False, raise_interrupt=False):
+    reloader = Reloader(house.reload)
+    for changes in watchfiles.watch(
+        *folders,
+        stop_event=ending,
+        recursive=False,
+        raise_interrupt=False,
+        rust_timeout=LOOK_EVERY_MS,
+        yield_on_timeout=True,
+    ):
         paths = {Path(path) for _, path in changes}
         if deployment.connections in paths or any(path.parent in rereads for path in paths):
-            try_reload(house)
+            reloader.changed()
+        else:
+            reloader.tick()
 
 
-def try_reload(house: House) -> bool:
-    """Reload; whether the new set is in force. The last good set stays otherwise, and operators are told why."""
-    try:
-        house.reload()
-    except LintFailed as failed:
-        for problem in failed.problems:
-            warn("reload refused", file=problem.file, line=problem.line, rule=problem.rule, problem=problem.message)
-    except (Misconfigured, Refused, OSError) as error:
-        warn("reload refused", problem=str(error))
-    except Exception as error:  # noqa: BLE001 - a watcher that dies would never reload again
-        broke("reload failed", error)
-    else:
+@final
+class Reloader:
+    """Loads what has changed; tries again what could not be loaded, for a cause may pass without another change.
+
+    A file can be missing while an editor writes it, a database locked, a table not yet made.
+    """
+
+    def __init__(self, reload: Callable[[], None], now: Callable[[], float] = time.monotonic) -> None:
+        """Load with `reload`, which takes everything or raises."""
+        self._reload = reload
+        self._now = now
+        self._retry_at = float("inf")
+        self._delay_s = FIRST_RETRY_S
+        self._told = ""
+
+    def changed(self) -> bool:
+        """Load now; whether the new set is in force. The last good set stays otherwise, and operators are told why."""
+        self._delay_s, self._told = FIRST_RETRY_S, ""
+        return self._try()
+
+    def tick(self) -> None:
+        """Try again if it is time; tells operators only of what they have not been told about this change."""
+        if self._now() >= self._retry_at:
+            self._try()
+
+    def _try(self) -> bool:
+        try:
+            self._reload()
+        except Exception as error:  # noqa: BLE001 - a watcher that dies would never reload again
+            self._put_off(error)
+            return False
+        self._retry_at = float("inf")
         return True
-    return False
+
+    def _put_off(self, error: Exception) -> None:
+        problem = f"{type(error).__name__}: {error}"
+        if problem != self._told:
+            _tell(error)
+        self._told = problem
+        self._retry_at = self._now() + self._delay_s
+        self._delay_s = min(self._delay_s * 2, MAX_RETRY_S)
+
+
+def _tell(error: Exception) -> None:
+    match error:
+        case LintFailed():
+            for p in error.problems:
+                warn("reload refused", file=p.file, line=p.line, rule=p.rule, problem=p.message)
+        case Misconfigured() | Refused() | OSError():
+            warn("reload refused", problem=str(error))
+        case _:
+            broke("reload failed", error)

@@ -1,7 +1,7 @@
 """What may be asked, and is this call one of it? YAML to tool specs, arguments to checked arguments."""
 
 from sandbox.specs.arguments import Arguments, parse_arguments
-from sandbox.specs.connections import ConnectionsRead, lint_connections, read_connections
+from sandbox.specs.connections import ConnectionsRead, lint_connections, load_connections, read_connections
 from sandbox.specs.editor import editor_schema
 from sandbox.specs.load import SpecSet, SpecsRead, lint_specs, load_specs
 from sandbox.specs.result_schema import result_schema
@@ -13,6 +13,7 @@ __all__ = [
     "load_specs",
     "lint_specs",
     "SpecsRead",
+    "load_connections",
     "read_connections",
     "lint_connections",
     "ConnectionsRead",

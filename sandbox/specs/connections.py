@@ -39,14 +39,21 @@ class ConnectionsRead:
     findings: Findings
     marks: Mapping[str, Mark] = field(default_factory=dict)
     """Where each connection's ceiling stands."""
+    source: bytes = b""
+    """What all of this was read from."""
+
+
+def load_connections(deployment: Deployment) -> tuple[Mapping[str, Connection], bytes]:
+    """Return the connections by name and the bytes they were read from; raises `LintFailed` with everything wrong."""
+    read = lint_connections(deployment)
+    if read.findings.problems:
+        raise LintFailed(read.findings.problems)
+    return read.connections, read.source
 
 
 def read_connections(deployment: Deployment) -> Mapping[str, Connection]:
     """Return the connections by name, or raise `LintFailed` with everything wrong in the file."""
-    read = lint_connections(deployment)
-    if read.findings.problems:
-        raise LintFailed(read.findings.problems)
-    return read.connections
+    return load_connections(deployment)[0]
 
 
 def lint_connections(deployment: Deployment) -> ConnectionsRead:
@@ -64,7 +71,7 @@ def lint_connections(deployment: Deployment) -> ConnectionsRead:
         if connection is not None:
             connections[name] = connection
     marks = {name: places.of(name, "ceiling") for name in connections}
-    return ConnectionsRead(MappingProxyType(connections), frozenset(document), findings, marks)
+    return ConnectionsRead(MappingProxyType(connections), frozenset(document), findings, marks, source)
 
 
 def _document(source: bytes, file: str) -> tuple[Mapping[str, object], Findings]:

@@ -19,6 +19,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 from sandbox.client import Client, Result
 from sandbox.identity.enrolment import renew_server
+from sandbox.serving import Reloader
 from sandbox.v1 import execution_log_pb2 as log_pb
 from sandbox.v1 import record_pb2
 from sandbox.v1 import tool_execution_pb2 as pb
@@ -151,15 +152,14 @@ def served_certificate(service: Service) -> bytes | None:
 
 @pytest.mark.requirement("app:reload:all-or-nothing")
 def test_a_change_is_taken_whole_or_not_at_all(service: Service, client: Client) -> None:
-    from sandbox.serving import try_reload
-
+    reloader = Reloader(service.house.reload)
     spec = service.deployment.toolspecs / "shop.order.yaml"
     good = spec.read_text("utf-8")
     spec.write_text(good.replace("name: shop.order", "name: shop.order2") + "nonsense: 1\n", "utf-8")
-    assert try_reload(service.house) is False
+    assert reloader.changed() is False
     assert isinstance(client.call("shop.order", {"id": 1}), Result)
     spec.write_text(good.replace("name: shop.order", "name: shop.order2"), "utf-8")
-    assert try_reload(service.house) is True
+    assert reloader.changed() is True
     assert isinstance(client.call("shop.order2", {"id": 1}), Result)
     names = {tool.name for tool in client.tools()}
     assert "shop.order" not in names
