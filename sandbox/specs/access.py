@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Final, Literal, cast, final, get_args
 
 from sandbox.reasons import quoted
-from sandbox.specs.document import Shape, choice, entries_of, fields, found, integer, items, matching, number, text
+from sandbox.specs.document import Shape, choice, entries_of, fields, found, integer, items, number, scalar, text
 from sandbox.specs.findings import Findings, Mark, Rule, choices, suggestion
 from sandbox.specs.yaml import Broken, Entry, Node, Scalar
 from sandbox.toolspec import DEFAULT_MAX_BYTES, DEFAULT_MAX_ROWS, DEFAULT_SECONDS, MaskName, Rate, ToolLimits
@@ -27,6 +27,14 @@ _LIMITS: Final = Shape("`limits`", ("seconds", "max_rows", "max_bytes", "rate", 
 _SIZE: Final = re.compile(r"([1-9][0-9]{0,9})(|B|KiB|MiB)")
 _FACTORS: Final = {"": 1, "B": 1, "KiB": 1024, "MiB": 1024**2}
 _RATE: Final = re.compile(r"([1-9][0-9]{0,6})/(s|min|h|day)")
+_LIKE_A_SIZE: Final = re.compile(r"([1-9][0-9]{0,9}) ?([km])(?:i?b)?", re.IGNORECASE)
+_LIKE_A_RATE: Final = re.compile(r"([1-9][0-9]{0,6}) ?(?:/|per) ?(?:1 ?)?([a-z]+)", re.IGNORECASE)
+_OTHER_WORDS: Final = {
+    "s": ("s", "sec", "secs", "second", "seconds"),
+    "min": ("m", "min", "mins", "minute", "minutes"),
+    "h": ("h", "hr", "hrs", "hour", "hours"),
+    "day": ("d", "day", "days"),
+}
 _PERIODS: Final = {"s": 1.0, "min": 60.0, "h": 3_600.0, "day": 86_400.0}
 
 
@@ -145,13 +153,29 @@ def _size(node: Node, findings: Findings, max_message_bytes: int) -> int | None:
     size = int(match[1]) * _FACTORS[match[2]] if match else 0
     if not 0 < size <= most:
         if not isinstance(node, Broken):
-            findings.add(Rule.VALUE, node.mark, f"{found(node)} stands here; {accepted} is accepted")
+            like = _LIKE_A_SIZE.fullmatch(written)
+            hint = f"; did you mean {quoted(f'{like[1]}{like[2].upper()}iB')}?" if like else ""
+            findings.add(Rule.VALUE, node.mark, f"{found(node)} stands here; {accepted} is accepted{hint}")
         return None
     return size
 
 
 def _rate(node: Node, findings: Findings) -> Rate | None:
     periods = choices(f"30/{period}" for period in _PERIODS)
-    written = matching(node, _RATE, f"a rate such as {periods}", findings)
-    match = _RATE.fullmatch(written) if written is not None else None
-    return Rate(int(match[1]), _PERIODS[match[2]]) if match else None
+    written = scalar(node, f"a rate such as {periods}", findings, str)
+    if not isinstance(written, str):
+        return None
+    match = _RATE.fullmatch(written)
+    if match:
+        return Rate(int(match[1]), _PERIODS[match[2]])
+    message = f"{found(node)} stands here; a rate such as {periods} is accepted{_meant_rate(written)}"
+    findings.add(Rule.VALUE, node.mark, message)
+    return None
+
+
+def _meant_rate(written: str) -> str:
+    """Return the rate that was probably meant."""
+    like = _LIKE_A_RATE.fullmatch(written)
+    word = like[2].lower() if like else ""
+    period = next((period for period, words in _OTHER_WORDS.items() if word in words), None)
+    return f"; did you mean {quoted(f'{like[1]}/{period}')}?" if like and period else ""

@@ -80,11 +80,20 @@ def fields(node: Node, shape: Shape, findings: Findings) -> Mapping[str, Entry]:
             message = f"{quoted(entry.key)} is not built yet in this version; {NOT_BUILT_KEYS[entry.key]}"
             findings.add(Rule.NOT_BUILT, entry.mark, message)
         else:
-            hint = suggestion(entry.key, shape.keys)
+            hint = comma_hint(entry, findings) or suggestion(entry.key, shape.keys)
             findings.add(Rule.UNKNOWN_KEY, entry.mark, f"unknown key {quoted(entry.key)} in {shape.what}{hint}")
     if isinstance(node, Entries):
         _note_missing(node, known, shape, findings)
     return known
+
+
+def comma_hint(entry: Entry, findings: Findings) -> str:
+    """Return what to do about the rest of a text that a comma within `{…}` has cut; empty if it does not look so."""
+    before = findings.line(entry.mark.line)[: entry.mark.column - 1].rstrip()
+    is_bare = isinstance(entry.node, Scalar) and entry.node.value is None and not entry.node.style
+    if not is_bare or not before.endswith(","):
+        return ""
+    return "; a comma ends a value within `{…}`: write a text that holds one in quotes"
 
 
 def _note_missing(node: Entries, known: Mapping[str, Entry], shape: Shape, findings: Findings) -> None:

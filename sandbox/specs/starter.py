@@ -7,12 +7,13 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from sandbox.problems import LintFailed, did_you_mean
+from sandbox.deployment import Misconfigured
+from sandbox.problems import LintFailed
 from sandbox.reasons import quoted
 from sandbox.settings import Settings
-from sandbox.specs.findings import Findings, Mark, Rule
+from sandbox.specs.findings import Findings, Mark, suggestion
 from sandbox.specs.live import CatalogueOf, Target, Targets
-from sandbox.specs.tool import Surroundings, read_tool
+from sandbox.specs.tool import TOOL_NAME, Surroundings, read_tool
 from sandbox.sql import TableShape, folded
 from sandbox.toolspec import Connection
 
@@ -25,9 +26,11 @@ _OWNER: Final = "your-team@example.com"
 def starter_spec(
     connections: Mapping[str, Connection], connection: str, table: str, name: str, catalogue_of: CatalogueOf
 ) -> tuple[str, str]:
-    """Return the name and the text of a first spec for `table`; raises `LintFailed` if there can be none."""
+    """Return the name and the text of a first spec for `table`; raises `Misconfigured` if there can be none."""
     target = _target(connections, connection, catalogue_of)
     shape = _shape(target, table)
+    if name and not TOOL_NAME.fullmatch(name):
+        raise Misconfigured(f"--name {quoted(name)}: 1 to 128 of `A-Z a-z 0-9 _ . -` are accepted")
     name = name or _NOT_IN_A_NAME.sub("_", f"{connection}.{shape.name}")[:128]
     text = _text(name, connection, shape)
     around = Surroundings(
@@ -39,20 +42,13 @@ def starter_spec(
     return name, text
 
 
-def _refused(rule: Rule, message: str) -> LintFailed:
-    findings = Findings("connections.toml")
-    findings.add(rule, None, message)
-    return LintFailed(findings.problems)
-
-
 def _target(connections: Mapping[str, Connection], name: str, catalogue_of: CatalogueOf) -> Target:
     if name not in connections:
-        message = f"there is no connection {quoted(name)}{did_you_mean(name, connections)}"
-        raise _refused(Rule.UNKNOWN_CONNECTION, message)
+        raise Misconfigured(f"`connections.toml` has no connection {quoted(name)}{suggestion(name, connections)}")
     findings = Findings("connections.toml")
     target = Targets(connections, catalogue_of).at(name, Mark(0, 0), findings)
     if target is None:
-        raise LintFailed(findings.problems)
+        raise Misconfigured(findings.problems[0].message)
     return target
 
 
@@ -60,9 +56,9 @@ def _shape(target: Target, table: str) -> TableShape:
     reachable = target.reachable()
     shape = reachable.get(folded(table))
     if shape is None:
-        hint = did_you_mean(table, [known.name for known in reachable.values()])
+        hint = suggestion(table, [known.name for known in reachable.values()])
         where = f"connection {quoted(target.connection.name)}"
-        raise _refused(Rule.UNKNOWN_TABLE, f"{where} has no table {quoted(table)} within its ceiling{hint}")
+        raise Misconfigured(f"{where} has no table {quoted(table)} within its ceiling{hint}")
     return shape
 
 

@@ -14,7 +14,7 @@ from sandbox.reasons import Reason, Refused, quoted
 from sandbox.settings import Settings
 from sandbox.specs.access import read_allow, read_limits
 from sandbox.specs.arguments import Arguments
-from sandbox.specs.document import Shape, choice, fields, matching, sentence, text
+from sandbox.specs.document import Shape, choice, comma_hint, fields, matching, sentence, text
 from sandbox.specs.examples import read_examples
 from sandbox.specs.findings import Findings, Mark, Rule
 from sandbox.specs.inputs import NO_INPUTS, Inputs, read_long_form, read_short_form
@@ -227,18 +227,25 @@ class _ToolReader:
         examples = read_examples(node, self._findings)
         if inputs is not None and len(self._findings.problems) == before and isinstance(node, Items):
             for example, item in zip(examples, node.nodes, strict=True):
-                self._check_call(example, item.mark, inputs)
+                self._check_call(example, item, inputs)
         return examples
 
-    def _check_call(self, example: Example, mark: Mark, inputs: Inputs) -> None:
+    def _check_call(self, example: Example, item: Node, inputs: Inputs) -> None:
         """Note an example whose arguments do not fit, unless it says so itself."""
         if example.expected_refusal == Reason.ARGUMENT_INVALID:
             return
         try:
             Arguments(inputs.schema).check(dict(example.call))
         except Refused as refused:
-            message = f"the example's `call` does not fit the tool: {refused.message}"
-            self._findings.add(Rule.EXAMPLE, mark, message)
+            message = f"the example's `call` does not fit the tool: {refused.message}{self._cut_call(item)}"
+            self._findings.add(Rule.EXAMPLE, item.mark, message)
+
+    def _cut_call(self, item: Node) -> str:
+        """Return a hint if a comma has cut one of the call's values."""
+        known = {entry.key: entry.node for entry in item.entries} if isinstance(item, Entries) else {}
+        call = known.get("call")
+        hints = [comma_hint(entry, self._findings) for entry in call.entries] if isinstance(call, Entries) else []
+        return next(filter(None, hints), "")
 
     def _tables(self, connection: str | None, inputs: Inputs, statement: Scalar | None) -> Mapping[str, TableRule]:
         allow = self._at("allow")

@@ -130,7 +130,7 @@ def read_yaml(text: str, findings: Findings) -> Node | None:
         findings.add(Rule.YAML_SYNTAX, mark, f"not YAML: {_one_line(error.problem or error.context or 'unreadable')}")
     except YAMLError as error:
         findings.add(Rule.YAML_SYNTAX, None, f"not YAML: {_one_line(str(error))}")
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, AssertionError):  # the last of a `%YAML` directive of an odd version
         findings.add(Rule.YAML_SYNTAX, None, "not YAML")
     return None
 

@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 import pytest
 
-from sandbox.deployment import Deployment
+from sandbox.deployment import Deployment, Misconfigured
 from sandbox.problems import LintFailed
 from sandbox.settings import Settings
 from sandbox.specs import lint_connections, lint_specs
@@ -61,13 +61,16 @@ def test_a_first_spec_passes_lint(table: str, deployment: Deployment) -> None:
 @pytest.mark.parametrize(
     ("connection", "table", "name", "message"),
     [
-        ("shp", "orders", "", "there is no connection `shp`; did you mean `shop`?"),
+        ("shp", "orders", "", "`connections.toml` has no connection `shp`; did you mean `shop`?"),
+        ("x", "orders", "", "`connections.toml` has no connection `x`; accepted: `shop`"),
+        ("shop", "zzz", "", "connection `shop` has no table `zzz` within its ceiling; accepted: `orders`"),
         ("shop", "ordrs", "", "connection `shop` has no table `ordrs` within its ceiling; did you mean `orders`?"),
-        ("shop", "orders", "a b", "the text `a b` stands here; 1 to 128 of `A-Z a-z 0-9 _ . -` is accepted"),
+        ("shop", "orders", "a b", "--name `a b`: 1 to 128 of `A-Z a-z 0-9 _ . -` are accepted"),
     ],
 )
 def test_what_cannot_be_is_told(connection: str, table: str, name: str, message: str) -> None:
     connections, catalogue = _shop("orders")
-    with pytest.raises(LintFailed) as failed:
+    with pytest.raises(Misconfigured) as failed:
         starter_spec(connections, connection, table, name, lambda _: catalogue)
-    assert [problem.message for problem in failed.value.problems] == [message]
+    assert not isinstance(failed.value, LintFailed), "a wrong flag ends with 2, not 1"
+    assert str(failed.value) == message
