@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar, cast
+from contextlib import contextmanager
+from typing import Final, TypeVar, cast, final
 
 import grpc
 from grpc_health.v1 import health, health_pb2
@@ -12,14 +15,19 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from sandbox.doors.rpc.desk import Desk
 from sandbox.doors.rpc.guard import credential_of, guarded, guarded_stream
+from sandbox.reasons import Reason, Refused
 from sandbox.stages import Action
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
 
 HEALTH: Final = "grpc.health.v1.Health"
-REFLECTING: Final = 4
-"""Reflection streams answered at once."""
+REFLECTING: Final = 8
+"""Reflection streams held at once, over all principals."""
+REFLECTING_EACH: Final = 2
+"""Of one principal."""
+REFLECTION_IDLE_S: Final = 10.0
+"""A reflection stream without a question for so long is closed: tools ask, one question after the other, and leave."""
 
 REFLECTIONS: Final = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 """The Python package serves v1alpha only; v1 has the same messages under another name (grpc#38576)."""
@@ -44,10 +52,16 @@ def add_health(server: grpc.Server, desk: Desk, services: Sequence[str]) -> heal
 def add_reflection(server: grpc.Server, desk: Desk, services: Sequence[str]) -> None:
     """Serve reflection for `services` under both names."""
     servicer = reflection.ReflectionServicer((*services, HEALTH, *REFLECTIONS))
-    reflect = cast("Callable[[object, grpc.ServicerContext], Iterator[object]]", servicer.ServerReflectionInfo)
-    behaviour = guarded_stream(_permitted(desk, Action.REFLECT, reflect))
+    room = ReflectionRoom(cast("_Reflect", servicer.ServerReflectionInfo), REFLECTION_IDLE_S)
+
+    def reflect(questions: Iterator[object], context: grpc.ServicerContext) -> Iterator[object]:
+        principal = desk.guests.principal(credential_of(context))
+        desk.rules.permit_principal(principal, Action.REFLECT)
+        return room.answers(principal.subject, questions, context)
+
+    behaviour = guarded_stream(reflect)
     # WHY: an idle stream holds a thread; those of calls are not for looking at the service.
-    behaviour.experimental_thread_pool = ThreadPoolExecutor(REFLECTING, thread_name_prefix="reflection")  # type: ignore[attr-defined]  # grpc looks here
+    behaviour.experimental_thread_pool = room.holders  # type: ignore[attr-defined]  # grpc looks here
     handlers = {
         "ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(
             behaviour,
@@ -57,6 +71,58 @@ def add_reflection(server: grpc.Server, desk: Desk, services: Sequence[str]) -> 
     }
     for name in REFLECTIONS:
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
+
+
+_Reflect = Callable[[Iterator[object], grpc.ServicerContext], Iterator[object]]
+
+
+@final
+class ReflectionRoom:
+    """The threads that reflection uses: so many streams at once, so many a principal, none idle for long."""
+
+    def __init__(self, reflect: _Reflect, idle_s: float) -> None:
+        """Answer with `reflect`; close a stream after `idle_s` seconds without a question."""
+        self._reflect = reflect
+        self._idle_s = idle_s
+        self.holders = ThreadPoolExecutor(REFLECTING, thread_name_prefix="reflection")
+        """One thread a stream: it writes the answers."""
+        self._readers = ThreadPoolExecutor(REFLECTING, thread_name_prefix="reflection-reader")
+        self._held: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def answers(self, subject: str, questions: Iterator[object], context: grpc.ServicerContext) -> Iterator[object]:
+        """Yield an answer to each question until the caller has no more, hangs up or stays idle too long."""
+        with self._place(subject):
+            yield from self._reflect(self._unless_idle(questions), context)
+
+    def _unless_idle(self, questions: Iterator[object]) -> Iterator[object]:
+        while True:
+            coming = self._readers.submit(next, questions, None)
+            try:
+                question = coming.result(timeout=self._idle_s)
+            except TimeoutError:
+                message = f"the stream was idle for {self._idle_s} s; open a new one for the next question"
+                raise Refused(Reason.STREAM_IDLE, message) from None
+            except Exception:  # noqa: BLE001 - grpc raises a bare Exception here when the caller hangs up
+                return
+            if question is None:
+                return
+            yield question
+
+    @contextmanager
+    def _place(self, subject: str) -> Iterator[None]:
+        with self._lock:
+            if self._held[subject] >= REFLECTING_EACH:
+                message = f"{REFLECTING_EACH} reflection streams are open for this principal; close one first"
+                raise Refused(Reason.RATE_LIMITED, message, rule="limits/streams", retry_after_s=1.0)
+            self._held[subject] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._held[subject] -= 1
+                if not self._held[subject]:
+                    del self._held[subject]
 
 
 def _permitted(
