@@ -15,13 +15,12 @@ from google.protobuf.message import DecodeError
 
 from sandbox.audit.merkle import hash_children, hash_leaf
 from sandbox.audit.notes import (
-    ED25519,
     Checkpoint,
     NoteInvalid,
     VerifierKey,
     check_signature,
+    parse_audit_keys,
     parse_checkpoint,
-    parse_log_keys,
     parse_note,
     signed_by,
     write_note,
@@ -91,16 +90,6 @@ def audit_log(
         raise LogInvalid(f"the log's file is damaged ({error})") from error
     finally:
         store.close()
-
-
-def parse_audit_keys(lines: Sequence[str]) -> tuple[VerifierKey, ...]:
-    """Read the keys to audit a log with, the Ed25519 key first; raises `NoteInvalid` unless there is exactly one."""
-    keys = parse_log_keys(lines)
-    stored = [key for key in keys if key.kind == ED25519]
-    if len(stored) != 1:
-        message = "the signatures within the log are made with its Ed25519 key: exactly one such key is needed"
-        raise NoteInvalid(f"{message}, {len(stored)} are given")
-    return (*stored, *(key for key in keys if key.kind != ED25519))
 
 
 @final

@@ -194,6 +194,16 @@ def parse_log_keys(lines: Sequence[str]) -> tuple[VerifierKey, ...]:
     return keys
 
 
+def parse_audit_keys(lines: Sequence[str]) -> tuple[VerifierKey, ...]:
+    """Read the keys to audit a stored log with, the Ed25519 key first; raises `NoteInvalid` unless there is one."""
+    keys = parse_log_keys(lines)
+    stored = [key for key in keys if key.kind == ED25519]
+    if len(stored) != 1:
+        message = "the signatures within the log are made with its Ed25519 key: exactly one such key is needed"
+        raise NoteInvalid(f"{message}, {len(stored)} are given")
+    return (*stored, *(key for key in keys if key.kind != ED25519))
+
+
 def signed_by(note: Note, keys: Sequence[VerifierKey]) -> tuple[VerifierKey, ...]:
     """Return those of one log's keys that the note has a signature of.
 
@@ -202,7 +212,8 @@ def signed_by(note: Note, keys: Sequence[VerifierKey]) -> tuple[VerifierKey, ...
     found = tuple(key for key in keys if is_signed(note, key))
     if not found:
         missing = " or ".join(key.label for key in keys)
-        raise NoteInvalid(f"the checkpoint has no signature of the key {missing}")
+        hint = "" if any(key.kind == ED25519 for key in keys) else "; receipts are signed with the Ed25519 key alone"
+        raise NoteInvalid(f"the checkpoint has no signature of the key {missing}{hint}")
     if parse_checkpoint(note.text).origin != keys[0].name:
         raise NoteInvalid("the checkpoint is of another log than the key's")
     return found

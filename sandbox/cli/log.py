@@ -15,7 +15,6 @@ from sandbox.cli.common import (
     DeploymentOption,
     ExitCode,
     JsonOption,
-    counted,
     emit,
     fact_line,
     fail,
@@ -26,6 +25,7 @@ from sandbox.cli.common import (
 from sandbox.cli.log_list import list_records
 from sandbox.cli.records import readable, record_facts
 from sandbox.deployment import Misconfigured
+from sandbox.problems import counted
 from sandbox.values import JsonObject
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def audit(
     kept = remember.read_bytes() if remember is not None and remember.exists() else None
     checkpoint = Deployment(deployment).checkpoint
     # WHY: read before the log is: a serving process leaves larger ones, and a log of fewer records would look cut.
-    published = checkpoint.read_bytes() if checkpoint.exists() else None
+    published = _read(checkpoint) if checkpoint.exists() else None
     try:
         report = audit_log(database, *keys, remembered=kept, published=published, progress=_progress())
     except LogInvalid as invalid:
@@ -171,8 +171,7 @@ def _read_key(path: Path) -> str:
 
 def _log_keys(paths: list[Path], *, is_audit: bool = False) -> tuple[str, ...]:
     """Return the keys' lines if they are one log's and fit what is asked."""
-    from sandbox.audit.audit import parse_audit_keys
-    from sandbox.audit.notes import NoteInvalid, parse_log_keys
+    from sandbox.audit.notes import NoteInvalid, parse_audit_keys, parse_log_keys
 
     lines = tuple(_read_key(path) for path in paths)
     try:

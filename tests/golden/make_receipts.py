@@ -9,8 +9,9 @@ import hashlib
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
-from sandbox.receipts.note import NoteSigner
+from sandbox.receipts.note import MlDsaSigner, NoteSigner
 from sandbox.receipts.proof import path_text, proof_text
 from sandbox.receipts.records import in_chain
 from sandbox.receipts.tree import GrownTree, consistency_path, inclusion_path, leaf_hash
@@ -18,6 +19,9 @@ from sandbox.v1 import record_pb2
 
 FOLDER = Path(__file__).parent / "receipts"
 SIGNER = NoteSigner("golden.example/log", Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"golden").digest()))
+ML_DSA = MlDsaSigner("golden.example/log", MLDSA44PrivateKey.from_seed_bytes(hashlib.sha256(b"golden").digest()))
+CHECKPOINT = Path(__file__).parent / "checkpoint"
+"""A checkpoint of the same tree with both lines, made once and kept: ML-DSA-44 signs with other bytes each time."""
 LEAVES = 300
 SHOWN = (0, 1, 2, 127, 128, 255, 256, 298, 299)
 KINDS = (
@@ -77,12 +81,18 @@ def record(number: int) -> bytes:
     ).SerializeToString(deterministic=True)
 
 
-def made() -> dict[str, bytes]:
-    """Return the content of every golden file by name."""
+def leaves() -> list[bytes]:
+    """Return the records of the golden log."""
     records: list[bytes] = []
     for number in range(LEAVES):
         previous = hashlib.sha256(records[-1]).digest() if records else b""
         records.append(in_chain(record(number), number + 1, previous))
+    return records
+
+
+def made() -> dict[str, bytes]:
+    """Return the content of every golden file by name."""
+    records = leaves()
     tree = GrownTree(0, b"", [leaf_hash(content) for content in records])
     files = {"log.vkey": SIGNER.verifier_key.encode() + b"\n"}
     for index in SHOWN:
@@ -96,7 +106,17 @@ def made() -> dict[str, bytes]:
     return files
 
 
+def made_checkpoint() -> bytes:
+    """Return a checkpoint of the whole tree, with other bytes in its second line each time."""
+    root = GrownTree(0, b"", [leaf_hash(content) for content in leaves()]).root()
+    return SIGNER.note(LEAVES, root, SIGNER.sign(LEAVES, root)) + ML_DSA.line(LEAVES, root)
+
+
 if __name__ == "__main__":
+    if not CHECKPOINT.exists():
+        CHECKPOINT.mkdir()
+        (CHECKPOINT / f"{LEAVES}.checkpoint").write_bytes(made_checkpoint())
+        (CHECKPOINT / "log-mldsa44.vkey").write_text(ML_DSA.verifier_key + "\n", "utf-8")
     FOLDER.mkdir(exist_ok=True)
     for name, content in made().items():
         (FOLDER / name).write_bytes(content)

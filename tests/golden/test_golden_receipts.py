@@ -6,10 +6,10 @@ import base64
 from pathlib import Path
 
 import pytest
-from make_receipts import FOLDER, LEAVES, SHOWN, made
+from make_receipts import CHECKPOINT, FOLDER, LEAVES, ML_DSA, SHOWN, made, made_checkpoint
 
 from sandbox.audit.merkle import check_consistency
-from sandbox.audit.notes import parse_checkpoint, parse_note
+from sandbox.audit.notes import parse_checkpoint, parse_log_keys, parse_note, signed_by
 from sandbox.audit.verify import parse_proof, verify_receipt
 from sandbox.receipts.payloads import SubjectKey
 from sandbox.stores.log import StoredPayload
@@ -46,6 +46,18 @@ def test_golden_consistency_proofs_hold(index: int) -> None:
     first = index + 1
     path = [base64.b64decode(line) for line in (FOLDER / f"{first}-to-{LEAVES}.consistency").read_bytes().split()]
     check_consistency(first, LEAVES, root_of(f"{index}-of-{first}"), root_of(f"{index}-of-{LEAVES}"), path)
+
+
+def test_a_golden_checkpoint_with_both_lines_verifies() -> None:
+    kept = (CHECKPOINT / f"{LEAVES}.checkpoint").read_bytes()
+    vkey = (CHECKPOINT / "log-mldsa44.vkey").read_text("utf-8")
+    note = parse_note(kept)
+
+    assert [key.kind for key in signed_by(note, parse_log_keys((VKEY, vkey)))] == [1, 6]
+    assert vkey == ML_DSA.verifier_key + "\n"
+    again = made_checkpoint()
+    second_line = kept.rindex("— ".encode())
+    assert (again[:second_line], len(again)) == (kept[:second_line], len(kept))
 
 
 def test_a_payload_of_version_1_opens() -> None:
