@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
-from sandbox.cli.common import DeploymentOption, ExitCode, JsonOption, counted, emit, fail, printable, stop, wrapped
+from sandbox.cli.common import DeploymentOption, ExitCode, JsonOption, emit, fail, printable, stop, wrapped
+from sandbox.problems import counted
 from sandbox.values import Cell, JsonObject, JsonValue
 
 if TYPE_CHECKING:
@@ -132,13 +133,13 @@ def _meaning(error: ClientError) -> tuple[ExitCode, str]:
 
     match error:
         case NotAuthenticated():
-            return ExitCode.NOT_AUTHENTICATED, ""
+            return ExitCode.NOT_AUTHENTICATED, error.reason
         case ReceiptInvalid():
             return ExitCode.REFUSED, ""
         case ServiceError(reason=reason) if reason:
             return ExitCode.REFUSED, reason
         case _:
-            return ExitCode.FAULT, ""
+            return ExitCode.FAULT, error.reason
 
 
 def _identity(root: Path, name: str) -> Identity:

@@ -8,13 +8,10 @@ from typing import Self, final
 import grpc
 import grpc.aio
 
-from sandbox.client.answers import Answer, arguments_json, read_answer
+from sandbox.client.answers import Answer
 from sandbox.client.credentials import CHANNEL_OPTIONS, Identity, address_of
-from sandbox.client.errors import meaning_of, refusal_or_raise
-from sandbox.client.methods import AioMethods
-from sandbox.client.sync import DEFAULT_TIMEOUT_S, reference
-from sandbox.client.tools import Tool, tool_of
-from sandbox.v1 import tool_execution_pb2 as pb
+from sandbox.client.questions import DEFAULT_TIMEOUT_S, Question, Questions, Value
+from sandbox.client.tools import Tool
 from sandbox.values import JsonObject
 
 
@@ -24,10 +21,9 @@ class AsyncClient:
 
     def __init__(self, address: str, identity: Identity) -> None:
         """Connect (lazily) to HOST:PORT as `identity`."""
-        self._identity = identity
+        self._questions = Questions(identity.log_verifier_key)
         self._metadata = identity.metadata()
         self._channel = grpc.aio.secure_channel(address, identity.channel_credentials(), options=CHANNEL_OPTIONS)
-        self._rpc = AioMethods(self._channel)
 
     @classmethod
     def from_deployment(cls, deployment: str | os.PathLike[str], name: str, address: str = "") -> Self:
@@ -43,50 +39,32 @@ class AsyncClient:
         timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> Answer:
         """Call a tool; see `Client.call`."""
-        request = pb.ExecuteRequest(tool=tool, arguments_json=arguments_json(arguments), request_id=request_id)
-        return await self._execute(request, timeout_s)
+        return await self._ask(self._questions.execute(tool, arguments, request_id), timeout_s)
 
     async def explain(
         self, tool: str, arguments: JsonObject | str | bytes, *, timeout_s: float = DEFAULT_TIMEOUT_S
     ) -> Answer:
         """Ask what a call would do; nothing runs."""
-        request = pb.ExecuteRequest(tool=tool, arguments_json=arguments_json(arguments), validate_only=True)
-        return await self._execute(request, timeout_s)
+        return await self._ask(self._questions.execute(tool, arguments, validate_only=True), timeout_s)
 
     async def tools(self) -> list[Tool]:
         """Return the tools within scope, in name order."""
-        found: list[Tool] = []
-        token = ""
-        while True:
-            request = pb.ListToolsRequest(page_token=token)
-            try:
-                page = await self._rpc.list_tools(request, timeout=DEFAULT_TIMEOUT_S, metadata=self._metadata)
-            except grpc.RpcError as error:
-                raise meaning_of(error) from error
-            found.extend(map(tool_of, page.tools))
-            token = page.next_page_token
-            if not token:
-                return found
+        page = await self._ask(self._questions.tools(""), DEFAULT_TIMEOUT_S)
+        found = [*page.tools]
+        while page.next_token:
+            page = await self._ask(self._questions.tools(page.next_token), DEFAULT_TIMEOUT_S)
+            found += page.tools
+        return found
 
     async def get_call(
         self, *, call_id: str = "", request_id: str = "", timeout_s: float = DEFAULT_TIMEOUT_S
     ) -> Answer:
         """Return the answer of one of the caller's own calls."""
-        request = pb.GetCallRequest(call=reference(call_id, request_id))
-        try:
-            response = await self._rpc.get_call(request, timeout=timeout_s, metadata=self._metadata)
-        except grpc.RpcError as error:
-            raise meaning_of(error) from error
-        return read_answer(response.response, response.tool, self._identity.log_verifier_key)
+        return await self._ask(self._questions.get_call(call_id, request_id), timeout_s)
 
     async def cancel(self, *, call_id: str = "", request_id: str = "", timeout_s: float = DEFAULT_TIMEOUT_S) -> bool:
         """Stop one of the caller's own calls; whether it was running."""
-        request = pb.CancelCallRequest(call=reference(call_id, request_id))
-        try:
-            response = await self._rpc.cancel_call(request, timeout=timeout_s, metadata=self._metadata)
-        except grpc.RpcError as error:
-            raise meaning_of(error) from error
-        return bool(response.was_running)
+        return await self._ask(self._questions.cancel(call_id, request_id), timeout_s)
 
     async def close(self) -> None:
         """End the connection."""
@@ -98,9 +76,10 @@ class AsyncClient:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _execute(self, request: pb.ExecuteRequest, timeout_s: float) -> Answer:
+    async def _ask(self, question: Question[Value], timeout_s: float) -> Value:
+        rpc = self._channel.unary_unary(question.method, None, None)
         try:
-            response = await self._rpc.execute(request, timeout=timeout_s, metadata=self._metadata)
+            response = await rpc(question.request, timeout=timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
-            return refusal_or_raise(error)
-        return read_answer(response, request.tool, self._identity.log_verifier_key)
+            return question.read_error(error)
+        return question.read(response)

@@ -16,6 +16,11 @@ from sandbox.values import Cell, JsonObject, Row
 class ClientError(Exception):
     """The root of everything the client raises."""
 
+    def __init__(self, message: str, reason: str = "") -> None:
+        """Carry the service's sentence and its stable reason; no reason for a fault, or where nobody was reached."""
+        super().__init__(message)
+        self.reason = reason
+
 
 class NotAuthenticated(ClientError):
     """The service does not know us: certificate or token is missing, wrong or expired."""
@@ -24,19 +29,14 @@ class NotAuthenticated(ClientError):
 class Unavailable(ClientError):
     """The service cannot be reached, is overloaded, or did not answer in time; `retry_after_s` if it said so."""
 
-    def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
-        """Carry the service's sentence and its delay."""
-        super().__init__(message)
+    def __init__(self, message: str, reason: str = "", retry_after_s: float = 0.0) -> None:
+        """Carry the service's sentence, its reason and its delay."""
+        super().__init__(message, reason)
         self.retry_after_s = retry_after_s
 
 
 class ServiceError(ClientError):
     """The service answered with an error that has no receipt; `reason` is empty for a fault."""
-
-    def __init__(self, message: str, reason: str = "") -> None:
-        """Carry the service's sentence and its reason."""
-        super().__init__(message)
-        self.reason = reason
 
 
 class ReceiptInvalid(ClientError):

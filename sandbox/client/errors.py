@@ -40,11 +40,12 @@ def meaning_of(error: grpc.RpcError) -> ClientError:
     """Return what a status means to the caller."""
     info, delay_s = _details(error)
     message = error.details() or str(error.code())
+    reason = info.reason if info is not None else ""
     if error.code() is grpc.StatusCode.UNAUTHENTICATED:
-        return NotAuthenticated(message)
+        return NotAuthenticated(message, reason)
     if error.code() in _UNAVAILABLE:
-        return Unavailable(message, delay_s)
-    return ServiceError(message, info.reason if info is not None else "")
+        return Unavailable(message, reason, delay_s)
+    return ServiceError(message, reason)
 
 
 def _details(error: grpc.RpcError) -> tuple[ErrorInfo | None, float]:

@@ -140,15 +140,26 @@ def test_get_call_answers_for_own_calls_only(service: Service, client: Client) -
     assert error.value.reason in {"CALL_UNKNOWN", "POLICY_DENIED"}
 
 
-def test_the_async_client_is_the_same(service: Service) -> None:
-    async def session() -> tuple[object, list[str]]:
-        async with AsyncClient.from_deployment(service.deployment.root, "agent", service.address) as client:
-            return await client.call("shop.order", {"id": 1}), [tool.name for tool in await client.tools()]
+def test_the_async_client_is_the_same(service: Service, client: Client) -> None:
+    async def session() -> tuple[object, ...]:
+        async with AsyncClient.from_deployment(service.deployment.root, "agent", service.address) as other:
+            first = await other.call("shop.order", {"id": 1}, request_id="once")
+            assert isinstance(first, Result)
+            return (
+                first,
+                await other.get_call(call_id=first.call_id),
+                await other.get_call(request_id="once"),
+                await other.cancel(call_id=first.call_id),
+                await other.explain("shop.query", COUNT),
+                await other.tools(),
+            )
 
-    answer, tools = asyncio.run(session())
-    assert isinstance(answer, Result)
-    assert tools == sorted(tools)
-    assert "shop.order" in tools
+    first, again, by_request, was_running, explained, tools = asyncio.run(session())
+    assert first == again == by_request == client.get_call(request_id="once")
+    assert was_running is False
+    assert isinstance(explained, Explanation)
+    assert tools == client.tools()
+    assert "shop.order" in {tool.name for tool in client.tools()}
 
 
 @pytest.mark.requirement("doors:stream:answers")

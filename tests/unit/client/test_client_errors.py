@@ -1,0 +1,73 @@
+"""Which exception, or which value, is a gRPC status, and what of it stays?"""
+
+from __future__ import annotations
+
+import inspect
+
+import grpc
+import pytest
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+
+from sandbox.client import AsyncClient, Client, ClientError, NotAuthenticated, Refusal, ServiceError, Unavailable
+from sandbox.client.errors import meaning_of, refusal_or_raise
+
+
+class Told(grpc.RpcError):
+    """An error as grpc raises it."""
+
+    def __init__(self, code: grpc.StatusCode, reason: str = "", delay_s: int = 0) -> None:
+        self._code = code
+        details = [AnyMessage(), AnyMessage()]
+        details[0].Pack(ErrorInfo(reason=reason, domain="sandbox.v1", metadata={"rule": "some/rule"}))
+        details[1].Pack(RetryInfo(retry_delay=Duration(seconds=delay_s)))
+        self._status = Status(code=code.value[0], details=details if reason else ())
+
+    def code(self) -> grpc.StatusCode:
+        return self._code
+
+    def details(self) -> str:
+        return "a sentence"
+
+    def trailing_metadata(self) -> tuple[tuple[str, bytes], ...]:
+        return (("grpc-status-details-bin", self._status.SerializeToString()),)
+
+
+@pytest.mark.requirement("client:errors:reason")
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (grpc.StatusCode.UNAUTHENTICATED, NotAuthenticated),
+        (grpc.StatusCode.UNAVAILABLE, Unavailable),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, Unavailable),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, Unavailable),
+        (grpc.StatusCode.NOT_FOUND, ServiceError),
+        (grpc.StatusCode.INTERNAL, ServiceError),
+    ],
+)
+def test_a_status_keeps_its_sentence_its_reason_and_its_delay(code: grpc.StatusCode, kind: type[ClientError]) -> None:
+    error = meaning_of(Told(code, "SOME_REASON", 3))
+    assert type(error) is kind
+    assert (str(error), error.reason) == ("a sentence", "SOME_REASON")
+    assert not isinstance(error, Unavailable) or error.retry_after_s == 3
+    assert not meaning_of(Told(code)).reason
+
+
+@pytest.mark.requirement("client:errors:reason")
+def test_a_limit_is_a_refusal_and_all_else_is_raised() -> None:
+    refusal = refusal_or_raise(Told(grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED", 3))
+    assert isinstance(refusal, Refusal)
+    assert (refusal.reason, refusal.rule, refusal.retry_after_s) == ("RATE_LIMITED", "some/rule", 3)
+    with pytest.raises(Unavailable) as caught:
+        refusal_or_raise(Told(grpc.StatusCode.UNAVAILABLE, "RECEIPT_LOG_UNAVAILABLE"))
+    assert caught.value.reason == "RECEIPT_LOG_UNAVAILABLE"
+
+
+def test_both_clients_take_the_same_questions() -> None:
+    def questions(kind: type) -> dict[str, inspect.Signature]:
+        members = inspect.getmembers(kind, inspect.isfunction)
+        return {name: inspect.signature(member) for name, member in members if not name.startswith("_")}
+
+    assert questions(Client) == questions(AsyncClient)
