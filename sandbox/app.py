@@ -39,15 +39,30 @@ class Loaded:
     """By kind and name: the configuration, the policies, and each tool's spec, for the reload event."""
 
 
+def read_whole(
+    deployment: Deployment, connections: Mapping[str, Connection], settings: Settings
+) -> tuple[SpecSet, CedarPolicy]:
+    """Read all specs and all policies, or raise `LintFailed`: what serves is whole."""
+    specs = load_specs(deployment, connections, read_catalogue, settings)
+    return specs, load_policies(deployment.policies, specs.tools)
+
+
+Read = Callable[[Deployment, Mapping[str, Connection], Settings], tuple[SpecSet, CedarPolicy]]
+"""Reads the specs and policies of one generation; trials of one tool may read less than all."""
+
+
 @final
 class House:
     """An open deployment: what outlives reloads, and the current generation. Satisfies `doors.rpc.desk.Desk`."""
 
-    def __init__(self, deployment: Deployment, settings: Settings, settings_source: bytes) -> None:
+    def __init__(
+        self, deployment: Deployment, settings: Settings, settings_source: bytes, read: Read = read_whole
+    ) -> None:
         """Open the log, then load everything; raises `Misconfigured` (or `LintFailed`) and leaves nothing open."""
         self.deployment = deployment
         self.settings = settings
         self._settings_source = settings_source
+        self._read = read
         self.guests = Authenticator(deployment, settings.identity)
         self._limits = Limits(settings.limits)
         self._log = ExecutionLog.open(deployment, settings)
@@ -67,11 +82,12 @@ class House:
         change: Callable[[Settings], Settings] = lambda same: same,
         *,
         state_elsewhere: Path | None = None,
+        read: Read = read_whole,
     ) -> Self:
         """Open the deployment in `root`; `change` may override settings for this process."""
         deployment = Deployment(root.resolve(), state_elsewhere)
         settings, source = read_settings(deployment.settings)
-        return cls(deployment, change(settings), source)
+        return cls(deployment, change(settings), source, read)
 
     @property
     def pipeline(self) -> Pipeline:
@@ -107,8 +123,7 @@ class House:
 
     def _load(self) -> Loaded:
         connections, connections_source = load_connections(self.deployment)
-        spec_set = load_specs(self.deployment, connections, read_catalogue, self.settings)
-        policy = load_policies(self.deployment.policies, spec_set.tools)
+        spec_set, policy = self._read(self.deployment, connections, self.settings)
         specs = Specs(spec_set.tools, self.settings.arguments)
         with ExitStack() as unless_whole:
             executors = Executors(connections, spec_set.tools, self.settings, self._limits.spend_cold_parse)

@@ -64,3 +64,8 @@ def did_you_mean(found: str, accepted: Iterable[str]) -> str:
     """Return `; did you mean `x`?` if one of `accepted` is close to `found`, else an empty string."""
     close = difflib.get_close_matches(found, list(accepted), n=1, cutoff=0.6)
     return f"; did you mean {quoted(close[0])}?" if close else ""
+
+
+def counted(count: int, noun: str) -> str:
+    """Return `1 row`, `2 rows`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 from sandbox.deployment import Deployment, Misconfigured
 from sandbox.identity import Authenticator
 from sandbox.identity.enrolment import names_known
-from sandbox.policy import CedarPolicy, load_log_policies
+from sandbox.policy import CedarPolicy, load_policies_about
 from sandbox.problems import did_you_mean
 from sandbox.reasons import Reason, Refused, quoted
 from sandbox.receipts import ExecutionLog, LogReader
@@ -28,6 +28,8 @@ from sandbox.stages import Action, Credential, Principal
 from sandbox.stores.log import StoreUnavailable
 from sandbox.v1 import record_pb2
 
+LOG_ACTIONS: Final = frozenset({Action.LIST_RECORDS.value, Action.READ_PAYLOAD.value})
+"""What a reviewer on the host does."""
 CHUNK: Final = 1000
 """Records read at once."""
 _INDEX: Final = re.compile(r"[0-9]{1,15}")
@@ -94,7 +96,7 @@ class Review:
         deployment = Deployment(root.resolve())
         settings, _ = read_settings(deployment.settings)
         principal = _principal(deployment, Authenticator(deployment, settings.identity), name)
-        rules = load_log_policies(deployment.policies)
+        rules = load_policies_about(deployment.policies, LOG_ACTIONS)
         with _damage_told():
             log = ExecutionLog.open(deployment, settings)
             try:

@@ -17,15 +17,28 @@ from typing import Final, final
 
 import orjson
 
-from sandbox.app import House
-from sandbox.deployment import Misconfigured, read_private
+from sandbox.app import House, Read, read_whole
+from sandbox.deployment import Deployment, Misconfigured, read_private
+from sandbox.executors import read_catalogue
 from sandbox.identity.issuer import mint
 from sandbox.identity.pki import self_signed_certificate, thumbprint
 from sandbox.pipeline import Pipeline
+from sandbox.policy import CedarPolicy, load_policies, load_policies_about
+from sandbox.problems import Problem, counted, did_you_mean
 from sandbox.reasons import Refused, quoted
 from sandbox.settings import Settings
-from sandbox.stages import Cancellation, Credential, ProposedCall, ResultBody, SealedResult, SqlPlan, ValidatedCall
-from sandbox.toolspec import Example, ToolName, ToolSpec
+from sandbox.specs import SpecSet, load_one_spec
+from sandbox.stages import (
+    Action,
+    Cancellation,
+    Credential,
+    ProposedCall,
+    ResultBody,
+    SealedResult,
+    SqlPlan,
+    ValidatedCall,
+)
+from sandbox.toolspec import Connection, Example, ToolName, ToolSpec
 from sandbox.values import JsonObject
 
 TOKEN_LIFE_S: Final = 60
@@ -103,8 +116,9 @@ class Trial:
         for name, spec in self.tools().items():
             if name == tool:
                 return spec
-        known = ", ".join(sorted(self.tools()))
-        raise Misconfigured(f"there is no tool {quoted(tool)}; this deployment has {known}")
+        known = sorted(self.tools())
+        hint = did_you_mean(tool, known) or f"; this deployment has {', '.join(known) or 'none'}"
+        raise Misconfigured(f"there is no tool {quoted(tool)}{hint}")
 
 
 def _as_set(settings: Settings) -> Settings:
@@ -119,10 +133,10 @@ def _unlimited(settings: Settings) -> Settings:
 
 @contextmanager
 def opened_trial(
-    root: Path, *, subject: str, is_unlimited: bool, state_elsewhere: Path | None = None
+    root: Path, *, subject: str, is_unlimited: bool, state_elsewhere: Path | None = None, read: Read = read_whole
 ) -> Iterator[Trial]:
     """Open a deployment for trial calls; their records go to its log, or to one in `state_elsewhere`."""
-    house = House.open(root, _unlimited if is_unlimited else _as_set, state_elsewhere=state_elsewhere)
+    house = House.open(root, _unlimited if is_unlimited else _as_set, state_elsewhere=state_elsewhere, read=read)
     try:
         yield Trial(house, subject, is_unlimited=is_unlimited)
     finally:
@@ -156,19 +170,54 @@ class ExampleOutcome:
         }
 
 
-def run_examples(root: Path, tool: str) -> list[ExampleOutcome]:
-    """Run the examples of one tool, or of all, with a log in a temporary folder."""
+@final
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tested:
+    """How the examples went."""
+
+    outcomes: tuple[ExampleOutcome, ...]
+    others: tuple[Problem, ...]
+    """What is wrong with specs that were not asked for."""
+
+
+def run_examples(root: Path, tool: str) -> Tested:
+    """Run the examples of one tool, or of all, with a log in a temporary folder.
+
+    Of all, every spec must pass lint; of one, that one: it is tested beside whichever others do.
+    """
     outcomes: list[ExampleOutcome] = []
+    one = _OneTool(tool)
     with (
         TemporaryDirectory(prefix="sandbox-test-") as state,
-        opened_trial(root, subject="sandbox-test", is_unlimited=True, state_elsewhere=Path(state)) as trial,
+        opened_trial(
+            root,
+            subject="sandbox-test",
+            is_unlimited=True,
+            state_elsewhere=Path(state),
+            read=one.read if tool else read_whole,
+        ) as trial,
     ):
-        specs = [spec for name, spec in trial.tools().items() if tool in {"", name}]
-        if not specs:
-            raise Misconfigured(f"there is no tool {quoted(tool)} to test")
-        for spec in specs:
+        for spec in (spec for name, spec in trial.tools().items() if tool in {"", name}):
             outcomes += [_outcome(trial, spec, example) for example in spec.examples]
-    return outcomes
+    return Tested(tuple(outcomes), one.others)
+
+
+@final
+class _OneTool:
+    """Reads what one tool's trial needs; remembers what is wrong with the others."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.others: tuple[Problem, ...] = ()
+
+    def read(
+        self, deployment: Deployment, connections: Mapping[str, Connection], settings: Settings
+    ) -> tuple[SpecSet, CedarPolicy]:
+        specs, self.others = load_one_spec(deployment, connections, read_catalogue, settings, self._name)
+        if not self.others:
+            return specs, load_policies(deployment.policies, specs.tools)
+        running = frozenset({f"{Action.EXECUTE.value}:{self._name}"})
+        return specs, load_policies_about(deployment.policies, running, specs.tools)
 
 
 def _outcome(trial: Trial, spec: ToolSpec, example: Example) -> ExampleOutcome:
@@ -185,7 +234,7 @@ def _compared(example: Example, sealed: SealedResult) -> tuple[str, str]:
     elif example.expected_rows is not None:
         expected = "rows " + json.dumps(example.expected_rows)
     elif example.expected_row_count is not None:
-        expected = f"{example.expected_row_count} rows"
+        expected = counted(example.expected_row_count, "row")
     else:
         expected = "a result"
     match answer:
@@ -201,4 +250,4 @@ def _compared(example: Example, sealed: SealedResult) -> tuple[str, str]:
 def _found(example: Example, body: ResultBody) -> str:
     if example.expected_rows is not None:
         return "rows " + json.dumps(json.loads(body.rows_json))
-    return f"{body.row_count} rows" if example.expected_row_count is not None else "a result"
+    return counted(body.row_count, "row") if example.expected_row_count is not None else "a result"

@@ -76,11 +76,6 @@ def warn(message: str) -> None:
     sys.stderr.write(wrapped(f"warning: {message}") + "\n")
 
 
-def counted(count: int, noun: str) -> str:
-    """Return `1 row`, `2 rows`."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
 def printable(text: str) -> str:
     """Return `text` with whatever could move a terminal written out."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)

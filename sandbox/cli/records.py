@@ -6,7 +6,8 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from sandbox.cli.common import counted, printable
+from sandbox.cli.common import printable
+from sandbox.problems import counted
 from sandbox.values import JsonObject
 
 if TYPE_CHECKING:

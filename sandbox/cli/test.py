@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sandbox.cli.common import DeploymentOption, ExitCode, JsonOption, emit, stop
+from sandbox.cli.common import DeploymentOption, ExitCode, JsonOption, emit, stop, warn, wrapped
+from sandbox.problems import counted
 
 if TYPE_CHECKING:
     from sandbox.trial import ExampleOutcome
@@ -22,14 +23,19 @@ def examples(
     """Run the examples of the tool specs through the whole pipeline; exit code 1 if one does not hold."""
     from sandbox.trial import run_examples
 
-    outcomes = run_examples(deployment, tool)
+    tested = run_examples(deployment, tool)
+    outcomes, others = tested.outcomes, sorted({problem.file for problem in tested.others})
     failed = sum(not outcome.is_as_expected for outcome in outcomes)
     if json:
-        emit({"ok": not failed, "examples": [outcome.as_json() for outcome in outcomes]})
+        warnings = [problem.as_json() for problem in tested.others]
+        emit({"ok": not failed, "examples": [outcome.as_json() for outcome in outcomes], "warnings": warnings})
     else:
+        if others:
+            warn(f"{', '.join(others)}: this does not pass lint and was left out; `sandbox lint` tells why")
         for outcome in outcomes:
             sys.stdout.write(_line(outcome))
-        sys.stdout.write(f"{len(outcomes) - failed} of {len(outcomes)} examples hold\n")
+        verb = "holds" if len(outcomes) == 1 else "hold"
+        sys.stdout.write(f"{len(outcomes) - failed} of {counted(len(outcomes), 'example')} {verb}\n")
     if failed:
         stop(ExitCode.REFUSED)
 
@@ -37,4 +43,5 @@ def examples(
 def _line(outcome: ExampleOutcome) -> str:
     if outcome.is_as_expected:
         return f"ok    {outcome.tool}  {outcome.place}\n"
-    return f"FAIL  {outcome.tool}  {outcome.place}: expected {outcome.expected}, got {outcome.found}\n"
+    told = f"FAIL  {outcome.tool}  {outcome.place}: expected {outcome.expected}, got {outcome.found}"
+    return wrapped(told, 6) + "\n"

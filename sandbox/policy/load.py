@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from sandbox.policy.decider import CedarPolicy
@@ -13,11 +14,8 @@ from sandbox.policy.schema import vocabulary_of
 from sandbox.policy.source import MAX_FILE_BYTES, PolicyFile
 from sandbox.problems import LintFailed, Problem
 from sandbox.settings import digest_of
-from sandbox.stages import Action
-from sandbox.toolspec import ToolName, ToolSpec
+from sandbox.toolspec import Digest, ToolName, ToolSpec
 
-LOG_ACTIONS: Final = frozenset({Action.LIST_RECORDS.value, Action.READ_PAYLOAD.value})
-"""What a reviewer on the host does."""
 NEEDS_SPECS: Final = frozenset({"policy/unknown-tool", "policy/unknown-argument"})
 """Rules whose problems may be no problems once all specs are known."""
 
@@ -28,13 +26,8 @@ def load_policies(folder: Path, tools: Mapping[ToolName, ToolSpec]) -> CedarPoli
     The digest is over each file's name and bytes, in name order.
     """
     sources, problems = _read(folder)
-    files: list[PolicyFile] = []
-    for name, source in sources.items():
-        try:
-            files.append(PolicyFile(name, source.decode("utf-8")))
-        except UnicodeDecodeError as error:
-            line = source.count(b"\n", 0, error.start) + 1
-            problems.append(_problem(name, "policy/encoding", "not UTF-8", line))
+    files, unreadable = _decoded(sources)
+    problems += unreadable
     vocabulary = vocabulary_of(tools)
     policies, found = lint_policies(files, vocabulary)
     problems += found
@@ -43,35 +36,47 @@ def load_policies(folder: Path, tools: Mapping[ToolName, ToolSpec]) -> CedarPoli
         problems.append(_problem(folder.name, "policy/none", message))
     if problems:
         raise LintFailed(problems)
-    digest = digest_of(*(part for name, source in sources.items() for part in (name.encode(), source)))
-    return CedarPolicy(questions_about(policies, vocabulary), vocabulary.schema, sources, digest)
+    return CedarPolicy(questions_about(policies, vocabulary), vocabulary.schema, sources, _digest(sources))
 
 
-def load_log_policies(folder: Path) -> CedarPolicy:
-    """Load what bears on reading the log, for reviewers on the host; no tool spec is needed.
+def load_policies_about(
+    folder: Path, actions: frozenset[str], tools: Mapping[ToolName, ToolSpec] = MappingProxyType({})
+) -> CedarPolicy:
+    """Load what bears on `actions`, while not all specs are known: for reviewers on the host, for trials of one tool.
 
-    Raises `LintFailed` with every problem but those that only specs can settle, and those of policies whose scope lets
-    them matter to calls alone. Whatever errs when asked denies, as ever.
+    Raises `LintFailed` with every problem but those that only the missing specs can settle, and those of policies
+    whose scope lets them matter to other actions alone. Whatever errs when asked denies, as ever.
     """
     sources, problems = _read(folder)
-    files: list[PolicyFile] = []
-    for name, source in sources.items():
-        try:
-            files.append(PolicyFile(name, source.decode("utf-8")))
-        except UnicodeDecodeError:
-            problems.append(_problem(name, "policy/encoding", "not UTF-8"))
-    vocabulary = vocabulary_of({})
+    files, unreadable = _decoded(sources)
+    vocabulary = vocabulary_of(tools)
     policies, found = lint_policies(files, vocabulary)
-    bearing = [policy for policy in policies if vocabulary.actions_of(policy.tree) & LOG_ACTIONS]
+    bearing = [policy for policy in policies if vocabulary.actions_of(policy.tree) & actions]
     others = [policy for policy in policies if policy not in bearing]
+    problems += unreadable
     for problem in found:
-        is_about_calls = _is_within(problem, others) and not _is_within(problem, bearing)
-        if not is_about_calls and problem.rule not in NEEDS_SPECS:
+        is_about_others = _is_within(problem, others) and not _is_within(problem, bearing)
+        if not is_about_others and problem.rule not in NEEDS_SPECS:
             problems.append(problem)
     if problems:
         raise LintFailed(problems)
-    digest = digest_of(*(part for name, source in sources.items() for part in (name.encode(), source)))
-    return CedarPolicy(questions_about(bearing, vocabulary), vocabulary.schema, sources, digest)
+    return CedarPolicy(questions_about(bearing, vocabulary), vocabulary.schema, sources, _digest(sources))
+
+
+def _decoded(sources: Mapping[str, bytes]) -> tuple[list[PolicyFile], list[Problem]]:
+    files: list[PolicyFile] = []
+    problems: list[Problem] = []
+    for name, source in sources.items():
+        try:
+            files.append(PolicyFile(name, source.decode("utf-8")))
+        except UnicodeDecodeError as error:
+            line = source.count(b"\n", 0, error.start) + 1
+            problems.append(_problem(name, "policy/encoding", "not UTF-8", line))
+    return files, problems
+
+
+def _digest(sources: Mapping[str, bytes]) -> Digest:
+    return digest_of(*(part for name, source in sources.items() for part in (name.encode(), source)))
 
 
 def _is_within(problem: Problem, policies: Iterable[Policy]) -> bool:

@@ -3,7 +3,7 @@
 from sandbox.specs.arguments import Arguments, parse_arguments
 from sandbox.specs.connections import ConnectionsRead, lint_connections, load_connections, read_connections
 from sandbox.specs.editor import editor_schema
-from sandbox.specs.load import SpecSet, SpecsRead, lint_specs, load_specs
+from sandbox.specs.load import SpecSet, SpecsRead, lint_specs, load_one_spec, load_specs
 from sandbox.specs.result_schema import result_schema
 from sandbox.specs.specs import Specs, tool_input_schema_json
 
@@ -11,6 +11,7 @@ __all__ = [
     "Specs",
     "SpecSet",
     "load_specs",
+    "load_one_spec",
     "lint_specs",
     "SpecsRead",
     "load_connections",

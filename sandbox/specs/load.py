@@ -13,7 +13,7 @@ from sandbox.problems import LintFailed, Problem
 from sandbox.reasons import quoted
 from sandbox.settings import Settings
 from sandbox.specs.connections import ConnectionsRead
-from sandbox.specs.findings import Findings, Mark, Rule
+from sandbox.specs.findings import Findings, Mark, Rule, suggestion
 from sandbox.specs.live import CatalogueOf, Targets, check_ceiling
 from sandbox.specs.tool import Surroundings, ToolRead, read_tool
 from sandbox.specs.yaml import MAX_FILE_BYTES
@@ -53,6 +53,27 @@ def load_specs(
     if found.problems:
         raise LintFailed(found.problems)
     return found.specs
+
+
+def load_one_spec(
+    deployment: Deployment,
+    connections: Mapping[str, Connection],
+    catalogue_of: CatalogueOf,
+    settings: Settings,
+    name: str,
+) -> tuple[SpecSet, tuple[Problem, ...]]:
+    """Return the tools without a problem, the tool `name` among them, and the problems of the others.
+
+    Raises `LintFailed` if it has a problem itself or cannot be told from those that have, `Misconfigured` if there is
+    no such tool.
+    """
+    read = ConnectionsRead(connections, frozenset(connections), Findings(deployment.connections.name))
+    found = lint_specs(deployment, read, catalogue_of, settings)
+    if not any(tool == name for tool in found.specs.tools):
+        if found.problems:
+            raise LintFailed(found.problems)
+        raise Misconfigured(f"there is no tool {quoted(name)}{suggestion(name, found.specs.tools)}")
+    return found.specs, found.problems
 
 
 def lint_specs(

@@ -31,7 +31,7 @@ ROOMS_OF = {
         "sandbox.receipts",
         "sandbox.stores",
         "sandbox.audit",
-        "sandbox.cli.log",
+        "sandbox.cli.records",
         "sandbox.reviewing",
     ),
     "apsw": ENGINES,

@@ -9,8 +9,8 @@ import pytest
 from command_line import CommandLine
 
 from sandbox.cli import lint, main
-from sandbox.cli.common import counted, fact_line, problem_text, wrapped
-from sandbox.problems import Problem
+from sandbox.cli.common import fact_line, problem_text, wrapped
+from sandbox.problems import Problem, counted
 
 requirement = pytest.mark.requirement
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.policy import STARTER_POLICY, load_log_policies
+from sandbox.policy import STARTER_POLICY, load_policies_about
 from sandbox.problems import LintFailed
+from sandbox.reviewing import LOG_ACTIONS
 from sandbox.stages import Action, Principal
 
 requirement = pytest.mark.requirement("house:review:broken-spec")
@@ -45,7 +46,7 @@ def reviewer(subject: str = "reviewer") -> Principal:
 def may(folder: Path, *texts: str, who: str = "reviewer") -> bool:
     for number, text in enumerate(texts):
         (folder / f"{number}.cedar").write_text(text)
-    return load_log_policies(folder).may(reviewer(who), Action.READ_PAYLOAD)
+    return load_policies_about(folder, LOG_ACTIONS).may(reviewer(who), Action.READ_PAYLOAD)
 
 
 @requirement

@@ -1,0 +1,65 @@
+"""Does `sandbox test TOOL` test that tool, whatever the others look like?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from command_line import CommandLine
+
+from sandbox.deployment import Deployment
+from sandbox.founding import create_deployment
+
+requirement = pytest.mark.requirement("specs:test:others-broken")
+
+TYPO = '@id("typo") permit (principal, action == Sandbox::Action::"Execute:shop.query", resource) when { context.x };\n'
+
+
+@pytest.fixture
+def shop(tmp_path: Path, sandbox: CommandLine) -> Deployment:
+    deployment = create_deployment(tmp_path / "shop")
+    sandbox.over(deployment.root)
+    return deployment
+
+
+@requirement
+def test_a_broken_spec_is_a_warning_for_another_tool(shop: Deployment, sandbox: CommandLine) -> None:
+    (shop.toolspecs / "shop.order_by_id.yaml").write_text("spec: tool/v1\n")
+    with (shop.policies / "starter.cedar").open("a") as policies:
+        policies.write(
+            '@id("x") forbid (principal, action == Sandbox::Action::"Execute:shop.order_by_id", resource);\n'
+        )
+
+    told, asked = sandbox.run("test", "shop.query"), sandbox.run("test", "shop.query", "--json")
+
+    assert (told.code, asked.code) == (0, 0), told.err
+    assert told.out.endswith("4 of 4 examples hold\n")
+    assert told.err.startswith("warning: toolspecs/shop.order_by_id.yaml: this does not pass lint and was left")
+    assert {problem["file"] for problem in asked.json()["warnings"]} == {"toolspecs/shop.order_by_id.yaml"}
+    assert sandbox.run("test").code == 1, "all of them are only tested whole"
+
+
+@requirement
+def test_its_own_lint_must_be_good(shop: Deployment, sandbox: CommandLine) -> None:
+    spec = shop.toolspecs / "shop.query.yaml"
+    good = spec.read_text()
+    spec.write_text(good + "nonsense: 1\n")
+    ended = sandbox.run("test", "shop.query")
+    assert (ended.code, "unknown key `nonsense`" in ended.err) == (1, True)
+    spec.write_text(good)
+    (shop.toolspecs / "shop.order_by_id.yaml").write_text("spec: tool/v1\n")
+    (shop.policies / "typo.cedar").write_text(TYPO)
+    ended = sandbox.run("test", "shop.query")
+    assert (ended.code, "policies/typo.cedar" in ended.err) == (1, True), "what bears on the tool counts"
+
+
+@requirement
+def test_a_tool_that_is_not_there_is_a_wrong_use(shop: Deployment, sandbox: CommandLine) -> None:
+    ended = sandbox.run("test", "shop.qury")
+    assert (ended.code, ended.err) == (2, "error: there is no tool `shop.qury`; did you mean `shop.query`?\n")
+    spec = (shop.toolspecs / "shop.order_by_id.yaml").read_text()
+    (shop.toolspecs / "shop.order_by_id.yaml").write_text(spec[: spec.rindex("  - call")])
+    ended = sandbox.run("test", "shop.order_by_id")
+    assert (ended.code, ended.out.splitlines()[-1]) == (0, "1 of 1 example holds")
+    ended = sandbox.run("sql", "check", "--tool", "shop.qury")
+    assert (ended.code, ended.err) == (2, "error: there is no tool `shop.qury`; did you mean `shop.query`?\n")
