@@ -11,7 +11,7 @@ from sandbox.executors.claims import ClaimUse, Kind, claim_values, filter_claims
 from sandbox.executors.engine import Confinement
 from sandbox.executors.parameters import bound
 from sandbox.reasons import Reason, Refused, quoted
-from sandbox.sql import Bounds, Catalogue, GateInput, Proven, folded, prove
+from sandbox.sql import Bounds, Catalogue, GateInput, Proven, ceiling_rules, folded, prove
 from sandbox.stages import Rights, SqlPlan
 from sandbox.toolspec import Connection, TableRule, ToolSpec
 from sandbox.values import JsonObject
@@ -44,7 +44,7 @@ class ReadyTool:
     @classmethod
     def of(cls, spec: ToolSpec, connection: Connection, catalogue: Catalogue, bounds: Bounds) -> Self:
         """Hold a spec to its target's catalogue; raises `Refused` for a rule or statement that does not hold."""
-        rules = spec.tables.values() if spec.tables else _ceiling_rules(connection, catalogue)
+        rules = spec.tables.values() if spec.tables else ceiling_rules(catalogue, connection.ceiling_tables)
         tables = {folded(rule.table): rule for rule in rules}
         _check(tables, catalogue)
         ready = cls(
@@ -136,16 +136,6 @@ def plan_of(draft: Draft, arguments: JsonObject, claims: JsonObject) -> SqlPlan:
         max_rows=plan.max_rows,
         max_bytes=plan.max_bytes,
     )
-
-
-def _ceiling_rules(connection: Connection, catalogue: Catalogue) -> list[TableRule]:
-    """Return rules for every column of every table within the connection's ceiling."""
-    ceiling = None if connection.ceiling_tables is None else {folded(name) for name in connection.ceiling_tables}
-    return [
-        TableRule(table=shape.name, columns=tuple(c.name for c in shape.columns if not c.is_hidden), masks={})
-        for name, shape in catalogue.tables.items()
-        if ceiling is None or name in ceiling
-    ]
 
 
 def _check(tables: Mapping[str, TableRule], catalogue: Catalogue) -> None:

@@ -16,7 +16,7 @@ from sandbox.specs.document import value_mark
 from sandbox.specs.findings import Findings, Mark, Rule
 from sandbox.specs.inputs import Inputs
 from sandbox.specs.yaml import Scalar
-from sandbox.sql import Bounds, Catalogue, GateInput, TableShape, folded, prove, prove_filter
+from sandbox.sql import Bounds, Catalogue, GateInput, TableShape, ceiling_rules, folded, prove, prove_filter
 from sandbox.toolspec import Connection, TableRule
 
 CatalogueOf: TypeAlias = Callable[[Connection], Catalogue]
@@ -33,10 +33,11 @@ class Target:
 
     def reachable(self) -> Mapping[str, TableShape]:
         """Return the tables within the ceiling, by folded name."""
-        ceiling = self.connection.ceiling_tables
-        return {
-            name: shape for name, shape in self.catalogue.tables.items() if ceiling is None or shape.name in ceiling
-        }
+        return self.catalogue.within(self.connection.ceiling_tables)
+
+    def ceiling_rules(self) -> Mapping[str, TableRule]:
+        """Return the rules of a statement without `allow:`."""
+        return {rule.table: rule for rule in ceiling_rules(self.catalogue, self.connection.ceiling_tables)}
 
 
 @final
@@ -88,16 +89,6 @@ def table_rules(drafts: tuple[TableDraft, ...], target: Target, findings: Findin
             masks=MappingProxyType({name: mask for name, (mask, _) in draft.masks.items()}),
         )
     return MappingProxyType(rules)
-
-
-def ceiling_rules(target: Target) -> Mapping[str, TableRule]:
-    """Return the rules of a statement without `allow:`: the connection's ceiling, every column."""
-    return {
-        shape.name: TableRule(
-            table=shape.name, columns=tuple(column.name for column in shape.columns), masks=MappingProxyType({})
-        )
-        for shape in target.reachable().values()
-    }
 
 
 def check_ceiling(target: Target, mark: Mark, findings: Findings) -> None:

@@ -18,7 +18,7 @@ from sandbox.specs.document import Shape, choice, comma_hint, fields, matching, 
 from sandbox.specs.examples import read_examples
 from sandbox.specs.findings import Findings, Mark, Rule
 from sandbox.specs.inputs import NO_INPUTS, Inputs, read_long_form, read_short_form
-from sandbox.specs.live import Target, Targets, ceiling_rules, check_statement, gate_input, table_rules
+from sandbox.specs.live import Target, Targets, check_statement, gate_input, table_rules
 from sandbox.specs.yaml import Entries, Entry, Items, Node, Scalar, decoded, read_yaml
 from sandbox.toolspec import Digest, Example, TableRule, ToolLimits, ToolName, ToolSpec
 from sandbox.values import JsonValue
@@ -261,7 +261,7 @@ class _ToolReader:
         return rules
 
     def _prove(self, statement: Scalar, inputs: Inputs, rules: Mapping[str, TableRule], target: Target) -> None:
-        reach = rules if "allow" in self._known else ceiling_rules(target)
+        reach = rules if "allow" in self._known else target.ceiling_rules()
         given = gate_input(statement, frozenset(inputs.marks), reach, target, self._around.settings.sql)
         check_statement(statement, inputs, given, self._findings)
 

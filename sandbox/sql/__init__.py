@@ -3,9 +3,20 @@
 Layers: bound → lex → parse → prove (`rules/`, in the order of `RULES`) → shape. Engines differ in `dialects/`.
 """
 
-from sandbox.sql.catalogue import Catalogue, ColumnShape, TableShape, folded
+from sandbox.sql.catalogue import Catalogue, ColumnShape, TableShape, ceiling_rules, folded
 from sandbox.sql.contract import Bounds, GateInput, Proven
 from sandbox.sql.filters import prove_filter
 from sandbox.sql.gate import prove
 
-__all__ = ["Bounds", "Catalogue", "ColumnShape", "GateInput", "Proven", "TableShape", "folded", "prove", "prove_filter"]
+__all__ = [
+    "Bounds",
+    "Catalogue",
+    "ColumnShape",
+    "GateInput",
+    "Proven",
+    "TableShape",
+    "ceiling_rules",
+    "folded",
+    "prove",
+    "prove_filter",
+]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal, final
 
-from sandbox.toolspec import Digest
+from sandbox.toolspec import Digest, TableRule
 
 
 @final
@@ -41,6 +42,23 @@ class Catalogue:
     """By name, ASCII letters in lower case."""
     fingerprint: Digest
     """Changes when anything of the catalogue does."""
+
+    def within(self, ceiling: frozenset[str] | None) -> Mapping[str, TableShape]:
+        """Return the tables that a connection's ceiling names, or all where there is none, by folded name."""
+        named = None if ceiling is None else {folded(name) for name in ceiling}
+        return {name: shape for name, shape in self.tables.items() if named is None or name in named}
+
+
+def ceiling_rules(catalogue: Catalogue, ceiling: frozenset[str] | None) -> tuple[TableRule, ...]:
+    """Return the rules of an author's statement without `allow:`: every table within the ceiling, as `*` shows it."""
+    return tuple(
+        TableRule(
+            table=shape.name,
+            columns=tuple(column.name for column in shape.columns if not column.is_hidden),
+            masks=MappingProxyType({}),
+        )
+        for shape in catalogue.within(ceiling).values()
+    )
 
 
 def folded(name: str) -> str:

@@ -1,0 +1,35 @@
+"""What may a statement without `allow:` read? The same to lint and to the service."""
+
+from __future__ import annotations
+
+import pytest
+
+from sandbox.specs.live import Target
+from sandbox.sql import Catalogue, ColumnShape, TableShape, ceiling_rules
+from sandbox.toolspec import Connection, Digest
+
+CATALOGUE = Catalogue(
+    tables={
+        name.lower(): TableShape(
+            name=name,
+            columns=(ColumnShape("a", "TEXT"), ColumnShape("rank", "", is_hidden=True)),
+            kind="table",
+            has_rowid=True,
+        )
+        for name in ("Orders", "secrets")
+    },
+    fingerprint=Digest("f"),
+)
+
+
+@pytest.mark.requirement("specs:access:ceiling")
+@pytest.mark.parametrize(
+    ("ceiling", "tables"), [(None, ["Orders", "secrets"]), (frozenset({"Orders"}), ["Orders"]), (frozenset(), [])]
+)
+def test_a_statement_without_rules_reads_what_the_ceiling_names_and_no_hidden_column(
+    ceiling: frozenset[str] | None, tables: list[str]
+) -> None:
+    rules = ceiling_rules(CATALOGUE, ceiling)
+    assert [(rule.table, rule.columns, dict(rule.masks)) for rule in rules] == [(name, ("a",), {}) for name in tables]
+    connection = Connection(name="shop", engine="sqlite", path="x", ceiling_tables=ceiling, digest=Digest("c"))
+    assert tuple(Target(connection, CATALOGUE).ceiling_rules().values()) == rules
