@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
-from sandbox.cli.common import DeploymentOption, ExitCode, JsonOption, emit, stop
+from sandbox.cli.common import DeploymentOption, ExitCode, JsonOption, emit, problem_text, stop
+from sandbox.problems import counted
 
 if TYPE_CHECKING:
     from sandbox.deployment import Deployment
     from sandbox.problems import Problem
-    from sandbox.settings import Settings
 
 
 def lint(json: JsonOption = False, deployment: DeploymentOption = Path()) -> None:
@@ -56,9 +56,9 @@ def lint_deployment(deployment: Deployment) -> Linted:
     from sandbox.executors import read_catalogue
     from sandbox.problems import LintFailed
     from sandbox.settings import Settings
-    from sandbox.specs import lint_connections, lint_specs
+    from sandbox.specs import lint_connections, lint_settings, lint_specs
 
-    settings, problems = _settings(deployment)
+    settings, problems = lint_settings(deployment)
     connections = lint_connections(deployment)
     specs = lint_specs(deployment, connections, read_catalogue, settings or Settings())
     problems += [*connections.findings.problems, *specs.problems]
@@ -76,26 +76,11 @@ def lint_deployment(deployment: Deployment) -> Linted:
     return Linted(ordered, files, tuple(specs.specs.tools), are_specs_good)
 
 
-def _settings(deployment: Deployment) -> tuple[Settings | None, list[Problem]]:
-    from sandbox.deployment import Misconfigured
-    from sandbox.problems import Problem
-    from sandbox.settings import read_settings
-
-    try:
-        return read_settings(deployment.settings)[0], []
-    except Misconfigured as error:
-        if not deployment.settings.is_file():
-            raise
-        message = str(error).removeprefix(f"{deployment.settings}: ")
-        file = deployment.settings.name
-        return None, [Problem(file=file, line=0, column=0, rule="settings/invalid", message=message)]
-
-
 def _tell(found: Linted) -> None:
     for problem in found.problems:
-        sys.stdout.write(problem.render() + "\n")
-    count = len(found.problems)
-    said = f"{count} problem{'' if count == 1 else 's'}" if count else "no problems"
-    sys.stdout.write(f"{said} in {found.files} files; tools without a problem: {len(found.tools)}\n")
+        sys.stdout.write(problem_text(problem) + "\n")
+    said = counted(len(found.problems), "problem") if found.problems else "no problems"
+    told = f"{said} in {counted(found.files, 'file')}; tools without a problem: {len(found.tools)}"
+    sys.stdout.write(told + "\n")
     if not found.are_policies_linted:
         sys.stdout.write("policies are checked once connections and specs have no problem\n")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from sandbox.cli.common import DeploymentOption, emit
+from sandbox.cli.common import DeploymentOption, claims_of, emit
 from sandbox.deployment import Misconfigured
 from sandbox.values import JsonObject, JsonValue
 
@@ -38,7 +38,7 @@ def check(
     """Decide about each statement, one JSON line each, in order; spends no rate and no cold-parse limit."""
     from sandbox.trial import opened_trial
 
-    claims = _claims(claim or [])
+    claims = claims_of(claim)
     with opened_trial(deployment, subject="sql-check", is_unlimited=True) as trial, _lines(file) as lines:
         trial.must_take_sql(tool)
         for number, line in enumerate(lines, start=1):
@@ -52,19 +52,6 @@ class _Question:
     def __init__(self, name: JsonValue, sql: str) -> None:
         self.name = name
         self.sql = sql
-
-
-def _claims(pairs: list[str]) -> dict[str, JsonValue]:
-    claims: dict[str, JsonValue] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not (name and equals):
-            raise Misconfigured(f"--claim `{pair}`: K=V is accepted, such as `region=EU`")
-        try:
-            claims[name] = json.loads(text)
-        except ValueError:
-            claims[name] = text
-    return claims
 
 
 def _lines(file: Path | None) -> TextIO:

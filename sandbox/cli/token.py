@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sandbox.cli.common import DeploymentOption, ExitCode, JsonOption, emit, stop
+from sandbox.cli.common import DeploymentOption, ExitCode, JsonOption, claims_of, emit, stop, warn
 from sandbox.cli.moments import told_time
 from sandbox.values import JsonObject, JsonValue
 
@@ -55,6 +56,7 @@ def new(
     before = _before(opened, settings, name)
     is_said = bool(role or tools or claim or actor)
     scope = before.scope if before is not None and not is_said else _scope(role, tools, claim, actor)
+    unknown = _unspoken(opened, scope.roles, is_json=json)
     _, is_enrolled = ensure_certificate(opened, name)
     write_token(opened, settings, name, scope, lifetime_s=(hours or settings.token_hours) * 3600)
     minted = _inspect(opened, settings, token_path(opened, name).read_text("ascii").strip())
@@ -63,6 +65,7 @@ def new(
         "token": str(token_path(opened, name)),
         "made_certificate": is_enrolled,
         "replaced": before.token_id if before is not None and before.state == "valid" else None,
+        "unknown_roles": unknown,
     }
     emit(facts) if json else _print_minted(facts, minted)
 
@@ -148,20 +151,23 @@ def _scope(role: list[str] | None, tools: list[str] | None, claim: list[str] | N
     return Scope(
         roles=tuple(dict.fromkeys(role or ())),
         tools=tuple(dict.fromkeys(tools or ("*",))),
-        claims=dict(_claim(text) for text in claim or ()),
+        claims=claims_of(claim),
         actors=tuple(actor or ()),
     )
 
 
-def _claim(text: str) -> tuple[str, JsonValue]:
-    from sandbox.deployment import Misconfigured
-    from sandbox.identity.strict_json import parse_value
+def _unspoken(deployment: Deployment, roles: Sequence[str], *, is_json: bool) -> list[str]:
+    """Return roles that no policy speaks of, and warn people of them: they may be misspelt, and permit nothing now."""
+    from sandbox.policy import unspoken_roles
+    from sandbox.problems import did_you_mean
     from sandbox.reasons import quoted
 
-    name, equals, value = text.partition("=")
-    if not (name and equals):
-        raise Misconfigured(f"--claim {quoted(text)}: NAME=VALUE is accepted, such as `region=EU`")
-    return name, parse_value(value)
+    unknown, named = unspoken_roles(deployment.policies, roles)
+    for role in () if is_json else unknown:
+        known = ", ".join(quoted(name) for name in named) or "none"
+        hint = did_you_mean(role, named) or f"; policies name {known}"
+        warn(f"no policy speaks of the role {quoted(role)}{hint}")
+    return unknown
 
 
 def _facts(shown: Inspected) -> dict[str, JsonValue]:

@@ -11,7 +11,7 @@ from sandbox.policy.decider import CedarPolicy
 from sandbox.policy.lint import Policy, lint_policies
 from sandbox.policy.questions import questions_about
 from sandbox.policy.schema import vocabulary_of
-from sandbox.policy.source import MAX_FILE_BYTES, PolicyFile
+from sandbox.policy.source import MAX_FILE_BYTES, PolicyFile, statements_of
 from sandbox.problems import LintFailed, Problem
 from sandbox.settings import digest_of
 from sandbox.toolspec import Digest, ToolName, ToolSpec
@@ -61,6 +61,19 @@ def load_policies_about(
     if problems:
         raise LintFailed(problems)
     return CedarPolicy(questions_about(bearing, vocabulary), vocabulary.schema, sources, _digest(sources))
+
+
+def unspoken_roles(folder: Path, roles: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Return those of `roles` that no policy speaks of in any way, and the roles that policies do name, sorted."""
+    files, _ = _decoded(_read(folder)[0])
+    named: set[str] = set()
+    texts: set[str] = set()
+    for tokens in (statement.tokens for file in files for statement in statements_of(file)):
+        for kind, mark, text in zip(tokens, tokens[1:], tokens[2:], strict=False):
+            if (kind.text, mark.text) == ("Role", "::"):
+                named.add(text.text.strip('"'))
+        texts.update(token.text.strip('"') for token in tokens if token.text.startswith('"'))
+    return [role for role in roles if role not in texts], sorted(named)
 
 
 def _decoded(sources: Mapping[str, bytes]) -> tuple[list[PolicyFile], list[Problem]]:

@@ -5,6 +5,7 @@ from sandbox.specs.connections import ConnectionsRead, lint_connections, load_co
 from sandbox.specs.editor import editor_schema
 from sandbox.specs.load import SpecSet, SpecsRead, lint_specs, load_one_spec, load_specs
 from sandbox.specs.result_schema import result_schema
+from sandbox.specs.settings_file import lint_settings
 from sandbox.specs.specs import Specs, tool_input_schema_json
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "load_one_spec",
     "lint_specs",
     "SpecsRead",
+    "lint_settings",
     "load_connections",
     "read_connections",
     "lint_connections",

@@ -17,6 +17,7 @@ from sandbox.deployment import Deployment, Misconfigured
 from sandbox.problems import LintFailed
 from sandbox.reasons import quoted
 from sandbox.specs.findings import Findings, Mark, Rule, choices, suggestion
+from sandbox.specs.toml_places import TomlPlaces, toml_complaint
 from sandbox.toolspec import Connection, Digest
 
 ENGINES: Final = ("sqlite",)
@@ -25,7 +26,6 @@ KEYS: Final = ("engine", "path", "ceiling")
 CONNECTION_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MAX_FILE_BYTES: Final = 256 * 1024
 CEILING_SENTENCE: Final = '`ceiling = {tables = ["NAME", …]}`, or openly `ceiling = {tables = "all"}`,'
-_TOML_PLACE: Final = re.compile(r" \(at line (\d+), column (\d+)\)$")
 
 
 @final
@@ -64,7 +64,7 @@ def lint_connections(deployment: Deployment) -> ConnectionsRead:
     except OSError as error:
         raise Misconfigured(f"{path}: cannot be read ({error.strerror}); a deployment has one") from error
     document, findings = _document(source, path.name)
-    places = _Places(findings.lines)
+    places = TomlPlaces(findings.lines)
     connections: dict[str, Connection] = {}
     for name, entry in document.items():
         connection = _connection(name, entry, deployment.root, findings, places)
@@ -88,36 +88,12 @@ def _document(source: bytes, file: str) -> tuple[Mapping[str, object], Findings]
     try:
         return tomllib.loads(text), findings
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        place = _TOML_PLACE.search(str(error))
-        mark = Mark(int(place[1]), int(place[2])) if place else None
-        complaint = _TOML_PLACE.sub("", str(error))
+        complaint, mark = toml_complaint(error)
         findings.add(Rule.TOML, mark, f"not TOML: {quoted(complaint, 120)[1:-1]}")
         return {}, findings
 
 
-@final
-class _Places:
-    """Where a key stands, as far as plain text tells: the TOML reader keeps no places."""
-
-    def __init__(self, lines: list[str]) -> None:
-        self._marks: dict[tuple[str, str], Mark] = {}
-        table = ""
-        for number, line in enumerate(lines, start=1):
-            header = re.match(r"""\s*\[\s*["']?([^\]"']+?)["']?\s*\]""", line)
-            key = re.match(r"""\s*["']?([A-Za-z0-9_-]+)["']?\s*[=.]""", line)
-            if header:
-                table = header[1]
-                self._marks[table, ""] = Mark(number, header.start(1) + 1)
-            elif key:
-                self._marks.setdefault((table, key[1]), Mark(number, key.start(1) + 1))
-
-    def of(self, table: str, key: str = "") -> Mark:
-        return (
-            self._marks.get((table, key)) or self._marks.get((table, "")) or self._marks.get(("", table)) or Mark(0, 0)
-        )
-
-
-def _connection(name: str, entry: object, root: Path, findings: Findings, places: _Places) -> Connection | None:
+def _connection(name: str, entry: object, root: Path, findings: Findings, places: TomlPlaces) -> Connection | None:
     before = len(findings.problems)
     if not CONNECTION_NAME.fullmatch(name):
         message = f"connection name {quoted(name)}; accepted: 1 to 64 letters, digits, `_` and `-`"
@@ -144,7 +120,7 @@ def _is_table(value: object) -> TypeGuard[Mapping[str, object]]:
     return isinstance(value, dict)
 
 
-def _has_engine(name: str, entry: Mapping[str, object], findings: Findings, places: _Places) -> bool:
+def _has_engine(name: str, entry: Mapping[str, object], findings: Findings, places: TomlPlaces) -> bool:
     engine = entry.get("engine")
     if engine in ENGINES:
         return True
@@ -160,7 +136,7 @@ def _has_engine(name: str, entry: Mapping[str, object], findings: Findings, plac
     return False
 
 
-def _path(name: str, value: object, root: Path, findings: Findings, places: _Places) -> str:
+def _path(name: str, value: object, root: Path, findings: Findings, places: TomlPlaces) -> str:
     if not isinstance(value, str) or not value or not value.isprintable():
         message = f"connection {quoted(name)} needs a `path`: the database file, relative to the deployment or absolute"
         findings.add(Rule.CONNECTION_VALUE, places.of(name, "path"), message)
@@ -168,7 +144,7 @@ def _path(name: str, value: object, root: Path, findings: Findings, places: _Pla
     return os.path.normpath(root.absolute() / value)
 
 
-def _ceiling(name: str, value: object, findings: Findings, places: _Places) -> frozenset[str] | None:
+def _ceiling(name: str, value: object, findings: Findings, places: TomlPlaces) -> frozenset[str] | None:
     mark = places.of(name, "ceiling")
     if value is None:
         message = f"connection {quoted(name)} has no ceiling; {CEILING_SENTENCE} is required"

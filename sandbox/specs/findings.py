@@ -47,6 +47,7 @@ class Rule(StrEnum):
     STATEMENT = "spec/statement"
     SCHEMA = "spec/schema"
     EXAMPLE = "spec/example"
+    SETTINGS = "settings/invalid"
     TOML = "connection/toml"
     CONNECTION_KEY = "connection/unknown-key"
     CONNECTION_VALUE = "connection/value"

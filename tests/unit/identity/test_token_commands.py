@@ -166,3 +166,21 @@ def test_renew_of_a_client_says_what_became_of_its_token(kit: Kit) -> None:
 )
 def test_moments_are_told_in_words(moment: int, words: str) -> None:
     assert told_time(moment, 0) == words
+
+
+@pytest.mark.requirement("identity:command:roles")
+def test_a_role_that_no_policy_speaks_of_is_warned_of(kit: Kit, capsys: pytest.CaptureFixture[str]) -> None:
+    kit.deployment.policies.mkdir(exist_ok=True)
+    (kit.deployment.policies / "a.cedar").write_text(
+        '// Sandbox::Role::"commented"\n@id("a") permit (principal in Sandbox::Role::"reviewer", action, resource)\n'
+        'when { principal.roles.contains("auditor") };\n'
+    )
+
+    told = run(kit, "new", "ci", "--role", "revewer", "--role", "auditor", "--role", "commented")
+    facts = run_json(kit, "new", "bo", "--role", "reviewer")
+
+    assert "warning: no policy speaks of the role `revewer`; did you mean `reviewer`?\n" in told
+    assert "no policy speaks of the role `commented`; policies name `reviewer`\n" in told
+    assert "role `auditor`" not in told
+    assert facts["unknown_roles"] == []
+    assert not capsys.readouterr().out

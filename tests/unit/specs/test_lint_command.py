@@ -68,7 +68,8 @@ def test_settings_connections_and_specs_are_told_in_one_pass(house: Deployment) 
     assert found["tools"] == ["shop.query"]
     text = run(house, "lint")
     assert text.exit_code == 1
-    assert "toolspecs/bad.yaml:1:7: unknown value `tool/v2`; did you mean `tool/v1`? [spec/value]\n" in text.output
+    assert "toolspecs/bad.yaml:1:7: unknown value `tool/v2`; did you mean `tool/v1`?\n    [spec/value]\n" in text.output
+    assert max(map(len, text.output.splitlines())) <= 80
     assert "    1 | spec: tool/v2\n              ^\n" in text.output
     assert text.output.endswith("policies are checked once connections and specs have no problem\n")
 
@@ -110,3 +111,45 @@ def test_new_tool_as_json(house: Deployment) -> None:
     found = json.loads(told.output)
     assert (found["name"], found["file"]) == ("people", "")
     assert found["spec"].startswith("# yaml-language-server")
+
+
+@pytest.mark.requirement("specs:lint:settings")
+def test_every_wrong_setting_is_told_with_its_line(house: Deployment) -> None:
+    house.settings.write_text(
+        '# ours\n[server]\nthreds = 5\nlisten = 7\n\n[limit]\nwindow_seconds = 1\n\n[sql]\n"max_depth" = 1000\n'
+    )
+    found = json.loads(run(house, "lint", "--json").output)["problems"]
+    assert [(problem["line"], problem["message"]) for problem in found] == [
+        (3, "unknown setting `server.threds`; did you mean `threads`?"),
+        (4, "`server.listen`: input should be a valid string"),
+        (6, "unknown setting `limit`; did you mean `limits`?"),
+        (10, "`sql.max_depth`: input should be less than or equal to 100"),
+    ]
+    assert {problem["file"] for problem in found} == {"sandbox.toml"}
+
+
+@pytest.mark.requirement("specs:lint:settings")
+@pytest.mark.parametrize(
+    ("source", "line"), [(b"[server]\nlisten = \n", 2), (b"a = '\xff'\n", 0), (b"#" * 300_000, 0), (b"x.y.z = 1", 1)]
+)
+def test_settings_that_cannot_be_read_are_a_problem(house: Deployment, source: bytes, line: int) -> None:
+    house.settings.write_bytes(source)
+    told = run(house, "lint", "--json")
+    assert told.exit_code == 1
+    assert [problem["line"] for problem in json.loads(told.output)["problems"]] == [line]
+    assert str(house.root) not in told.output
+
+
+@pytest.mark.requirement("specs:new:wrong-flags")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("shp", "orders"), "`connections.toml` has no connection `shp`; did you mean `shop`?"),
+        (("shop", "ordrs"), "connection `shop` has no table `ordrs` within its ceiling; did you mean `orders`?"),
+    ],
+)
+def test_new_tool_of_what_is_not_there(house: Deployment, words: tuple[str, str], message: str) -> None:
+    told = run(house, "new", "tool", "--connection", words[0], "--table", words[1])
+    assert isinstance(told.exception, Misconfigured), "the command line answers it with exit code 2"
+    assert not isinstance(told.exception, LintFailed)
+    assert str(told.exception) == message
