@@ -16,7 +16,7 @@ from sqlglot import exp
 
 from sandbox.sql.catalogue import folded
 from sandbox.sql.dialects.base import Token
-from sandbox.sql.names import Finding, Names
+from sandbox.sql.names import Finding, FindingKind, Names
 from sandbox.sql.parse import Parsed
 from sandbox.sql.scope import HIDDEN, Cte, Environment, Origin, Scope, Source
 
@@ -65,6 +65,7 @@ def resolve(parsed: Parsed) -> Resolved:
     resolver.query(parsed.tree, None, None)
     names = resolver.names
     strings = names.settle_strings()
+    names.settle_counted()
     lexed = parsed.lexed
     tokens, keys, last = lexed.tokens, lexed.keys, len(lexed.keys) - 1
     return Resolved(
@@ -128,6 +129,7 @@ class _Resolver:
                     if isinstance(part, exp.Expr):
                         self._expression(part, scope)
         self._order(args.get("order"), scope)
+        self.names.counted(scope.sources)
         return output, scope
 
     def _compound(
@@ -255,8 +257,9 @@ class _Resolver:
         if cte is not None:
             self._read_cte(cte)
             if cte.columns is None:
-                self.names.find("construct", this, "circular WITH")
-            return Source(alias, cte.columns or {}, is_open=cte.is_open)
+                kind: FindingKind = "cte-name" if self.names.tables.is_allowed(name) else "construct"
+                self.names.find(kind, this, name if kind == "cte-name" else "circular WITH")
+            return Source(alias, cte.columns or {}, is_open=cte.is_open, cte_at=this)
         found = self.names.tables.find(name)
         if found is None:
             self.names.find("table", this, name)

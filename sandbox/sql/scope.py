@@ -29,6 +29,10 @@ class Source:
     """The catalogue's name, if it is a table itself."""
     is_open: bool = False
     """Some of its columns have no name that we know (`count(*)` without an alias)."""
+    cte_at: exp.Identifier | None = None
+    """Where it is named, if it is a common table expression."""
+    is_read: bool = False
+    """A column of it has been named; if none is, its rows are only counted."""
 
 
 @final

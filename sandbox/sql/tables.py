@@ -42,6 +42,10 @@ class Tables:
             self.columns[name] = columns
         return shape.name, self.columns[name]
 
+    def is_allowed(self, name: str) -> bool:
+        """Whether a rule names such a table; asking reads nothing."""
+        return rule_of(self._given, name) is not None
+
 
 def rule_of(given: GateInput, name: str) -> TableRule | None:
     """Return the rule for a table by its folded name, whatever key it is under."""
