@@ -3,7 +3,7 @@
 ```console blocks: lines after `$ ` are typed into one shell for the whole page, in a new folder; the other lines are
 what must appear, `…` standing for anything. ```python blocks are run in the shell's folder. An HTML comment before a
 block changes that: `<!-- not run: why -->`, `<!-- exit 1 -->` (of its last command), `<!-- file: PATH -->` (written
-there). A command that ends in ` &` goes on in the background; the page goes on when it has printed its first line.
+there). ```sh blocks are pasted whole, as a reader would; their last command counts. A command that ends in ` &` goes on in the background; the page goes on when it has printed its first line.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import NamedTuple, Self
 
 FENCE = re.compile(r"^```(\w*)\s*$")
 DIRECTIVE = re.compile(r"^<!-- (not run|exit|file): ?(.+?) -->$|^<!-- (exit) (\d+) -->$")
-RUN = ("console", "python")
+RUN = ("console", "python", "sh")
 SHOWN = ("text", "json", "proto", "toml", "cedar", "sql", "yaml", "mermaid")
 """Languages a page may show without running anything."""
 COMMAND_TIMEOUT_S = 120
@@ -124,6 +124,10 @@ class Shell:
         if command.endswith(" &"):
             return self._type(self._in_background(command.removesuffix(" &")))
         return self._type(command)
+
+    def paste(self, text: str) -> tuple[int, str]:
+        """Type many lines at once, without waiting for anything in between."""
+        return self._type(text)
 
     def python(self, program: str) -> tuple[int, str]:
         """Run a program in the shell's folder."""

@@ -26,6 +26,9 @@ def run(block: Block, shell: Shell) -> None:
     if block.language == "python":
         status, printed = shell.python(block.text)
         assert status == 0, f"line {block.line}: the program ended with {status}\n{printed}"
+    elif block.language == "sh":
+        status, printed = shell.paste(block.text)
+        assert status == 0, f"line {block.line}: pasted, it ended with {status}\n{printed}"
     elif block.language == "console":
         run_console(block, shell)
     else:
@@ -60,7 +63,8 @@ def test_a_page_holds(page: str, tmp_path: Path) -> None:
         "```console\n$ echo a\nb\n```",
         "```console\nno prompt\n```",
         "```python\nraise SystemExit(3)\n```",
-        "```sh\nls\n```",
+        "```sh\ntrue\nfalse\n```",
+        "```bash\nls\n```",
         "```\nls\n```",
         "```yaml\nspec: tool/v1\n```",
         "<!-- exit 2 -->\n```console\n$ true\n```",
@@ -82,7 +86,19 @@ def test_a_planted_falsehood_is_found(page: str, tmp_path: Path) -> None:
         "<!-- file: x/y.txt -->\n```text\nhello\n```\n\n```console\n$ cat x/y.txt\nhello\n```",
         "<!-- file: z.py -->\n```python\nimport nowhere\n```\n\n```console\n$ cat z.py\nimport nowhere\n```",
         "```console\n$ (echo ready; exec sleep 60) &\nready\n$ kill %1\n```",
+        "```sh\nmkdir a\ncd a\nsleep 60 &\n```\n\n```console\n$ kill %1; pwd\n…/a\n```",
     ],
 )
 def test_an_honest_page_holds(page: str, tmp_path: Path) -> None:
     follow(page, tmp_path)
+
+
+@pytest.mark.requirement("house:docs:pasted")
+def test_the_first_calls_can_be_pasted_whole(tmp_path: Path) -> None:
+    (block,) = (each for each in blocks((ROOT / "README.md").read_text("utf-8")) if each.language == "sh")
+    with Shell(tmp_path) as shell:
+        status, printed = shell.paste(block.text)
+
+    assert status == 0, printed
+    assert "sandbox serve --listen 127.0.0.1:0 &\nsandbox call " in block.text
+    assert "verified: leaf " in printed
