@@ -178,6 +178,10 @@ def _damage_told() -> Iterator[None]:
         yield
     except PayloadUnreadable as error:
         raise LogUnreadable(str(error)) from error
+    except Refused as refused:
+        if not isinstance(refused.__cause__, StoreUnavailable):
+            raise
+        raise LogUnreadable("the log is damaged or cannot be read; `sandbox log audit` finds the place") from refused
     except DecodeError as error:
         raise LogUnreadable("a record is damaged; `sandbox log audit` finds the place") from error
     except StoreUnavailable as error:

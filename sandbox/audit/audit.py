@@ -32,6 +32,7 @@ from sandbox.v1 import record_pb2
 CHUNK: Final = 2000
 MAX_UNSIGNED: Final = 512
 """Records at the end that no signature covers yet: a batch for each of two processes that crashed. More are forged."""
+UNREADABLE: Final = "the log's file is damaged or cannot be read"
 EMPTY_ROOT: Final = hashlib.sha256(b"").digest()
 
 _SEEN_BY_OTHERS: Final = (
@@ -82,12 +83,14 @@ def audit_log(
         keys = parse_audit_keys((verifier_key, *further_keys))
         kept = _kept("published", published, keys) + _kept("remembered", remembered, keys)
         store = SqliteLog(database, is_read_only=True)
-    except (NoteInvalid, StoreUnavailable) as error:
+    except NoteInvalid as error:
         raise LogInvalid(str(error)) from error
+    except StoreUnavailable as error:
+        raise LogInvalid(UNREADABLE) from error
     try:
         return _Audit(store, keys, kept, progress).run()
     except StoreUnavailable as error:
-        raise LogInvalid(f"the log's file is damaged ({error})") from error
+        raise LogInvalid(UNREADABLE) from error
     finally:
         store.close()
 
@@ -219,7 +222,7 @@ class _Audit:
 
     def _not_checked(self) -> tuple[str, ...]:
         uncovered = self._tree.size - self._covered
-        last = f"who wrote the last {uncovered} records (no signature covers them yet)"
+        last = f"who wrote the last of the records, {uncovered} in all (no signature covers them yet)"
         is_remembered = any(kept.name == "remembered" for kept in self._kept)
         return (
             *((last,) if uncovered else ()),
@@ -303,7 +306,7 @@ class _Audit:
         if self._next is None or self._next.size != size:
             return
         if self._next.root != self._tree.root():
-            raise LogInvalid(f"the checkpoint of {size} leaves has another root than its leaves")
+            raise LogInvalid(f"the checkpoint of {_leaves(size)} has another root than its leaves")
         if self._next.signature is None:
             self._unsigned += 1
         else:
@@ -315,7 +318,7 @@ class _Audit:
         try:
             check_signature(self._key, checkpoint.size, checkpoint.root, signature)
         except NoteInvalid as error:
-            raise LogInvalid(f"the checkpoint of {checkpoint.size} leaves: {error}") from error
+            raise LogInvalid(f"the checkpoint of {_leaves(checkpoint.size)}: {error}") from error
         self._covered = checkpoint.size
         self._newest = write_note(self._key, checkpoint.size, checkpoint.root, signature)
 
@@ -325,7 +328,7 @@ class _Audit:
         if self._store.head().size != size:
             return
         if checkpoints:
-            raise LogInvalid(f"leaf {size} is missing; a checkpoint of {checkpoints[0].size} leaves was signed")
+            raise LogInvalid(f"leaf {size} is missing; a checkpoint of {_leaves(checkpoints[0].size)} was signed")
         if leaves:
             raise LogInvalid(f"leaf {size} lies beyond the log's head")
 
@@ -334,12 +337,14 @@ class _Audit:
         if size - self._covered > MAX_UNSIGNED or (self._seen > 1 and not self._covered):
             raise LogInvalid(f"leaf {self._covered}: no signature covers the records from here on")
         if self._next is not None:
-            raise LogInvalid(f"leaf {self._tree.size} is missing; a checkpoint of {self._next.size} leaves was signed")
+            raise LogInvalid(
+                f"leaf {self._tree.size} is missing; a checkpoint of {_leaves(self._next.size)} was signed"
+            )
         if size != self._tree.size or root != self._tree.root():
-            raise LogInvalid(f"leaf {min(size, self._tree.size)}: the log's head is of {size} leaves, not these")
+            raise LogInvalid(f"leaf {min(size, self._tree.size)}: the log's head is of {_leaves(size)}, not these")
         for kept in self._kept:
             if kept.tree.size > size:
-                raise LogInvalid(f"leaf {size} is missing; the {kept.name} checkpoint had {kept.tree.size} leaves")
+                raise LogInvalid(f"leaf {size} is missing; the {kept.name} checkpoint had {_leaves(kept.tree.size)}")
 
     def _read_checkpoints(self) -> Iterator[StoredCheckpoint]:
         after = 0
@@ -349,3 +354,7 @@ class _Audit:
                     return
                 yield checkpoint
             after = checkpoints[-1].size
+
+
+def _leaves(count: int) -> str:
+    return "1 leaf" if count == 1 else f"{count} leaves"

@@ -3,7 +3,8 @@
 ```console blocks: lines after `$ ` are typed into one shell for the whole page, in a new folder; the other lines are
 what must appear, `…` standing for anything. ```python blocks are run in the shell's folder. An HTML comment before a
 block changes that: `<!-- not run: why -->`, `<!-- exit 1 -->` (of its last command), `<!-- file: PATH -->` (written
-there). ```sh blocks are pasted whole, as a reader would; their last command counts. A command that ends in ` &` goes on in the background; the page goes on when it has printed its first line.
+there). A command that ends in ` &` goes on in the background; the page goes on when it has printed its first line.
+```sh blocks are pasted whole, as a reader would; their last command counts.
 """
 
 from __future__ import annotations

@@ -167,6 +167,58 @@ def test_damage_in_the_log_is_told_without_class_names(sandbox: CommandLine, cal
     assert asked.json()["error"]["message"] == "a record is damaged; `sandbox log audit` finds the place"
 
 
+@requirement("house:review:sentence")
+def test_a_damaged_payload_is_told_to_the_reviewer(sandbox: CommandLine, called: tuple[str, str]) -> None:
+    database = apsw.Connection(str(sandbox.root / "state" / "log.db"))
+    database.execute("UPDATE payloads SET ciphertext = zeroblob(length(ciphertext))")
+    database.close()
+
+    told = sandbox.run("log", "show", called[0])
+
+    assert (told.code, told.out) == (1, "")
+    assert told.err.startswith("error: ")
+    assert "Error" not in told.err.removeprefix("error")
+
+
+@requirement("house:review:readers")
+def test_an_audit_warns_of_a_log_that_others_may_read(sandbox: CommandLine, called: tuple[str, str]) -> None:
+    key = str(sandbox.root / "keys" / "log.vkey")
+    quiet = sandbox.run("log", "audit", "--key", key)
+    (sandbox.root / "state" / "log.db").chmod(0o640)
+    warned = sandbox.run("log", "audit", "--key", key, "--json")
+
+    assert called
+    assert (quiet.code, quiet.err, warned.code) == (0, "", 0)
+    assert "log.db: mode 0640 lets others at the log" in " ".join(warned.err.split())
+    assert warned.json()["verified"] is True
+    assert max(map(len, quiet.out.splitlines())) <= 80
+
+
+@requirement("house:cli:waits")
+def test_a_call_waits_for_a_service_that_is_starting(
+    sandbox: CommandLine, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sandbox.cli import call
+
+    address = service.deployment.address.read_text()
+    service.deployment.address.write_text("127.0.0.1:1")  # what a killed service left behind
+    waits: list[float] = []
+
+    class Waiting:
+        def wait(self, seconds: float) -> None:
+            waits.append(seconds)
+            if len(waits) == 1:
+                service.deployment.address.unlink()
+            else:
+                service.deployment.address.write_text(address)
+
+    monkeypatch.setattr(call, "Event", Waiting)
+    monkeypatch.setattr(call, "STARTING_S", 60.0)
+    told = sandbox.run("call", "shop.order", "--args", '{"id": 1}')
+
+    assert (told.code, len(waits)) == (0, 2), told.err
+
+
 def accesses(service: Service) -> list[int]:
     rows = service.house.log._log.store.records(0, 1000)
     kinds = [record_pb2.Record.FromString(content).kind for _, _, content in rows]
