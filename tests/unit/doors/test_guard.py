@@ -54,7 +54,7 @@ def test_an_uncaught_exception_becomes_a_reference(error: Exception) -> None:
 @pytest.mark.requirement("doors:fault:told")
 def test_operators_are_told_of_a_fault_once_and_why_the_log_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
-    monkeypatch.setattr(guard, "broke", lambda event, error, reference: told.append(f"{event} {reference}"))
+    monkeypatch.setattr(guard, "broke", lambda event, _, reference: told.append(f"{event} {reference}"))
     monkeypatch.setattr(guard, "note_often", lambda _, kind, causes: told.append(f"{kind}: {causes}"))
     new, refused = Fault("x"), Refused(Reason.RECEIPT_LOG_UNAVAILABLE, "later")
     refused.__cause__ = OSError(SECRET)
