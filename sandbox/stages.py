@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, Literal, NewType, Protocol, final
+
+from msgspec import Struct, field
 
 from sandbox.reasons import Fault, Refused
 from sandbox.toolspec import Digest, ToolSpec
@@ -81,8 +83,7 @@ class Cancellation:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Credential:
+class Credential(Struct, frozen=True):
     """What a peer presented, unproven."""
 
     certificate_pem: bytes
@@ -114,8 +115,7 @@ class Principal:
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProposedCall:
+class ProposedCall(Struct, frozen=True, kw_only=True):
     """Bytes a model produced. Nothing is proven."""
 
     door: str
@@ -130,8 +130,7 @@ class ProposedCall:
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthenticatedCall:
+class AuthenticatedCall(Struct, frozen=True, kw_only=True):
     """A live credential names a principal."""
 
     proposed: ProposedCall
@@ -139,8 +138,7 @@ class AuthenticatedCall:
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ValidatedCall:
+class ValidatedCall(Struct, frozen=True, kw_only=True):
     """The tool exists in the caller's scope and the arguments fit its spec. Says nothing about permission."""
 
     authenticated: AuthenticatedCall
@@ -155,8 +153,7 @@ class Origin(StrEnum):
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TracedCall:
+class TracedCall(Struct, frozen=True, kw_only=True):
     """The origin of every argument is known."""
 
     validated: ValidatedCall
@@ -186,8 +183,7 @@ class OmittedColumns:
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SqlPlan:
+class SqlPlan(Struct, frozen=True, kw_only=True):
     """The exact statement that would run, proven to need no more than `rights`."""
 
     dialect: Literal["sqlite"]
@@ -209,8 +205,7 @@ class SqlPlan:
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedCall:
+class PlannedCall(Struct, frozen=True, kw_only=True):
     """The exact statement, the rights it needs, its bounds. Nothing has been touched but the cached catalogue."""
 
     traced: TracedCall
@@ -242,13 +237,12 @@ Decision = Permit | Deny
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthorizedCall:
+class AuthorizedCall(Struct, frozen=True, kw_only=True):
     """A permit for that very plan from a named policy version. Spendable once."""
 
     planned: PlannedCall
     permit: Permit
-    _spent: list[bool] = field(default_factory=list, repr=False, compare=False)
+    _spent: list[bool] = field(default_factory=list)
 
     def spend(self) -> SqlPlan:
         """Hand over the plan to run; a second time is a fault, whoever asks."""
@@ -287,8 +281,7 @@ class Truncation(StrEnum):
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExecutedCall:
+class ExecutedCall(Struct, frozen=True, kw_only=True):
     """What ran and what came back, within bounds."""
 
     authorized: AuthorizedCall
@@ -300,8 +293,7 @@ class ExecutedCall:
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResultBody:
+class ResultBody(Struct, frozen=True, kw_only=True):
     """A result as it goes back to the caller."""
 
     columns: tuple[ResultColumn, ...]
@@ -313,8 +305,7 @@ class ResultBody:
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReleasedResult:
+class ReleasedResult(Struct, frozen=True, kw_only=True):
     """What may go back: encoded and capped, with everything left out stated in typed fields."""
 
     executed: ExecutedCall
@@ -347,8 +338,7 @@ Answer = ResultBody | Refused | StillRunning | Explanation
 
 
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SealedResult:
+class SealedResult(Struct, frozen=True, kw_only=True):
     """The answer and its receipt: signed, at a place in the log."""
 
     call_id: CallId

@@ -11,11 +11,11 @@ import functools
 import hashlib
 import hmac
 import os
-from dataclasses import dataclass
 from typing import Final, final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from msgspec import Struct
 
 from sandbox.receipts.keys import KEY_BYTES, NONCE_BYTES
 from sandbox.stores.log import StoredPayload
@@ -38,9 +38,8 @@ class PayloadUnreadable(Exception):
 
 
 @final
-@dataclass(slots=True)
-class SealedPayload:
-    """A payload ready to be stored, and what its record says of it. Not frozen: two are made for each call."""
+class SealedPayload(Struct, frozen=True):
+    """A payload ready to be stored, and what its record says of it."""
 
     descriptor_field: bytes
     """The field `payloads` of a `Record`, serialised."""

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, final
 
+from msgspec import Struct
+
 from sandbox.receipts.payloads import SealedPayload
 from sandbox.receipts.running import RequestKey
 from sandbox.stages import CallId
@@ -48,9 +50,8 @@ class Generation:
 
 
 @final
-@dataclass(slots=True, kw_only=True)
-class Entry:
-    """A record on its way into the log. Not frozen: one is made for each call."""
+class Entry(Struct, frozen=True, kw_only=True):
+    """A record on its way into the log."""
 
     record: bytes
     """Serialised, but for its place in the token's chain."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from typing import final
+
+from msgspec import Struct
 
 from sandbox.stages import CallId, Cancellation
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class RequestKey:
+class RequestKey(Struct, frozen=True):
     """Where a request is remembered, and what it said: keyed digests both."""
 
     key: bytes
@@ -20,9 +20,8 @@ class RequestKey:
 
 
 @final
-@dataclass(slots=True)
-class Running:
-    """A call under way. Not frozen: one is made for each call."""
+class Running(Struct, frozen=True):
+    """A call under way."""
 
     call_id: CallId
     tool: str

@@ -26,7 +26,15 @@ ROOMS = {
 }
 """Stage → where it may be built (STYLE of the house: what a type proves is checked in one place)."""
 
-FIELDS = {name: {field.name for field in dataclasses.fields(getattr(stages, name))} for name in ROOMS}
+
+def field_names(stage: type) -> set[str]:
+    """Return the names of a stage's fields."""
+    if dataclasses.is_dataclass(stage):
+        return {field.name for field in dataclasses.fields(stage)}
+    return set(stage.__struct_fields__)
+
+
+FIELDS = {name: field_names(getattr(stages, name)) for name in ROOMS}
 DEFINED_IN = ("sandbox.stages",)
 
 
@@ -41,6 +49,8 @@ def forgeries(module: Module) -> Iterator[str]:
             yield f"{where} uses {stage} as a value"
         if isinstance(node, ast.Call) and (copied := copied_stage(node, module, is_wary=knows_stages)):
             yield f"{where} copies {copied}"
+        if isinstance(node, ast.Import | ast.ImportFrom) and (unseen := unseen_builders(node)):
+            yield f"{where} takes {unseen}, which can build or change an object unseen"
         if isinstance(node, ast.Attribute) and node.attr in {"__new__", "__reduce__", "__setstate__"}:
             yield f"{where} reaches for {node.attr}"
         if isinstance(node, ast.Call) and is_built_by_example(node):
@@ -56,6 +66,16 @@ def stage_names(module: Module) -> dict[str, str]:
         if isinstance(node, ast.ImportFrom) and node.module == "sandbox.stages":
             names |= {alias.asname or alias.name: alias.name for alias in node.names if alias.name in ROOMS}
     return names
+
+
+def unseen_builders(node: ast.Import | ast.ImportFrom) -> str:
+    """Return what is taken of msgspec beyond the base class of stages: `convert`, `force_setattr`, `replace`, …"""
+    if isinstance(node, ast.Import):
+        return ", ".join(alias.name for alias in node.names if alias.name.split(".")[0] == "msgspec")
+    if (node.module or "").split(".")[0] != "msgspec":
+        return ""
+    harmless = {"Struct", "field"} if node.module == "msgspec" else set[str]()
+    return ", ".join(alias.name for alias in node.names if alias.name not in harmless)
 
 
 def stage_of(node: ast.AST, names: dict[str, str]) -> str | None:
@@ -162,6 +182,9 @@ def test_each_stage_is_built_at_all(stage: str) -> None:
         "from dataclasses import replace\nreplace(permit, rule_ids=())",
         "import dataclasses\ndataclasses.replace(call, planned=other)",
         "from sandbox.stages import Permit\nimport dataclasses\ndataclasses.replace(call, **changes)",
+        "import msgspec.structs\nmsgspec.structs.force_setattr(permit, 'rule_ids', ())",
+        "from msgspec import convert\nconvert({}, type=t)",
+        "from msgspec.structs import replace as again\nagain(permit, rule_ids=())",
         "def f(permit):\n    object.__setattr__(permit, 'rule_ids', ())",
     ],
 )
@@ -177,6 +200,7 @@ def test_a_planted_forgery_is_found(source: str) -> None:
         "from sandbox.stages import Permit\nmakers: dict[str, list[Permit]] = {}\nx = NewType[Permit]",
         "from sandbox.stages import Permit\ndef f(p):\n    return isinstance(p, Permit)",
         "from sandbox.stages import PlannedCall\nPlannedCall(traced=t, plan=p)",
+        "from msgspec import Struct, field\nclass A(Struct):\n    x: int = field(default=1)",
         "'a b'.replace('a', 'b')\ntext.replace(' ', '')",
         "from dataclasses import replace\nreplace(settings, listen='x')",
         "def f(cell):\n    return cell.__class__ is str",
