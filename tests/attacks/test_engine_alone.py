@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import apsw
 import pytest
 from executor_cast import CANARY, EU, Ungated, change, make_database, open_table
 
 from sandbox.executors.engine import PlanStale
+from sandbox.executors.sqlite_session import Session
 from sandbox.reasons import Reason, Refused
 from sandbox.stages import Rights
 from sandbox.toolspec import Digest
@@ -378,3 +380,18 @@ def test_no_value_grows_beyond_its_limit(engine: Ungated, sql: str) -> None:
 
     assert caught.value.reason is Reason.SQL_FAILED
     assert caught.value.metadata["error"] == "too_large"
+
+
+@pytest.mark.requirement("executors:alone:writes")
+@pytest.mark.parametrize("schema", ["main", "temp", "file"])
+def test_with_authorizer_and_trace_gone_too_nothing_is_written_anywhere(path: Path, schema: str) -> None:
+    """The file is open for reading alone; memory and temporary tables are kept by `query_only`."""
+    engine = Ungated(path, EU)
+    session = Session(str(path), engine.confinement, is_fenced=False)
+    connection = session._connection
+    connection.exec_trace = connection.authorizer = None
+
+    with pytest.raises(apsw.ReadOnlyError):
+        connection.execute(f"CREATE TABLE {session._schema if schema == 'file' else schema}.written (a)")
+    session.close()
+    engine.executor.close()

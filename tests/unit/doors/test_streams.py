@@ -95,3 +95,27 @@ def test_a_caller_that_hangs_up_ends_the_stream(room: StreamRoom) -> None:
     hung_up.cancel("hung up")
     assert list(stream) == []
     ended.set()
+
+
+@pytest.mark.requirement("doors:stream:bounded")
+def test_a_stream_whose_call_still_runs_is_not_idle() -> None:
+    settings = ServerSettings.model_construct(streams_per_principal=1, stream_threads=2, threads=2)
+    room = StreamRoom(settings.model_copy(update={"stream_idle_seconds": 0.02}))
+    ended = threading.Event()
+    never = threading.Event()
+
+    def one_call_and_silence() -> Iterator[pb.ExecuteStreamRequest]:
+        yield pb.ExecuteStreamRequest(tag=1, call=pb.ExecuteRequest(tool="slow"))
+        ended.wait(30)
+
+    def slow(_: pb.ExecuteRequest) -> pb.ExecuteResponse:
+        never.wait(0.5)  # many times as long as a stream may be idle
+        return pb.ExecuteResponse(call_id="slow")
+
+    stream = room.serve("alice", one_call_and_silence(), slow, Cancellation())
+    assert next(stream).response.call_id == "slow"
+    with pytest.raises(Refused) as refused:
+        next(stream)
+    ended.set()
+    room.close()
+    assert refused.value.reason is Reason.STREAM_IDLE
