@@ -1,4 +1,8 @@
-"""How fast is a service? A load generator for `sandbox bench`: many calls in flight over few connections."""
+"""How fast is a service? A load generator for `sandbox bench`: many calls in flight over few connections.
+
+It lies here, and not in `bench/`, for gRPC is imported in the doors' room and in this one alone; so does the driver's
+yardstick lie with the executors, and the echo behind the door.
+"""
 
 from __future__ import annotations
 

@@ -315,7 +315,9 @@ def main() -> int:
     if total.accepted or total.crashed:
         sys.stdout.write(f"FAIL {total.accepted} accepted, {total.crashed} crashed\n")
         return 1
-    sys.stdout.write(f"{total.refused} of {total.tried} refused; the other {total.no_matter} change nothing proven (why: --help)\n")
+    sys.stdout.write(
+        f"{total.refused} of {total.tried} refused; the other {total.no_matter} change nothing proven (why: --help)\n"
+    )
     return 0
 
 
