@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import Final, assert_never
 
 from sandbox.doors.rpc.status import retry_after_ms
 from sandbox.reasons import Refused
 from sandbox.stages import (
     Explanation,
     ResultBody,
+    ResultColumn,
     Rights,
     SealedResult,
     StillRunning,
@@ -21,6 +22,13 @@ _TRUNCATION = {
     Truncation.ROWS: outcome_pb2.TRUNCATION_ROWS,
     Truncation.BYTES: outcome_pb2.TRUNCATION_BYTES,
 }
+
+MAX_REMEMBERED: Final = 1_024
+"""Lists of columns whose wire form is remembered; beyond it they are forgotten and made anew."""
+MAX_REMEMBERED_BYTES: Final = 4_096
+"""Of one list of columns."""
+
+_COLUMNS: Final[dict[int, tuple[tuple[ResultColumn, ...], outcome_pb2.Result]]] = {}
 
 
 def execute_response(sealed: SealedResult) -> tool_execution_pb2.ExecuteResponse:
@@ -42,14 +50,29 @@ def execute_response(sealed: SealedResult) -> tool_execution_pb2.ExecuteResponse
 
 
 def _fill_result(result: outcome_pb2.Result, body: ResultBody) -> None:
-    for column in body.columns:
-        result.columns.add(name=column.name, type=column.type, declared_type=column.declared_type)
+    result.CopyFrom(_with_columns(body.columns))
     result.rows_json = body.rows_json
     result.row_count = body.row_count
     if body.truncation is not Truncation.NONE:
         result.truncation = _TRUNCATION[body.truncation]
     for omitted in body.omitted:
         result.omitted_columns.add(relation=omitted.relation, count=omitted.count)
+
+
+def _with_columns(columns: tuple[ResultColumn, ...]) -> outcome_pb2.Result:
+    """Return a result that has its columns and nothing else; to be copied, never changed."""
+    # WHY: by identity, for hashing columns costs more than copying them; the entry keeps them alive.
+    known = _COLUMNS.get(id(columns))
+    if known is None:
+        result = outcome_pb2.Result()
+        for column in columns:
+            result.columns.add(name=column.name, type=column.type, declared_type=column.declared_type)
+        if result.ByteSize() > MAX_REMEMBERED_BYTES:  # names are the caller's choice
+            return result
+        if len(_COLUMNS) >= MAX_REMEMBERED:
+            _COLUMNS.clear()
+        known = _COLUMNS[id(columns)] = (columns, result)
+    return known[1]
 
 
 def _fill_refusal(refusal: outcome_pb2.Refusal, refused: Refused) -> None:
