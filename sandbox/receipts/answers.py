@@ -30,16 +30,16 @@ MAX_TRACE_BYTES: Final = 64 * 1024
 _REFERENCE: Final = re.compile(rb"reference ([0-9a-f]{16})\n")
 
 
-def abridged(arguments: bytes) -> bytes:
-    """Return a refused call's arguments as they are recorded."""
-    if len(arguments) <= MAX_REFUSED_BYTES:
-        return arguments
+def abridged(text: bytes) -> bytes:
+    """Return what a refused call asked, as it is recorded."""
+    if len(text) <= MAX_REFUSED_BYTES:
+        return text
     return orjson.dumps(
         {
             "abridged": True,
-            "bytes": len(arguments),
-            "sha256": hashlib.sha256(arguments).hexdigest(),
-            "beginning": arguments[:1024].decode("utf-8", "replace"),
+            "bytes": len(text),
+            "sha256": hashlib.sha256(text).hexdigest(),
+            "beginning": text[:1024].decode("utf-8", "replace"),
         }
     )
 

@@ -190,11 +190,8 @@ class Receipt:
             truncation=_TRUNCATION[body.truncation],
             timings=Timings(decide_us=self._decide_us, execute_us=min(executed.execute_us, MAX_UINT32)),
         )
-        plan = executed.authorized.planned.plan
         contents = [("arguments", self._authenticated.proposed.arguments_json)]
-        if plan.proposed_sql is not None:  # an author's statement is in its spec's leaf already
-            contents.append(("proposed_sql", plan.proposed_sql.encode("utf-8", "surrogatepass")))
-            contents.append(("run_sql", plan.sql_to_run.encode("utf-8", "surrogatepass")))
+        contents += _statements(executed.authorized)
         contents.append(("result", result_payload(body)))
         self._conclude(own, self._house.parts.of_plan(executed.authorized), contents, body)
 
@@ -232,28 +229,20 @@ class Receipt:
             status=record_pb2.RECORD_STATUS_REFUSED,
             reason=refused.reason.value,
             rule=refused.rule,
-            timings=Timings(decide_us=self._elapsed_us()),
+            timings=self._timings(),
         )
-        contents = [
-            ("arguments", abridged(self._authenticated.proposed.arguments_json)),
-            ("refusal", refusal_payload(refused)),
-        ]
-        part = self._part_of_tool(is_known=refused.reason is not Reason.TOOL_UNKNOWN)
-        self._conclude(own, part, contents, refused)
+        part = self._part_reached(is_known=refused.reason is not Reason.TOOL_UNKNOWN)
+        self._conclude(own, part, self._abridged_with("refusal", refusal_payload(refused)), refused)
         return True
 
     def _seal_fault(self, fault: Fault, error: BaseException) -> None:
         own = Record(
             kind=record_pb2.RECORD_KIND_READ,
             status=record_pb2.RECORD_STATUS_FAULT,
-            timings=Timings(decide_us=self._elapsed_us()),
+            timings=self._timings(),
         )
-        contents = [
-            ("arguments", abridged(self._authenticated.proposed.arguments_json)),
-            ("fault", fault_payload(fault, error)),
-        ]
-        part = self._house.parts.of_plan(self._authorized) if self._authorized else self._part_of_tool(is_known=True)
-        self._append(own, part, contents, is_remembered=False)
+        contents = self._abridged_with("fault", fault_payload(fault, error))
+        self._append(own, self._part_reached(is_known=True), contents, is_remembered=False)
 
     def _conclude(self, own: record_pb2.Record, part: bytes, contents: list[tuple[str, bytes]], answer: Answer) -> None:
         receipt = self._append(own, part, contents, is_remembered=is_remembered(answer))
@@ -279,6 +268,18 @@ class Receipt:
         )
         return self._house.log.append(entry).receipt()
 
+    def _abridged_with(self, role: str, content: bytes) -> list[tuple[str, bytes]]:
+        """Return the contents of a call without a result: what was asked, what was to run, if it came so far, and the end."""
+        statements = [] if self._authorized is None else _statements(self._authorized)
+        asked = [("arguments", self._authenticated.proposed.arguments_json), *statements]
+        return [*((each, abridged(text)) for each, text in asked), (role, content)]
+
+    def _part_reached(self, *, is_known: bool) -> bytes:
+        """Return the record's part about the plan where one was permitted, else about the tool."""
+        return (
+            self._house.parts.of_plan(self._authorized) if self._authorized else self._part_of_tool(is_known=is_known)
+        )
+
     def _part_of_tool(self, *, is_known: bool) -> bytes:
         """Return the record's part about the tool. An unknown tool's spec is not named: its caller reads the record."""
         name = self._authenticated.proposed.tool
@@ -293,6 +294,24 @@ class Receipt:
         self._house.log.refusals.tally(subject, tool, refused.reason.value, time.monotonic())
         return refused
 
+    def _timings(self) -> Timings:
+        """Return how long a call without a result took, the engine's share apart if it came so far."""
+        elapsed_us = self._elapsed_us()
+        if self._authorized is None:
+            return Timings(decide_us=elapsed_us)
+        return Timings(decide_us=self._decide_us, execute_us=elapsed_us - self._decide_us)
+
     def _elapsed_us(self) -> int:
         elapsed_us = (time.monotonic() - self._authenticated.proposed.received_at) * 1e6
         return min(max(int(elapsed_us), 0), MAX_UINT32)
+
+
+def _statements(authorized: AuthorizedCall) -> list[tuple[str, bytes]]:
+    """Return a model's statement and what was run of it; an author's is in its spec's leaf already."""
+    plan = authorized.planned.plan
+    if plan.proposed_sql is None:
+        return []
+    return [
+        ("proposed_sql", plan.proposed_sql.encode("utf-8", "surrogatepass")),
+        ("run_sql", plan.sql_to_run.encode("utf-8", "surrogatepass")),
+    ]

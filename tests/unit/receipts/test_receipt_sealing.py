@@ -83,6 +83,21 @@ def test_a_refusal_becomes_the_answer_and_has_a_receipt(house: House) -> None:
     assert b"contains `DELETE`" in read(house, sealed.call_id, "refusal")
 
 
+@requirement("log:call:refused-while-running")
+def test_a_call_stopped_at_the_engine_tells_what_ran(house: House) -> None:
+    call = call_of()
+    with house.receipts.open(call) as receipt:
+        receipt.intend(authorize(call))
+        raise Refused(Reason.EXECUTION_TIMED_OUT, "the statement took longer than 5 s")
+
+    record = record_of(house, receipt.sealed)
+    assert (record.kind, record.reason) == (record_pb2.RECORD_KIND_REFUSAL, "EXECUTION_TIMED_OUT")
+    assert (list(record.policy_rule_ids), record.connection) == (["allow-all"], "shop")
+    assert list(record.columns) == ["orders.cents", "orders.region"]
+    assert [payload.role for payload in record.payloads] == ["arguments", "proposed_sql", "run_sql", "refusal"]
+    assert read(house, receipt.sealed.call_id, "run_sql") == authorize(call).planned.plan.sql_to_run.encode()
+
+
 @requirement("log:call:recorded")
 def test_an_explanation_has_a_kind_of_its_own(house: House) -> None:
     sealed = house.explain(call_of(validate_only=True))
