@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Final, TypeVar, cast, final
 
 import grpc
@@ -15,6 +12,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from sandbox.doors.rpc.desk import Desk
 from sandbox.doors.rpc.guard import credential_of, guarded, guarded_stream
+from sandbox.doors.rpc.places import Places
 from sandbox.reasons import Reason, Refused
 from sandbox.stages import Action
 
@@ -87,12 +85,11 @@ class ReflectionRoom:
         self.holders = ThreadPoolExecutor(REFLECTING, thread_name_prefix="reflection")
         """One thread a stream: it writes the answers."""
         self._readers = ThreadPoolExecutor(REFLECTING, thread_name_prefix="reflection-reader")
-        self._held: Counter[str] = Counter()
-        self._lock = threading.Lock()
+        self._places = Places(REFLECTING_EACH, "reflection streams")
 
     def answers(self, subject: str, questions: Iterator[object], context: grpc.ServicerContext) -> Iterator[object]:
         """Yield an answer to each question until the caller has no more, hangs up or stays idle too long."""
-        with self._place(subject):
+        with self._places.take(subject):
             yield from self._reflect(self._unless_idle(questions), context)
 
     def _unless_idle(self, questions: Iterator[object]) -> Iterator[object]:
@@ -108,21 +105,6 @@ class ReflectionRoom:
             if question is None:
                 return
             yield question
-
-    @contextmanager
-    def _place(self, subject: str) -> Iterator[None]:
-        with self._lock:
-            if self._held[subject] >= REFLECTING_EACH:
-                message = f"{REFLECTING_EACH} reflection streams are open for this principal; close one first"
-                raise Refused(Reason.RATE_LIMITED, message, rule="limits/streams", retry_after_s=1.0)
-            self._held[subject] += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._held[subject] -= 1
-                if not self._held[subject]:
-                    del self._held[subject]
 
 
 def _permitted(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Final
 
 from sandbox.doors.rpc.guard import as_fault
+from sandbox.doors.rpc.places import Places
 from sandbox.doors.rpc.status import retry_after_ms
 from sandbox.reasons import Reason, Refused, Status
 from sandbox.settings import ServerSettings
@@ -33,14 +32,13 @@ class StreamRoom:
         """One thread a stream: it writes the answers."""
         self._readers = ThreadPoolExecutor(settings.stream_threads, thread_name_prefix="stream-reader")
         self._workers = ThreadPoolExecutor(settings.threads, thread_name_prefix="stream-call")
-        self._held: Counter[str] = Counter()
-        self._lock = threading.Lock()
+        self._places = Places(settings.streams_per_principal, "streams")
 
     def serve(
         self, subject: str, requests: Iterator[pb.ExecuteStreamRequest], answer: Answer, hung_up: Cancellation
     ) -> Iterator[pb.ExecuteStreamResponse]:
         """Yield an answer to each request until the caller has no more, hangs up or stays idle too long."""
-        with self._place(subject):
+        with self._places.take(subject):
             stream = _Stream(self._workers, answer)
             hung_up.on_cancel(stream.stop)
             self._readers.submit(stream.read, requests)
@@ -50,20 +48,6 @@ class StreamRoom:
         """Let the threads go once their streams have ended."""
         for pool in (self.holders, self._readers, self._workers):
             pool.shutdown(wait=False, cancel_futures=True)
-
-    @contextmanager
-    def _place(self, subject: str) -> Iterator[None]:
-        most = self._settings.streams_per_principal
-        with self._lock:
-            if self._held[subject] >= most:
-                message = f"{most} streams are open for this principal; close one, or send more calls over them"
-                raise Refused(Reason.RATE_LIMITED, message, rule="limits/streams", retry_after_s=1.0)
-            self._held[subject] += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._held[subject] -= 1
 
 
 class _Stream:
