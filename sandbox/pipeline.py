@@ -178,7 +178,9 @@ class Pipeline:
         with self.receipts.open(authenticated) as receipt:
             validated = self.specs.validate(authenticated)
             self.policy.permit(authenticated, Action.EXPLAIN, validated.spec.name)  # an action of its own
-            with self.limits.spend(validated, is_answered=False):
+            with self.limits.spend(validated, is_answered=receipt.is_answered):
+                if receipt.is_answered:
+                    return receipt.sealed
                 planned = self.executors.plan(self.flow.trace(validated))
                 decision = self.policy.decide(planned)
                 receipt.settle(

@@ -121,6 +121,14 @@ def test_an_answered_request_is_authorized_again_and_not_run() -> None:
 
 
 @pytest.mark.requirement("pipeline:order")
+def test_an_explained_request_is_not_charged_again() -> None:
+    house = House(is_answered=True)  # its `spend` asserts that it is told so
+    assert pipeline(house).explain("call") == "sealed"
+    assert "permit" in house.seen
+    assert "decide" not in house.seen
+
+
+@pytest.mark.requirement("pipeline:order")
 def test_explaining_decides_and_never_executes() -> None:
     house = House()
     assert pipeline(house).explain("call") == "sealed"
