@@ -107,11 +107,11 @@ def _cast(use: ClaimUse, value: JsonValue) -> Cell:
         return value
     if value is None:
         message = f"the tool filters rows by the claim {quoted(use.claim)}, which the token does not carry"
-        raise Refused(Reason.CLAIM_MISSING, message, claim=use.claim)
+        raise Refused(Reason.CLAIM_MISSING, message, rule="claims/missing", claim=use.claim)
     cast = _cast_scalar(use.kind, value) if isinstance(value, (str, int, float)) else None
     if cast is None:
         message = f"the claim {quoted(use.claim)} does not fit the rows it filters; {_WANTED[use.kind]} is accepted"
-        raise Refused(Reason.CLAIM_MISSING, message, claim=use.claim)
+        raise Refused(Reason.CLAIM_MISSING, message, rule="claims/type", claim=use.claim)
     return cast
 
 

@@ -58,7 +58,7 @@ class Executors:
         self._executors = {name: EXECUTORS[c.engine](c) for name, c in self._connections.items()}
         self._drafts: PlanCache[Draft | Refused] = PlanCache(settings.sql.plan_cache)
         self._refreshing = threading.Lock()
-        self._retry_at = float("-inf")
+        self._retry_at: dict[ToolName, float] = {}
         self._catalogues: dict[str, Catalogue] = {}
         self._loaded: dict[str, Catalogue] = {}
         self._ready: dict[ToolName, ReadyTool | Refused] = {}
@@ -138,11 +138,11 @@ class Executors:
         return ready
 
     def _retried(self, name: ToolName, refused: Refused) -> ReadyTool:
-        """Look, once a second, whether a tool's tables are back."""
+        """Look, once a second for each tool, whether its tables are back."""
         now = time.monotonic()
-        if now < self._retry_at:
+        if now < self._retry_at.get(name, now):
             raise _anew(refused)
-        self._retry_at = now + RETRY_S
+        self._retry_at[name] = now + RETRY_S
         self.refresh(self._specs[name].connection)
         ready = self._ready[name]
         if isinstance(ready, Refused):

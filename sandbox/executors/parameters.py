@@ -28,4 +28,4 @@ def _cell(name: str, value: JsonValue) -> Cell:
 
 def _refused(name: str, found: str) -> Refused:
     message = f"the argument {quoted(name)} is {found}; the statement takes text, numbers, booleans and null"
-    return Refused(Reason.ARGUMENT_INVALID, message, argument=name)
+    return Refused(Reason.ARGUMENT_INVALID, message, rule="arguments/type", argument=name)

@@ -62,7 +62,7 @@ class SqliteExecutor:
         if cancellation.deadline is not None and cancellation.deadline < deadline:
             deadline = cancellation.deadline
         if cancellation.is_cancelled:
-            raise Refused(Reason.CALL_CANCELLED, "the call was stopped before it ran")
+            raise Refused(Reason.CALL_CANCELLED, "the call was stopped before it ran", rule="limits/cancelled")
         if now >= deadline:
             raise timed_out()
         epoch = self._epoch

@@ -201,7 +201,8 @@ class Session:
         if isinstance(error, UnicodeDecodeError):
             return failed("not_unicode", "a text of the database is not UTF-8; `hex(…)` reads it")
         if isinstance(error, UnicodeError):
-            return Refused(Reason.ARGUMENT_INVALID, "a text holds half of a surrogate pair; Unicode text is accepted")
+            message = "a text holds half of a surrogate pair; Unicode text is accepted"
+            return Refused(Reason.ARGUMENT_INVALID, message, rule="arguments/unicode")
         if not isinstance(error, apsw.Error):
             return unavailable(self._path)
         if self._authorizer.denied:
@@ -214,7 +215,7 @@ class Session:
             self._is_starved = False
             return failed("out_of_memory", "the statement needs too much memory")
         if self._cancellation.is_cancelled:
-            return Refused(Reason.CALL_CANCELLED, "the call was stopped, at the engine too")
+            return Refused(Reason.CALL_CANCELLED, "the call was stopped, at the engine too", rule="limits/cancelled")
         return timed_out() if time.monotonic() > self._deadline else None
 
     def _confine(self, confinement: Confinement, *, is_fenced: bool) -> None:
@@ -283,7 +284,7 @@ class Session:
 def timed_out() -> Refused:
     """Return the refusal for a call whose time, or whose caller's time, ran out."""
     message = "the time for this call ran out and the engine was stopped; a narrower query is accepted"
-    return Refused(Reason.EXECUTION_TIMED_OUT, message)
+    return Refused(Reason.EXECUTION_TIMED_OUT, message, rule="limits/seconds")
 
 
 def _identity(path: str) -> tuple[int, int]:

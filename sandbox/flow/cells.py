@@ -34,7 +34,7 @@ def encoded_rows(rows: Sequence[Row], max_bytes: int) -> tuple[bytes, int]:
         parts.append(part)
     if not parts:
         message = f"a single row is larger than the tool's {max_bytes} bytes; fewer or shorter columns are accepted"
-        raise Refused(Reason.RESULT_TOO_LARGE, message)
+        raise Refused(Reason.RESULT_TOO_LARGE, message, rule="limits/max-bytes")
     return b"[" + b",".join(parts) + b"]", len(parts)
 
 

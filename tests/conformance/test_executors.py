@@ -142,7 +142,7 @@ def test_an_endless_statement_ends_with_its_time(path: Path, seconds: float, cal
         shop.call({"sql": ENDLESS}, cancellation=Cancellation(deadline))
 
     assert planned.plan.max_seconds == seconds
-    assert caught.value.reason is Reason.EXECUTION_TIMED_OUT
+    assert (caught.value.reason, caught.value.rule) == (Reason.EXECUTION_TIMED_OUT, "limits/seconds")
     assert 0.1 <= time.monotonic() - begun < 0.1 + GRACE_S
 
 

@@ -69,6 +69,7 @@ def test_a_claim_that_does_not_fit_is_refused(kind: Kind, value: Any) -> None:
         claim_values((ClaimUse("c", kind),), {"c": value})
 
     assert caught.value.reason is Reason.CLAIM_MISSING
+    assert caught.value.rule.startswith("claims/")
     assert caught.value.metadata == {"claim": "c"}
 
 
