@@ -165,7 +165,7 @@ class Committer:
             return  # counted refusals stay in their book until the log can be written again
         try:
             entries, put_back = self._due()
-        except StoreUnavailable as error:
+        except Exception as error:  # noqa: BLE001 - this thread must outlive whatever it is
             self.failure = error
             return
         due = [Committed(entry) for entry in entries]
@@ -272,7 +272,7 @@ class Committer:
                 with self._store.writing() as writing:
                     writing.sign(self._unwritten)
                 self._unwritten = []
-            except StoreUnavailable:
+            except Exception:  # noqa: BLE001 - this thread must outlive whatever it is
                 return  # the next start signs them again; Ed25519 gives the same bytes
 
 

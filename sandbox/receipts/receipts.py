@@ -269,7 +269,7 @@ class Receipt:
         return self._house.log.append(entry).receipt()
 
     def _abridged_with(self, role: str, content: bytes) -> list[tuple[str, bytes]]:
-        """Return the contents of a call without a result: what was asked, what was to run, if it came so far, and the end."""
+        """Return the contents of a call without a result: what was asked, what was to run (if known), its end."""
         statements = [] if self._authorized is None else _statements(self._authorized)
         asked = [("arguments", self._authenticated.proposed.arguments_json), *statements]
         return [*((each, abridged(text)) for each, text in asked), (role, content)]

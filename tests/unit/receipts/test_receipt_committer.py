@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import apsw
 import pytest
@@ -78,6 +79,7 @@ def test_many_threads_make_one_gapless_tree_and_share_batches(house: House) -> N
 PROCESS = """
 import sys
 from pathlib import Path
+from typing import NoReturn
 sys.path[:0] = sys.argv[3:]
 from log_house import call_of, open_house
 with open_house(Path(sys.argv[1])) as house:
@@ -301,6 +303,24 @@ def test_what_is_queued_when_the_log_closes_is_written(
 
     assert sorted(appended) == list(range(8))
     assert store.unsigned_checkpoints() == []
+    store.close()
+
+
+@requirement("log:commit:outlives")
+def test_the_committer_outlives_an_error_nobody_foresaw(tmp_path: Path, house: House) -> None:
+    raised = threading.Event()
+
+    def broken() -> NoReturn:
+        raised.set()
+        raise ZeroDivisionError
+
+    store = SqliteLog(tmp_path / "other.db")
+    committer = Committer(store, house.log.signer, broken)
+    committer.append(Entry(record=b"a", call_id=b""))
+    raised.wait()
+
+    assert committer.append(Entry(record=b"b", call_id=b"")).index == 1
+    committer.close()
     store.close()
 
 
