@@ -5,7 +5,7 @@ A stage exists only if its check passed. Where each may be built is kept by `tes
 
 from __future__ import annotations
 
-import threading
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -43,43 +43,41 @@ class Action(StrEnum):
 class Cancellation:
     """Tells a running call to stop, from any thread. Signals only: callbacks must return at once."""
 
-    __slots__ = ("_callbacks", "_lock", "_reason", "deadline")
+    __slots__ = ("_callbacks", "deadline", "is_cancelled")
 
     def __init__(self, deadline: float | None = None) -> None:
         """Make one for a call that must end at `deadline` (`time.monotonic()` seconds), if it has one."""
         self.deadline = deadline
-        self._lock = threading.Lock()
-        self._reason: str | None = None
+        self.is_cancelled = False
+        """Whether somebody has asked the call to stop."""
         self._callbacks: list[Callable[[], None]] = []
 
-    @property
-    def is_cancelled(self) -> bool:
-        """Whether somebody has asked the call to stop."""
-        return self._reason is not None
+    def cancel(self) -> None:
+        """Ask the call to stop."""
+        self.is_cancelled = True
+        self._call_back()
 
-    def cancel(self, why: str) -> None:
-        """Ask the call to stop. The first reason stays."""
-        with self._lock:
-            if self._reason is not None:
-                return
-            self._reason = why
-            callbacks, self._callbacks = self._callbacks, []
-        for callback in callbacks:
-            callback()
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once on cancellation, at once if it has happened."""
+        self._callbacks.append(callback)
+        if self.is_cancelled:
+            self._call_back()
 
-    def on_cancel(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call `callback` on cancellation (at once if it has happened); the returned function takes it back."""
-        with self._lock:
-            if self._reason is None:
-                self._callbacks.append(callback)
-                return lambda: self._forget(callback)
-        callback()
-        return lambda: None
-
-    def _forget(self, callback: Callable[[], None]) -> None:
-        with self._lock:
-            if callback in self._callbacks:
+    def forget(self, callback: Callable[[], None]) -> None:
+        """Take a callback back; one that has been called, or is being called, is not there any more."""
+        if callback in self._callbacks:
+            with contextlib.suppress(ValueError):
                 self._callbacks.remove(callback)
+
+    def _call_back(self) -> None:
+        # WHY: no lock. Whoever appends looks at the flag afterwards, whoever sets it looks at the list afterwards, and
+        # each callback is popped by one thread only.
+        while self._callbacks:
+            try:
+                callback = self._callbacks.pop()
+            except IndexError:
+                return
+            callback()
 
 
 @final

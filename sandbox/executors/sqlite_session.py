@@ -122,7 +122,8 @@ class Session:
         self._deadline = deadline
         self._sql = plan.sql_to_run
         self._cancellation = cancellation
-        forget = cancellation.on_cancel(partial(self._stop, cancellation))
+        stop = partial(self._stop, cancellation)
+        cancellation.on_cancel(stop)
         try:
             return self._run(plan)
         except (apsw.Error, UnicodeError) as error:
@@ -130,10 +131,11 @@ class Session:
             is_prepared = self._traced > 0 and not self._authorizer.was_asked
             raise self._told(error, is_prepared=is_prepared) from error
         finally:
-            forget()
+            cancellation.forget(stop)
             with self._guard:
                 self._cancellation = _NOBODY
-                self._woken.clear()
+                if self._woken.is_set():
+                    self._woken.clear()
 
     def rehearse(self, tables: Iterable[TableRule]) -> None:
         """Read the beginning of every table the tool may show; raises `Refused` or `PlanStale`."""

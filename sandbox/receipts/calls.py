@@ -61,7 +61,7 @@ class Calls:
         if running is None:
             self.find(principal, call_id=call_id, request_id=request_id)
             return False
-        running.cancellation.cancel("cancelled by its caller")
+        running.cancellation.cancel()
         return True
 
     def _find_running(self, principal: Principal, call_id: str, request_id: str) -> Running | None:

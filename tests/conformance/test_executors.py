@@ -156,7 +156,7 @@ def test_a_call_whose_time_is_over_does_not_begin(shop: Shop) -> None:
 @pytest.mark.requirement("executors:stop:cancel")
 def test_a_cancelled_call_stops(shop: Shop) -> None:
     cancellation = Cancellation()
-    threading.Timer(0.1, cancellation.cancel, ["its caller hung up"]).start()
+    threading.Timer(0.1, cancellation.cancel).start()
     begun = time.monotonic()
 
     refused = shop.refusal({"sql": ENDLESS}, cancellation=cancellation)
@@ -168,7 +168,7 @@ def test_a_cancelled_call_stops(shop: Shop) -> None:
 @pytest.mark.requirement("executors:stop:cancel")
 def test_a_call_cancelled_before_does_not_begin(shop: Shop) -> None:
     cancellation = Cancellation()
-    cancellation.cancel("early")
+    cancellation.cancel()
 
     assert shop.refusal({"sql": "SELECT 1"}, cancellation=cancellation).reason is Reason.CALL_CANCELLED
 
@@ -180,7 +180,7 @@ def test_a_late_cancellation_stops_nobody_else(shop: Shop) -> None:
     late = [Cancellation() for _ in range(50)]
     for cancellation in late:
         shop.call({"sql": "SELECT 1"}, cancellation=cancellation)
-    canceller = threading.Thread(target=lambda: [one.cancel("late") for one in late])
+    canceller = threading.Thread(target=lambda: [one.cancel() for one in late])
     canceller.start()
 
     assert shop.query(counting) == [(300_000,)]

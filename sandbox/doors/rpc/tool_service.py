@@ -50,7 +50,7 @@ class ToolExecutionServicer:
     def execute(self, request: pb.ExecuteRequest, context: grpc.ServicerContext) -> pb.ExecuteResponse:
         """Take one call to its sealed result."""
         cancellation = Cancellation(_deadline(context))
-        if not context.add_callback(lambda: cancellation.cancel("hung up")):
+        if not context.add_callback(cancellation.cancel):
             raise Refused(Reason.CALL_CANCELLED, "the caller hung up before the call began")
         return execute_response(self._take(request, credential_of(context), cancellation))
 
@@ -61,15 +61,16 @@ class ToolExecutionServicer:
         credential = credential_of(context)
         principal = self._desk.guests.principal(credential)
         hung_up = Cancellation(_deadline(context))
-        context.add_callback(lambda: hung_up.cancel("hung up"))
+        context.add_callback(hung_up.cancel)
 
         def answer(request: pb.ExecuteRequest) -> pb.ExecuteResponse:
             cancellation = Cancellation(hung_up.deadline)
-            forget = hung_up.on_cancel(lambda: cancellation.cancel("hung up"))
+            stop = cancellation.cancel
+            hung_up.on_cancel(stop)
             try:
                 return execute_response(self._take(request, credential, cancellation))
             finally:
-                forget()
+                hung_up.forget(stop)
 
         yield from self._streams.serve(principal.subject, requests, answer, hung_up)
 
