@@ -16,6 +16,9 @@ TESTS = Path(__file__).parent
 # Helper modules lie beside the tests that use them; `importlib` mode leaves it to us to make them importable.
 sys.path[:0] = [str(folder) for folder in sorted(TESTS.rglob("*/")) if folder.name != "__pycache__"]
 
+# The engines that tests of several rooms ask.
+pytest_plugins = ["postgres_server"]
+
 settings.register_profile(
     "house", deadline=None, print_blob=True, derandomize=bool(os.environ.get("CI")), database=None
 )
