@@ -13,7 +13,7 @@ from typing import Final, assert_never, final
 import cedarpy
 
 from sandbox.policy.arguments import Unreadable
-from sandbox.policy.facts import NO_CONTEXT, context_json, principal_json
+from sandbox.policy.facts import NO_CONTEXT, context_json, principal_json, stand_in_context
 from sandbox.policy.lint import RESERVED
 from sandbox.policy.questions import Question
 from sandbox.policy.schema import PRINCIPAL
@@ -35,6 +35,9 @@ ERROR: Final = f"{RESERVED}error"
 """Cedar could not decide: a policy erred, or the request did not fit the schema."""
 UNREADABLE: Final = f"{RESERVED}unreadable-argument"
 """A policy reads an argument whose value Cedar cannot hold."""
+
+CALL_NEEDED: Final = f"{RESERVED}call-needed"
+"""A policy reads facts of the call, which a stored result does not tell."""
 
 MAX_REMEMBERED: Final = 16_384
 """Decisions, in each of the two caches."""
@@ -93,6 +96,7 @@ class CedarPolicy:
         self._unpermitted = Deny(policy_digest=digest, rule_ids=())
         self._undecided = Deny(policy_digest=digest, rule_ids=(ERROR,))
         self._unreadable = Deny(policy_digest=digest, rule_ids=(UNREADABLE,))
+        self._call_needed = Deny(policy_digest=digest, rule_ids=(CALL_NEEDED,))
 
     def permit(self, authenticated: AuthenticatedCall, action: Action, tool: str = "") -> None:
         """Raise `Refused` with `POLICY_DENIED` unless the principal may do `action` (to `tool`)."""
@@ -107,6 +111,22 @@ class CedarPolicy:
     def may(self, principal: Principal, action: Action, tool: str = "") -> bool:
         """Whether `permit_principal` would let it pass."""
         return isinstance(self._answer(principal, action, tool), Permit)
+
+    def permit_result(self, principal: Principal, tool: str) -> None:
+        """Raise `Refused` with `POLICY_DENIED` unless `principal` may execute `tool` now, whatever the call.
+
+        For a stored result, whose plan is gone: where a policy reads facts of the call, it is denied.
+        """
+        question = self._executing.get(tool)
+        if question is None:
+            decision: Decision = self._unpermitted
+        elif question.is_steady:
+            remembered = self._steady.get(_principal_key(question, principal))
+            decision = remembered or self._ask(question, principal, stand_in_context(question.types))
+        else:
+            decision = self._call_needed
+        if isinstance(decision, Deny):
+            raise _refusal(decision, Action.EXECUTE, tool)
 
     def decide(self, planned: PlannedCall) -> Decision:
         """Decide about the very plan that would run."""
@@ -223,6 +243,9 @@ def _refusal(decision: Deny, action: Action, tool: str) -> Refused:
         message = f"no policy permits {asked} to this principal; the policy owner can write one"
     elif UNREADABLE in ids:
         rule, message = UNREADABLE, "a policy reads an argument that is no 64-bit integer or has over 4 decimal places"
+    elif CALL_NEEDED in ids:
+        rule = CALL_NEEDED
+        message = f"a policy on {asked} reads facts of the call; send the same call again with its `request_id`"
     elif ERROR in ids:
         culprit = f" by {names}" if names else ""
         rule, message = ERROR, f"{asked} could not be decided{culprit}, so it is denied; the policy owner can repair it"

@@ -140,6 +140,44 @@ def test_get_call_answers_for_own_calls_only(service: Service, client: Client) -
     assert error.value.reason in {"CALL_UNKNOWN", "POLICY_DENIED"}
 
 
+@pytest.mark.requirement("doors:call:still-permitted")
+@pytest.mark.parametrize("condition", ["", ' when { context.relations.contains("orders") }'])
+def test_get_call_gives_no_result_that_policy_denies_by_now(condition: str, service: Service, client: Client) -> None:
+    answer = client.call("shop.order", {"id": 1}, request_id="mine")
+    explained = client.explain("shop.order", {"id": 1})
+    refused = client.call("shop.query", {"sql": "DELETE FROM orders"})
+    assert isinstance(answer, Result)
+    assert isinstance(client.get_call(call_id=explained.call_id), Explanation)
+    (service.deployment.policies / "stop.cedar").write_text(
+        f'@id("stop") forbid(principal, action == Sandbox::Action::"Execute:shop.order", resource){condition};\n',
+        "utf-8",
+    )
+    service.house.reload()
+    for asked in ({"call_id": answer.call_id}, {"request_id": "mine"}):
+        with pytest.raises(ServiceError) as error:
+            client.get_call(**asked)
+        assert error.value.reason == "POLICY_DENIED"
+    assert isinstance(client.get_call(call_id=explained.call_id), Explanation)
+    assert isinstance(client.get_call(call_id=refused.call_id), Refusal)
+    (service.deployment.policies / "stop.cedar").write_text(
+        '@id("stop") forbid(principal, action == Sandbox::Action::"Explain", resource);\n', "utf-8"
+    )
+    service.house.reload()
+    assert isinstance(client.get_call(call_id=answer.call_id), Result)
+    with pytest.raises(ServiceError):
+        client.get_call(call_id=explained.call_id)
+
+
+@pytest.mark.requirement("doors:call:still-permitted")
+def test_get_call_gives_no_result_of_a_tool_that_is_gone(service: Service, client: Client) -> None:
+    answer = client.call("shop.order", {"id": 1})
+    (service.deployment.toolspecs / "shop.order.yaml").unlink()
+    service.house.reload()
+    with pytest.raises(ServiceError) as error:
+        client.get_call(call_id=answer.call_id)
+    assert error.value.reason == "TOOL_UNKNOWN"
+
+
 def test_the_async_client_is_the_same(service: Service, client: Client) -> None:
     async def session() -> tuple[object, ...]:
         async with AsyncClient.from_deployment(service.deployment.root, "agent", service.address) as other:

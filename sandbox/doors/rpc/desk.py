@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from sandbox.pipeline import Pipeline
-from sandbox.stages import Action, CallId, Credential, Principal, SealedResult
+from sandbox.stages import Action, Credential, Principal, SealedResult
 from sandbox.toolspec import ToolName, ToolSpec
 
 
@@ -27,6 +27,10 @@ class Rules(Protocol):
 
     def permit_principal(self, principal: Principal, action: Action, tool: str = "") -> None:
         """Raise `Refused` with `POLICY_DENIED` unless the principal may do `action` (to `tool`)."""
+        ...
+
+    def permit_result(self, principal: Principal, tool: str) -> None:
+        """Raise `Refused` with `POLICY_DENIED` unless the principal may execute `tool` now, whatever the call."""
         ...
 
     def may(self, principal: Principal, action: Action, tool: str = "") -> bool:
@@ -136,6 +140,3 @@ class Desk(Protocol):
     def log(self) -> Log:
         """What is signed."""
         ...
-
-
-__all__ = ["CallId", "Calls", "Desk", "Guests", "Log", "Logged", "Rules", "Tools"]

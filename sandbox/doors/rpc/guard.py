@@ -20,6 +20,9 @@ Response = TypeVar("Response")
 Unary = Callable[[Request, grpc.ServicerContext], Response]
 Streaming = Callable[[Request, grpc.ServicerContext], Iterator[Response]]
 
+ENDING: Final = (SystemExit, KeyboardInterrupt, GeneratorExit)
+"""What ends a process or a generator. All else is caught: a panic of an engine is no `Exception`."""
+
 _BEARER: Final = "Bearer "
 
 
@@ -43,7 +46,9 @@ def guarded(handler: Unary[Request, Response]) -> Unary[Request, Response]:
     def outermost(request: Request, context: grpc.ServicerContext) -> Response:
         try:
             return handler(request, context)
-        except Exception as error:  # the one place that must catch everything
+        except ENDING:
+            raise
+        except BaseException as error:  # the one place that must catch everything
             _abort(context, error)
             raise
 
@@ -56,14 +61,21 @@ def guarded_stream(handler: Streaming[Request, Response]) -> Streaming[Request, 
     def outermost(request: Request, context: grpc.ServicerContext) -> Iterator[Response]:
         try:
             yield from handler(request, context)
-        except Exception as error:  # the one place that must catch everything
+        except ENDING:
+            raise
+        except BaseException as error:  # the one place that must catch everything
             _abort(context, error)
             raise
 
     return outermost
 
 
-def as_fault(error: Exception, where: str) -> Fault:
+def note_refusal(refused: Refused) -> None:
+    """Tell operators of a refusal that has no receipt, and why: a log that cannot be written has a cause."""
+    note_often("refused without a receipt", refused.reason.value, causes=causes_of(refused))
+
+
+def as_fault(error: BaseException, where: str) -> Fault:
     """Turn an unforeseen exception into a fault, told to operators by class and place."""
     fault = error if isinstance(error, Fault) else Fault(where)
     if fault.is_new:
@@ -71,8 +83,8 @@ def as_fault(error: Exception, where: str) -> Fault:
     return fault
 
 
-def _abort(context: grpc.ServicerContext, error: Exception) -> None:
+def _abort(context: grpc.ServicerContext, error: BaseException) -> None:
     if isinstance(error, Refused):
-        note_often("refused without a receipt", error.reason.value, causes=causes_of(error))
+        note_refusal(error)
         abort_refused(context, error)
     abort_fault(context, as_fault(error, "grpc handler"))

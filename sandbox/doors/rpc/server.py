@@ -16,7 +16,7 @@ from sandbox.deployment import Deployment, Misconfigured, read_private
 from sandbox.doors.rpc.desk import Desk
 from sandbox.doors.rpc.guard import Unary, guarded, guarded_stream
 from sandbox.doors.rpc.log_service import ExecutionLogServicer
-from sandbox.doors.rpc.standard import add_health, add_reflection
+from sandbox.doors.rpc.standard import ReflectionRoom, add_health, add_reflection
 from sandbox.doors.rpc.streams import StreamRoom
 from sandbox.doors.rpc.threshold import Threshold
 from sandbox.doors.rpc.tool_service import ToolExecutionServicer
@@ -49,6 +49,7 @@ class RpcDoor:
     port: int
     health: health.HealthServicer
     streams: StreamRoom
+    reflections: ReflectionRoom
 
     @property
     def address(self) -> str:
@@ -60,6 +61,7 @@ class RpcDoor:
         self.health.enter_graceful_shutdown()
         self.server.stop(grace_s).wait()
         self.streams.close()
+        self.reflections.close()
 
 
 AddMore = Callable[[grpc.Server], None]
@@ -84,11 +86,11 @@ def open_door(desk: Desk, deployment: Deployment, settings: ServerSettings, add_
     _add_services(server, desk, streams)
     services = (TOOL_SERVICE, LOG_SERVICE)
     health_servicer = add_health(server, desk, services)
-    add_reflection(server, desk, services)
+    reflections = add_reflection(server, desk, services)
     add_more(server)
     host, port = _listen(server, settings.listen, tls_credentials(deployment))
     server.start()
-    return RpcDoor(server, host, port, health_servicer, streams)
+    return RpcDoor(server, host, port, health_servicer, streams, reflections)
 
 
 def tls_credentials(deployment: Deployment) -> grpc.ServerCredentials:
@@ -105,8 +107,9 @@ def tls_credentials(deployment: Deployment) -> grpc.ServerCredentials:
         now = _stamp(paths)
         if now == seen:
             return _UNCHANGED
-        seen = now
-        return configuration()
+        fresh = configuration()
+        seen = now  # only now: files that cannot be read yet are read again
+        return fresh
 
     return grpc.dynamic_ssl_server_credentials(configuration(), newer, require_client_authentication=True)
 

@@ -47,8 +47,8 @@ def add_health(server: grpc.Server, desk: Desk, services: Sequence[str]) -> heal
     return servicer
 
 
-def add_reflection(server: grpc.Server, desk: Desk, services: Sequence[str]) -> None:
-    """Serve reflection for `services` under both names."""
+def add_reflection(server: grpc.Server, desk: Desk, services: Sequence[str]) -> ReflectionRoom:
+    """Serve reflection for `services` under both names; returns the room, to be closed with the door."""
     servicer = reflection.ReflectionServicer((*services, HEALTH, *REFLECTIONS))
     room = ReflectionRoom(cast("_Reflect", servicer.ServerReflectionInfo), REFLECTION_IDLE_S)
 
@@ -69,6 +69,7 @@ def add_reflection(server: grpc.Server, desk: Desk, services: Sequence[str]) -> 
     }
     for name in REFLECTIONS:
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
+    return room
 
 
 _Reflect = Callable[[Iterator[object], grpc.ServicerContext], Iterator[object]]
@@ -91,6 +92,11 @@ class ReflectionRoom:
         """Yield an answer to each question until the caller has no more, hangs up or stays idle too long."""
         with self._places.take(subject):
             yield from self._reflect(self._unless_idle(questions), context)
+
+    def close(self) -> None:
+        """Let the threads go once their streams have ended."""
+        for pool in (self.holders, self._readers):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _unless_idle(self, questions: Iterator[object]) -> Iterator[object]:
         while True:

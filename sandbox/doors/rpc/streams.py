@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from sandbox.doors.rpc.guard import as_fault
+from sandbox.doors.rpc.guard import ENDING, as_fault, note_refusal
 from sandbox.doors.rpc.places import Places
 from sandbox.doors.rpc.status import retry_after_ms
 from sandbox.reasons import Reason, Refused, Status
@@ -110,13 +110,16 @@ class _Stream:
         try:
             return pb.ExecuteStreamResponse(tag=request.tag, response=self._answer(request.call))
         except Refused as refused:
+            note_refusal(refused)
             error = pb.StreamError(
                 status_code=int(refused.status),
                 reason=refused.reason.value,
                 message=refused.message,
                 retry_after_ms=retry_after_ms(refused),
             )
-        except Exception as unforeseen:  # noqa: BLE001 - nothing but a reference may reach the wire
+        except ENDING:
+            raise
+        except BaseException as unforeseen:  # noqa: BLE001 - nothing but a reference may reach the wire
             error = pb.StreamError(status_code=int(Status.INTERNAL), message=str(as_fault(unforeseen, "stream call")))
         return pb.ExecuteStreamResponse(tag=request.tag, error=error)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, assert_never
 
 import grpc
 import orjson
@@ -15,7 +15,16 @@ from sandbox.doors.rpc.pages import page_of
 from sandbox.doors.rpc.streams import StreamRoom
 from sandbox.doors.rpc.wire import execute_response
 from sandbox.reasons import Reason, Refused
-from sandbox.stages import Action, Cancellation, Credential, ProposedCall, SealedResult
+from sandbox.stages import (
+    Action,
+    Cancellation,
+    Credential,
+    Explanation,
+    ProposedCall,
+    ResultBody,
+    SealedResult,
+    StillRunning,
+)
 from sandbox.toolspec import ToolSpec
 from sandbox.v1 import tool_execution_pb2 as pb
 
@@ -75,11 +84,21 @@ class ToolExecutionServicer:
         yield from self._streams.serve(principal.subject, requests, answer, hung_up)
 
     def get_call(self, request: pb.GetCallRequest, context: grpc.ServicerContext) -> pb.GetCallResponse:
-        """Answer for one of the caller's own calls."""
+        """Answer for one of the caller's own calls; with what came of it only if that is still permitted."""
         principal = self._desk.guests.principal(credential_of(context))
-        self._desk.rules.permit_principal(principal, Action.GET_CALL)
+        rules = self._desk.rules
+        rules.permit_principal(principal, Action.GET_CALL)
         call_id, request_id = _reference(request.call)
         sealed = self._desk.calls.find(principal, call_id=call_id, request_id=request_id)
+        match sealed.answer:
+            case ResultBody():
+                rules.permit_result(principal, self._desk.tools.find(principal, sealed.tool).name)
+            case Explanation():
+                rules.permit_principal(principal, Action.EXPLAIN, self._desk.tools.find(principal, sealed.tool).name)
+            case Refused() | StillRunning():
+                pass
+            case _:
+                assert_never(sealed.answer)
         return pb.GetCallResponse(response=execute_response(sealed), tool=sealed.tool)
 
     def cancel_call(self, request: pb.CancelCallRequest, context: grpc.ServicerContext) -> pb.CancelCallResponse:

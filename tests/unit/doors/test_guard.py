@@ -30,7 +30,11 @@ class FakeContext:
         raise Aborted
 
 
-def status_of(error: Exception) -> Status:
+class Panic(BaseException):
+    """What an engine written in another language raises."""
+
+
+def status_of(error: BaseException) -> Status:
     context = FakeContext()
 
     def handler(_: object, __: object) -> object:
@@ -43,8 +47,8 @@ def status_of(error: Exception) -> Status:
 
 
 @pytest.mark.requirement("doors:fault:opaque")
-@pytest.mark.parametrize("error", [ValueError(SECRET), RuntimeError(SECRET), KeyError(SECRET), Fault("x")])
-def test_an_uncaught_exception_becomes_a_reference(error: Exception) -> None:
+@pytest.mark.parametrize("error", [ValueError(SECRET), KeyError(SECRET), Fault("x"), Panic(SECRET)])
+def test_an_uncaught_exception_becomes_a_reference(error: BaseException) -> None:
     status = status_of(error)
     assert status.code == grpc.StatusCode.INTERNAL.value[0]
     assert "hunter2" not in status.SerializeToString().decode("latin-1")
@@ -73,12 +77,13 @@ def test_without_the_guard_the_text_would_have_gone_out() -> None:
 
 
 @pytest.mark.requirement("doors:fault:opaque")
-def test_a_stream_is_guarded_too() -> None:
+@pytest.mark.parametrize("error", [ValueError(SECRET), Panic(SECRET)])
+def test_a_stream_is_guarded_too(error: BaseException) -> None:
     context = FakeContext()
 
     def handler(_: object, __: object) -> object:
         yield 1
-        raise ValueError(SECRET)
+        raise error
 
     answers = guarded_stream(handler)(None, context)
     assert next(answers) == 1
@@ -100,3 +105,16 @@ def test_a_refusal_is_its_status_with_reason_and_domain(reason: Reason) -> None:
     assert (info.reason, info.domain) == (reason.value, "sandbox.v1")
     assert dict(info.metadata) == {"rule": "some/rule", "argument": "x"}
     assert retry.retry_delay.ToMilliseconds() == 1500
+
+
+@pytest.mark.requirement("doors:fault:opaque")
+@pytest.mark.parametrize("ending", [SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_what_ends_the_process_passes(ending: type[BaseException]) -> None:
+    context = FakeContext()
+
+    def handler(_: object, __: object) -> object:
+        raise ending
+
+    with pytest.raises(ending):
+        guarded(handler)(None, context)
+    assert context.status is None

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from sandbox.doors.rpc import guard
 from sandbox.doors.rpc.streams import StreamRoom
 from sandbox.reasons import Reason, Refused
 from sandbox.settings import ServerSettings
@@ -21,6 +22,10 @@ def room() -> Iterator[StreamRoom]:
     made.close()
 
 
+class Panic(BaseException):
+    """What an engine written in another language raises."""
+
+
 def requests(*tools: str) -> Iterator[pb.ExecuteStreamRequest]:
     for tag, tool in enumerate(tools, start=1):
         yield pb.ExecuteStreamRequest(tag=tag, call=pb.ExecuteRequest(tool=tool))
@@ -29,21 +34,39 @@ def requests(*tools: str) -> Iterator[pb.ExecuteStreamRequest]:
 def answer(request: pb.ExecuteRequest) -> pb.ExecuteResponse:
     if request.tool == "limited":
         raise Refused(Reason.RATE_LIMITED, "later", retry_after_s=0.25)
+    if request.tool == "unlogged":
+        raise Refused(Reason.RECEIPT_LOG_UNAVAILABLE, "later") from OSError("a secret")
     if request.tool == "broken":
         raise ValueError("a secret")
+    if request.tool == "panicking":
+        raise Panic("a secret")
     return pb.ExecuteResponse(call_id=request.tool)
 
 
 @pytest.mark.requirement("doors:stream:answers")
 def test_every_call_is_answered_under_its_tag(room: StreamRoom) -> None:
-    answers = list(room.serve("alice", requests("a", "limited", "broken", "b"), answer, Cancellation()))
+    answers = list(room.serve("alice", requests("a", "limited", "broken", "b", "panicking"), answer, Cancellation()))
     by_tag = {each.tag: each for each in answers}
-    assert sorted(by_tag) == [1, 2, 3, 4]
+    assert sorted(by_tag) == [1, 2, 3, 4, 5]
     assert by_tag[1].response.call_id == "a"
     assert by_tag[4].response.call_id == "b"
     assert (by_tag[2].error.reason, by_tag[2].error.retry_after_ms) == ("RATE_LIMITED", 250)
-    assert by_tag[3].error.reason == ""
-    assert "secret" not in by_tag[3].error.message
+    for tag in (3, 5):
+        assert by_tag[tag].error.reason == ""
+        assert by_tag[tag].error.message.startswith("internal fault, reference ")
+
+
+@pytest.mark.requirement("doors:fault:told")
+def test_operators_are_told_why_the_log_is_unavailable_to_a_stream(
+    room: StreamRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(guard, "note_often", lambda _, kind, causes: told.append(f"{kind}: {causes}"))
+
+    (answered,) = room.serve("alice", requests("unlogged"), answer, Cancellation())
+
+    assert answered.error.reason == "RECEIPT_LOG_UNAVAILABLE"
+    assert told == ["RECEIPT_LOG_UNAVAILABLE: OSError"]
 
 
 @pytest.mark.requirement("doors:stream:bounded")

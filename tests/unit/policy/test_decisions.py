@@ -104,6 +104,32 @@ def test_executing_is_never_decided_without_a_plan(tmp_path: Path) -> None:
         policy.may(principal(), Action.EXECUTE, "shop.query")
 
 
+@pytest.mark.requirement("doors:call:still-permitted")
+@pytest.mark.parametrize("tool_name", ["shop.query", "shop.order_by_id"])
+def test_a_stored_result_is_permitted_like_a_call_as_far_as_no_policy_reads_the_call(
+    tool_name: str, tmp_path: Path
+) -> None:
+    agents = f'@id("a") permit (principal in Sandbox::Role::"agent", {EXECUTE}, resource);'
+    policy = policies_of(
+        tmp_path, agents + f'@id("b") forbid (principal, {EXECUTE}, resource) when {{ principal.hasTag("x") }};'
+    )
+    policy.permit_result(principal(), tool_name)
+    for who, name, rule in (
+        (principal(roles=()), tool_name, "policy/not-permitted"),
+        (principal(x="y"), tool_name, "policy/forbidden"),
+        (principal(), "shop.gone", "policy/not-permitted"),
+    ):
+        with pytest.raises(Refused) as caught:
+            policy.permit_result(who, name)
+        assert (caught.value.reason, caught.value.rule) == (Reason.POLICY_DENIED, rule)
+    reading = policies_of(
+        tmp_path, agents + f'@id("b") forbid (principal, {EXECUTE}, resource) when {{ context.door == "x" }};'
+    )
+    with pytest.raises(Refused, match="send the same call again with its `request_id`") as caught:
+        reading.permit_result(principal(), tool_name)
+    assert caught.value.rule == "policy/call-needed"
+
+
 @pytest.mark.requirement("policy:rpc:each-is-an-action")
 def test_one_tool_is_permitted_by_its_action_or_as_the_resource(tmp_path: Path) -> None:
     by_action = policies_of(
