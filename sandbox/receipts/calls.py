@@ -16,7 +16,7 @@ from sandbox.receipts.requests import lookup_key, replayed
 from sandbox.receipts.running import RequestKey, Running
 from sandbox.receipts.stored import stored_receipt
 from sandbox.stages import Answer, CallId, Principal, SealedResult, StillRunning
-from sandbox.stores.log import MAX_PAYLOADS
+from sandbox.stores.log import MAX_PAYLOADS, StoredRequest
 from sandbox.v1 import record_pb2
 
 RETRY_S: Final = 0.2
@@ -33,8 +33,8 @@ class Calls:
 
     def answered(self, principal: Principal, key: RequestKey) -> SealedResult | None:
         """Return the earlier answer to the same request; raises `Refused` with `CALL_REPLAYED` for other bytes."""
-        stored = self._log.store.request(key.key)
-        if stored is None or stored.expires_us < time.time_ns() // 1000:
+        stored = self._remembered(key.key)
+        if stored is None:
             return None
         if stored.content != key.content:
             raise replayed()
@@ -73,8 +73,13 @@ class Calls:
         if call_id:
             indexes = self._log.store.indexes_of_call(call_key(call_id))
             return indexes[-1] if indexes else None
-        stored = self._log.store.request(lookup_key(self._log, principal, request_id))
+        stored = self._remembered(lookup_key(self._log, principal, request_id))
         return stored.index if stored is not None else None
+
+    def _remembered(self, key: bytes) -> StoredRequest | None:
+        """Return what a `request_id` led to, unless its time is over."""
+        stored = self._log.store.request(key)
+        return stored if stored is not None and stored.expires_us >= time.time_ns() // 1000 else None
 
     def _sealed(self, index: int, principal: Principal) -> SealedResult:
         content = self._log.store.record(index)

@@ -7,12 +7,16 @@ import os
 import tempfile
 import threading
 import time
+from base64 import b64decode
 from pathlib import Path
 from typing import Final, final
 
 from sandbox.receipts.log import ExecutionLog
 from sandbox.receipts.note import MlDsaSigner
+from sandbox.receipts.stored import StoredTree
+from sandbox.receipts.tree import EMPTY_ROOT
 from sandbox.stores.log import StoreUnavailable
+from sandbox.telemetry.events import note_often
 
 PUBLISHED_EVERY_S: Final = 10.0
 """How often reading may write the file: a write is forced to the disk that the committer writes to."""
@@ -61,22 +65,35 @@ class Checkpoints:
         return note + self._line
 
     def _leave(self, note: bytes) -> None:
-        # INVARIANT: a file of a larger tree than ours stays, for it shows the audit that the log was cut.
-        if self._file is None or self._tree is None or self._left == self._tree or self._is_of_more(self._tree[0]):
+        if self._file is None or self._left == self._tree:
             return
-        self._left, self._left_at = self._tree, time.monotonic()
-        # WHY: a full disk keeps nobody from reading; the audit tells which records the file's lines do not cover.
-        with contextlib.suppress(OSError):
-            _replace(self._file, note)
-
-    def _is_of_more(self, size: int) -> bool:
-        """Whether the file is of a larger tree, or of none that can be read, which is for the audit to tell."""
+        self._left_at = time.monotonic()
         try:
-            return self._file is not None and int(self._file.read_bytes().split(b"\n")[1]) > size
+            if self._is_of_another_tree(self._file):
+                note_often("checkpoint kept", "state/checkpoint is of another tree than the log's; audit the log")
+                return
+            _replace(self._file, note)
+        except OSError as error:  # a full disk keeps nobody from reading; the next one to read tries again
+            note_often("checkpoint not left", type(error).__name__)
+            return
+        self._left = self._tree
+
+    def _is_of_another_tree(self, file: Path) -> bool:
+        """Whether the file tells of a tree that ours has not grown from, or of none that can be read.
+
+        # INVARIANT: such a file stays, for it shows the audit that the log was cut or rolled back.
+        """
+        try:
+            _, size_line, root_line, *_ = file.read_bytes().split(b"\n")
+            size, root = int(size_line), b64decode(root_line, validate=True)
         except FileNotFoundError:
             return False
-        except (OSError, ValueError, IndexError):
+        except ValueError:
             return True
+        return self._tree is None or size > self._tree[0] or self._root(size) != root
+
+    def _root(self, size: int) -> bytes:
+        return StoredTree(self._log.store).node(0, size) if size > 0 else EMPTY_ROOT
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -45,8 +45,8 @@ IDLE_S: Final = 1.0
 """How often the thread looks for counted refusals whose window has ended while nobody calls."""
 
 
-Due = Callable[[], tuple[Sequence[Entry], Callable[[], None]]]
-"""Gives counted refusals whose window has ended, and a way to put them back if they cannot be written."""
+Due = Callable[[], Sequence[tuple[Entry, Callable[[], None]]]]
+"""Gives counted refusals whose window has ended, each with a way to put it back if it cannot be written."""
 
 
 @final
@@ -103,7 +103,8 @@ class Committer:
         self._due = due
         self._queue: queue.SimpleQueue[Committed | None] = queue.SimpleQueue()
         self._chains: dict[bytes, Chain] = {}
-        self._size = -1
+        self._head: Head | None = None
+        """The tree as this process left it; None where it is not known."""
         self._unwritten: list[tuple[bytes, int]] = []
         self.failure: BaseException | None = None
         """Why the last batch failed; None while the log can be written."""
@@ -164,15 +165,15 @@ class Committer:
         if self.failure is not None and not is_last:
             return  # counted refusals stay in their book until the log can be written again
         try:
-            entries, put_back = self._due()
+            due = [(Committed(entry), put_back) for entry, put_back in self._due()]
         except Exception as error:  # noqa: BLE001 - this thread must outlive whatever it is
             self.failure = error
             return
-        due = [Committed(entry) for entry in entries]
         for start in range(0, len(due), MAX_BATCH):
-            self._commit(due[start : start + MAX_BATCH])
-        if any(committed.failure is not None for committed in due):
-            put_back()
+            self._commit([committed for committed, _ in due[start : start + MAX_BATCH]])
+        for committed, put_back in due:
+            if committed.failure is not None:
+                put_back()
 
     def _gather(self) -> tuple[list[Committed], bool]:
         try:
@@ -204,7 +205,7 @@ class Committer:
             paths = path_texts(tree, old, tree.size)
         except BaseException as error:  # noqa: BLE001 - whoever waits must be told, whatever it is
             self.failure = error
-            self._size = -1
+            self._head = None
             for committed in batch:
                 committed.fail(error)
             return
@@ -219,7 +220,7 @@ class Committer:
     def _append(self, writing: Writing, batch: list[Committed]) -> tuple[int, GrownTree]:
         head = writing.head()
         self._check_head(head)
-        if head.size != self._size or len(self._chains) > MAX_CHAINS:  # another process appended, or nothing is known
+        if head != self._head or len(self._chains) > MAX_CHAINS:  # another process appended, or nothing is known
             self._chains.clear()
         rows = Rows(signatures=self._unwritten)
         moved: dict[bytes, Chain] = {}
@@ -233,8 +234,9 @@ class Committer:
         rows.chains = [(token, chain.sequence, chain.record_digest) for token, chain in moved.items()]
         tree = GrownTree(head.size, head.frontier, hashes)
         rows.tiles = list(tree.completed(head.size, TILE_BITS))
-        writing.append(rows, Head(tree.size, tree.root(), tree.frontier()), time.time_ns() // 1000)
-        self._size = tree.size
+        grown = Head(tree.size, tree.root(), tree.frontier())
+        writing.append(rows, grown, time.time_ns() // 1000)
+        self._head = grown
         return head.size, tree
 
     def _check_head(self, head: Head) -> None:
@@ -242,12 +244,11 @@ class Committer:
 
         # INVARIANT: nothing is signed because a file says so; whoever can write the file cannot make us sign.
         """
-        if head.size == self._size:
-            is_ours = self.newest is not None and (head.size, head.root) == (self.newest.size, self.newest.root)
-            fault = "" if is_ours else "the log's head was changed beneath this process"
-        else:
-            fault = found_wrong(self._store, self._signer)
-        if fault:
+        if head == self._head:
+            return
+        if self._head is not None and head.size <= self._head.size:
+            raise StoreUnavailable("the log's head was changed beneath this process")
+        if fault := found_wrong(self._store, self._signer):
             raise StoreUnavailable(fault)
 
     def _chained(self, writing: Writing, entry: Entry, moved: dict[bytes, Chain]) -> bytes:
@@ -261,9 +262,12 @@ class Committer:
 
     def _sign_unsigned(self) -> None:
         """Sign what a crash between commit and signature left unsigned."""
-        unsigned = self._store.unsigned_checkpoints()
-        if unsigned:
+        if self._store.unsigned_checkpoints():
             with self._store.writing() as writing:
+                # INVARIANT: looked at again with the log locked: what is signed is what was found to be right.
+                if fault := found_wrong(self._store, self._signer):
+                    raise StoreUnavailable(fault)
+                unsigned = self._store.unsigned_checkpoints()
                 writing.sign([(self._signer.sign(each.size, each.root), each.size) for each in unsigned])
 
     def _write_back(self) -> None:

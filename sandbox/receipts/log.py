@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import hashlib
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Self, final
 
 from sandbox.build import build_id
 from sandbox.deployment import Deployment, Misconfigured
-from sandbox.reasons import Reason, Refused
+from sandbox.reasons import Fault, Reason, Refused
 from sandbox.receipts.committer import Committed, Committer
 from sandbox.receipts.counted import RefusalBook
 from sandbox.receipts.keys import RootKey, read_signer
 from sandbox.receipts.note import NoteSigner
 from sandbox.receipts.opening import check_before_opening
-from sandbox.receipts.records import Entry, base_record, call_key, new_call_id, with_payloads
+from sandbox.receipts.payloads import PayloadUnreadable
+from sandbox.receipts.records import MAX_ENTRY_BYTES, Entry, base_record, call_key, new_call_id, with_payloads
 from sandbox.receipts.running import RunningCalls
 from sandbox.receipts.subjects import SERVICE, Subjects
 from sandbox.settings import Settings
@@ -78,7 +81,11 @@ class ExecutionLog:
             raise Misconfigured(f"{deployment.log_database}: the log cannot be opened ({error})") from error
         try:
             check_before_opening(store, signer, deployment.log_database)
+            _check_root_key(store, root, deployment)
             log = cls(store, signer, root, settings)
+        except StoreUnavailable as error:
+            store.close()
+            raise Misconfigured(f"{deployment.log_database}: nothing is signed on top of this log ({error})") from error
         except BaseException:
             store.close()
             raise
@@ -91,6 +98,8 @@ class ExecutionLog:
 
     def append(self, entry: Entry) -> Committed:
         """Append a record and wait for its place; raises `Refused` with `RECEIPT_LOG_UNAVAILABLE`."""
+        if len(entry.record) > MAX_ENTRY_BYTES:
+            raise Fault("receipts: a record larger than a log entry can be")
         try:
             return self._committer.append(entry)
         except StoreUnavailable as error:
@@ -168,23 +177,34 @@ class ExecutionLog:
         self._committer.close()
         self.store.close()
 
-    def _due(self) -> tuple[list[Entry], Callable[[], None]]:
+    def _due(self) -> list[tuple[Entry, Callable[[], None]]]:
         now = time.monotonic()
+        due: list[tuple[Entry, Callable[[], None]]] = []
         tallies = self.refusals.due(now, is_everything=self._is_closing)
-        try:
-            entries = [self._counted(*tally) for tally in tallies]
-        except StoreUnavailable:
-            self.refusals.put_back(tallies, now)
-            raise
-        return entries, lambda: self.refusals.put_back(tallies, now)
+        for position, tally in enumerate(tallies):
+            put_back = partial(self.refusals.put_back, [tally], now)
+            try:
+                due.append((self._counted(*tally), put_back))
+            except StoreUnavailable:
+                self.refusals.put_back(tallies[position:], now)
+                break
+        return due
 
     def _counted(self, subject: str, tool: str, reason: str, count: int) -> Entry:
         call_id = new_call_id()
         record = base_record(record_pb2.RECORD_KIND_REFUSALS_COUNTED, call_id, build_id())
-        record.principal_pseudonym = self.subjects.key_of(subject).pseudonym
+        # WHY: a subject whose key is gone has no name any more, but what was refused stays counted.
+        with contextlib.suppress(PayloadUnreadable):
+            record.principal_pseudonym = self.subjects.key_of(subject).pseudonym
         record.tool, record.reason, record.counted = tool, reason, count
         record.status = record_pb2.RECORD_STATUS_REFUSED
         return Entry(record=record.SerializeToString(), call_id=call_key(call_id))
+
+
+def _check_root_key(store: LogStore, root: RootKey, deployment: Deployment) -> None:
+    """Raise `Misconfigured` if the log was begun with another root key: nothing in it could be found or read."""
+    if store.head().size and not Subjects(store, root).knows(SERVICE):
+        raise Misconfigured(f"{deployment.log_database}: the log was begun with another key than keys/root.key")
 
 
 def unavailable() -> Refused:

@@ -1,6 +1,7 @@
 """Is the log we are about to write to the one we signed? Checked at each start, before anything is signed on top of it.
 
-It catches a file edited, cut or restored by hand without the signing key. It is no audit: `sandbox log audit` is one.
+It catches a head, checkpoint or tree root edited, cut or restored by hand without the signing key, so that nothing is
+signed that the signed past does not lead to. It is no audit, for it reads no old leaf: `sandbox log audit` is one.
 """
 
 from __future__ import annotations
@@ -8,11 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from google.protobuf.message import DecodeError
+
 from sandbox.deployment import Misconfigured
 from sandbox.receipts.note import NoteSigner
 from sandbox.receipts.stored import StoredTree
-from sandbox.receipts.tree import EMPTY_ROOT
-from sandbox.stores.log import LogReading, StoredCheckpoint, StoreUnavailable
+from sandbox.receipts.tree import EMPTY_ROOT, HASH_BYTES, GrownTree
+from sandbox.stores.log import Head, LogReading, StoredCheckpoint, StoreUnavailable
 from sandbox.v1 import record_pb2
 
 KEY_FILE: Final = "log.vkey"
@@ -34,17 +37,27 @@ def check_before_opening(store: LogReading, signer: NoteSigner, path: Path) -> N
 def found_wrong(store: LogReading, signer: NoteSigner) -> str:
     """Return what does not agree in the log as it is stored, in one phrase; empty if everything does."""
     head = store.head()
-    if store.records(head.size, 1):
-        return "the log holds leaves beyond its head"
+    while store.records(head.size, 1):
+        before, head = head, store.head()
+        if head.size == before.size:  # else a service is writing beside us
+            return "the log holds leaves beyond its head"
+    if not _holds_together(head):
+        return "the log's head does not hold together"
     if head.size == 0:
         return ""
-    key = store.file(record_pb2.RECORD_KIND_KEY, KEY_FILE)
-    if key is not None and not _names(store, key[0], signer):
-        return "the log was begun with another key than keys/log.key"
+    if fault := _another_key(store, signer):
+        return fault
     newest = store.checkpoint_covering(head.size - 1)
     if newest is None or (newest.size, newest.root) != (head.size, head.root):
         return f"no checkpoint of {head.size} records"
     return _disagreement(store, signer, newest)
+
+
+def _holds_together(head: Head) -> bool:
+    """Whether the roots that the tree will grow from make its root."""
+    if len(head.frontier) != HASH_BYTES * head.size.bit_count():
+        return False
+    return head.root == (GrownTree(head.size, head.frontier, ()).root() if head.size else EMPTY_ROOT)
 
 
 def _disagreement(store: LogReading, signer: NoteSigner, newest: StoredCheckpoint) -> str:
@@ -65,6 +78,12 @@ def _root(tree: StoredTree, checkpoint: StoredCheckpoint) -> bytes:
     return tree.node(0, checkpoint.size) if checkpoint.size else EMPTY_ROOT
 
 
-def _names(store: LogReading, index: int, signer: NoteSigner) -> bool:
-    content = store.record(index)
-    return content is not None and record_pb2.Record.FromString(content).verifier_key == signer.verifier_key
+def _another_key(store: LogReading, signer: NoteSigner) -> str:
+    known = store.file(record_pb2.RECORD_KIND_KEY, KEY_FILE)
+    if known is None:
+        return ""
+    try:
+        named = record_pb2.Record.FromString(store.record(known[0]) or b"").verifier_key
+    except DecodeError:
+        return "the record that names the log's key cannot be read"
+    return "" if named == signer.verifier_key else "the log was begun with another key than keys/log.key"

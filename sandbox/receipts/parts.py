@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from sandbox.receipts.payloads import SubjectKey
-from sandbox.receipts.records import BOOT_ID, MAX_LISTED, SCHEMA_VERSION, Generation
+from sandbox.receipts.records import BOOT_ID, SCHEMA_VERSION, Generation, listed
 from sandbox.receipts.subjects import Subjects
 from sandbox.stages import AuthorizedCall, Principal, Rights
 from sandbox.toolspec import ToolSpec
@@ -78,11 +78,11 @@ class RecordParts:
         if known is None or known[1] is not plan.rights:
             rights = plan.rights
             part = Record(
-                policy_rule_ids=authorized.permit.rule_ids[:MAX_LISTED],
+                policy_rule_ids=listed(authorized.permit.rule_ids),
                 connection=plan.connection,
-                relations=rights.relations[:MAX_LISTED],
-                columns=[f"{table}.{column}" for table, column in rights.columns[:MAX_LISTED]],
-                functions=rights.functions[:MAX_LISTED],
+                relations=listed(rights.relations),
+                columns=listed(f"{table}.{column}" for table, column in rights.columns),
+                functions=listed(rights.functions),
             ).SerializeToString()
             if len(self._plans) >= MAX_REMEMBERED:
                 self._plans.clear()

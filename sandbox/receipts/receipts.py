@@ -12,7 +12,7 @@ from sandbox.receipts.calls import Calls, still_running
 from sandbox.receipts.log import ExecutionLog, unavailable
 from sandbox.receipts.parts import RecordParts
 from sandbox.receipts.payloads import PayloadUnreadable
-from sandbox.receipts.records import Entry, Generation, call_key, new_call_id, tool_name, with_payloads
+from sandbox.receipts.records import Entry, Generation, call_key, listed, new_call_id, tool_name, with_payloads
 from sandbox.receipts.requests import is_remembered, replayed, request_key
 from sandbox.receipts.running import RequestKey, Running
 from sandbox.stages import (
@@ -199,7 +199,7 @@ class Receipt:
         own = Record(
             kind=record_pb2.RECORD_KIND_EXPLANATION,
             status=record_pb2.RECORD_STATUS_OK,
-            policy_rule_ids=explanation.rule_ids,
+            policy_rule_ids=listed(explanation.rule_ids),
             timings=Timings(decide_us=self._elapsed_us()),
         )
         contents = [

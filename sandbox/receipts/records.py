@@ -20,8 +20,12 @@ from sandbox.v1 import record_pb2
 SCHEMA_VERSION: Final = 1
 MAX_RECORD_BYTES: Final = 65_535
 """Below 64 KiB, for entry bundles of C2SP tlog-tiles have 16-bit lengths."""
+MAX_ENTRY_BYTES: Final = MAX_RECORD_BYTES - 64
+"""Of a record that has no place in its token's chain yet."""
 MAX_LISTED: Final = 256
 """Tables, columns, functions or policies a record lists; of longer lists the statement, a payload, tells the rest."""
+MAX_LISTED_BYTES: Final = 8 * 1024
+"""Of one such list, for the names are those of a database."""
 MAX_NAME: Final = 128
 """Characters of a name that came from a caller."""
 
@@ -92,6 +96,18 @@ def tool_name(text: str) -> str:
 
 
 _TOOL_NAME: Final = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9_.\-]{{0,{MAX_NAME - 1}}}", re.ASCII)
+
+
+def listed(names: Iterable[str]) -> list[str]:
+    """Return as many of the names as a record lists."""
+    kept: list[str] = []
+    size = 0
+    for name in names:
+        size += len(name.encode("utf-8", "surrogatepass"))
+        if len(kept) == MAX_LISTED or size > MAX_LISTED_BYTES:
+            break
+        kept.append(name)
+    return kept
 
 
 def base_record(kind: record_pb2.RecordKind, call_id: str, build: str) -> record_pb2.Record:

@@ -50,7 +50,7 @@ class Subjects:
             self._cached[subject] = found
             return found
 
-    def knows(self, subject: str) -> bool:
+    def knows(self, subject: str | None) -> bool:
         """Whether the subject has ever been met; asking makes no key."""
         return self._store.subject(self._root.derive(b"subject", *_parts(subject))) is not None
 

@@ -128,6 +128,44 @@ class SqliteWriting:
         )
 
 
+def _flock(descriptor: int, timeout_s: float) -> None:
+    """Lock a file against other processes; raises `StoreUnavailable` if they keep it for longer than `timeout_s`."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        _FlockWait(descriptor).take(timeout_s)
+
+
+@final
+class _FlockWait:
+    """Waits for a file lock in a thread of its own, for the system's own waiting is fair but knows no timeout."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = os.dup(descriptor)
+        """The same open file, so the lock is the caller's; it outlives the caller's if that is closed meanwhile."""
+        self._lock = threading.Lock()
+        self._is_wanted = True
+        self._taken = threading.Event()
+
+    def take(self, timeout_s: float) -> None:
+        threading.Thread(target=self._wait, name="log lock", daemon=True).start()
+        if self._taken.wait(timeout_s):
+            return
+        with self._lock:
+            self._is_wanted = self._taken.is_set()
+        if not self._is_wanted:
+            raise StoreUnavailable("another process holds the log for too long")
+
+    def _wait(self) -> None:
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        with self._lock:
+            if self._is_wanted:
+                self._taken.set()
+            else:
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        os.close(self._descriptor)
+
+
 def _head(connection: apsw.Connection) -> Head:
     for size, root, frontier in connection.execute("SELECT size, root, frontier FROM head"):
         return Head(size, root, frontier)
@@ -156,6 +194,7 @@ class SqliteLog:
             self._lock_file = None if is_read_only else os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
             version = self._writer.pragma("user_version")
         if version != SCHEMA_VERSION:
+            self.close()
             raise Misconfigured(f"{path}: a log of schema {version}; this version reads and writes {SCHEMA_VERSION}")
 
     @contextmanager
@@ -165,7 +204,7 @@ class SqliteLog:
         with self._alone(), _engine_errors():
             if self._is_closed or self._lock_file is None:
                 raise StoreUnavailable("the log is closed or read-only")
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX)
+            _flock(self._lock_file, MAX_WAIT_S)
             try:
                 self._writer.execute("BEGIN IMMEDIATE")
                 try:

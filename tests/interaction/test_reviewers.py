@@ -157,7 +157,7 @@ def test_what_a_reviewer_asks_for_is_answered_in_a_reviewers_words(
 def test_damage_in_the_log_is_told_without_class_names(sandbox: CommandLine, called: tuple[str, str]) -> None:
     assert called
     database = apsw.Connection(str(sandbox.root / "state" / "log.db"))
-    database.execute("UPDATE leaves SET record = x'ff' WHERE idx = 0")
+    database.execute("UPDATE leaves SET record = x'ff' WHERE idx = 1")
     database.close()
 
     told, asked = sandbox.run("log", "list"), sandbox.run("log", "list", "--json")

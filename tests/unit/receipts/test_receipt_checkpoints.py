@@ -18,6 +18,7 @@ from sandbox.deployment import Misconfigured
 from sandbox.receipts import ExecutionLog, LogReader
 from sandbox.receipts.checkpoints import Checkpoints
 from sandbox.receipts.note import MlDsaSigner, cosigned_message, key_id, verifier_key
+from sandbox.receipts.stored import StoredTree
 
 requirement = pytest.mark.requirement
 
@@ -210,7 +211,8 @@ def test_a_checkpoint_of_a_larger_tree_is_never_written_over(house: House) -> No
         file.write_bytes(kept)
         LogReader(house.log, file).publish()
         assert file.read_bytes() == kept
-    file.write_bytes(b"origin\n1\nroot\n")
+    first = base64.b64encode(StoredTree(house.log.store).node(0, 1))
+    file.write_bytes(b"origin\n1\n%b\n" % first)
     LogReader(house.log, file).publish()
     assert parse_checkpoint(parse_note(file.read_bytes()).text).size == house.log.store.head().size
 

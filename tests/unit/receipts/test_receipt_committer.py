@@ -284,7 +284,7 @@ def test_what_is_queued_when_the_log_closes_is_written(
 
     monkeypatch.setattr("sandbox.receipts.committer.queue.SimpleQueue", Counting)
     store = SqliteLog(tmp_path / "other.db")
-    committer = Committer(store, house.log.signer, lambda: ([], lambda: None))
+    committer = Committer(store, house.log.signer, list)
     appended: list[int] = []
     threads = [
         threading.Thread(target=lambda: appended.append(committer.append(Entry(record=b"r", call_id=b"")).index))
@@ -317,7 +317,7 @@ def test_the_committer_outlives_an_error_nobody_foresaw(tmp_path: Path, house: H
     store = SqliteLog(tmp_path / "other.db")
     committer = Committer(store, house.log.signer, broken)
     committer.append(Entry(record=b"a", call_id=b""))
-    raised.wait()
+    assert raised.wait(10)
 
     assert committer.append(Entry(record=b"b", call_id=b"")).index == 1
     committer.close()
@@ -327,7 +327,7 @@ def test_the_committer_outlives_an_error_nobody_foresaw(tmp_path: Path, house: H
 @requirement("log:commit:close")
 def test_a_committer_refuses_entries_behind_its_end(tmp_path: Path, house: House) -> None:
     store = SqliteLog(tmp_path / "other.db")
-    committer = Committer(store, house.log.signer, lambda: ([], lambda: None))
+    committer = Committer(store, house.log.signer, list)
     committer.append(Entry(record=b"", call_id=b""))
     committer.close()
     with pytest.raises(StoreUnavailable):

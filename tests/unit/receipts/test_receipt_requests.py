@@ -176,6 +176,10 @@ def test_an_id_is_forgotten_after_its_hours(house: House, monkeypatch: pytest.Mo
     later = time.time_ns() + 25 * 3600 * 10**9
     monkeypatch.setattr(time, "time_ns", lambda: later)
 
+    with pytest.raises(Refused) as forgotten:
+        house.receipts.calls.find(principal_of(), request_id="r1")
+    assert forgotten.value.reason is Reason.CALL_UNKNOWN
+
     second = house.answer(call_of(request_id="r1"))
     assert second.call_id != first.call_id
     assert house.answer(call_of(request_id="r1")) == second

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import apsw
 import pytest
 
 from sandbox.deployment import Misconfigured
+from sandbox.stores import sqlite_log
 from sandbox.stores.log import Head, Rows, StoredPayload, StoredRequest, StoreUnavailable
 from sandbox.stores.sqlite_log import SqliteLog
 
@@ -170,3 +172,56 @@ def test_a_probe_leaves_nothing_behind(store: SqliteLog) -> None:
     store.probe()
 
     assert list(store._writer.execute("SELECT count(*) FROM probe")) == [(0,)]
+
+
+@pytest.mark.requirement("log:lock:bounded")
+def test_a_lock_held_by_another_is_waited_for_and_given_up_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SqliteLog(tmp_path / "log.db")
+    monkeypatch.setattr(sqlite_log, "MAX_WAIT_S", 0.05)
+    with (tmp_path / "log.db.lock").open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(StoreUnavailable, match="too long"), store.writing():
+            pytest.fail("the log was written beside its lock")
+        fcntl.flock(other, fcntl.LOCK_UN)
+        waiting = [thread for thread in threading.enumerate() if thread.name == "log lock"]
+        for thread in waiting:
+            thread.join(5)
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody took it who no longer wanted it
+        fcntl.flock(other, fcntl.LOCK_UN)
+
+    with store.writing() as writing:
+        assert writing.head().size == 0
+    store.close()
+
+
+@pytest.mark.requirement("log:lock:bounded")
+def test_a_lock_let_go_in_time_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = SqliteLog(tmp_path / "log.db")
+    real = sqlite_log._FlockWait.take
+    with (tmp_path / "log.db.lock").open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+
+        def let_go_first(wait: object, timeout_s: float) -> None:
+            fcntl.flock(other, fcntl.LOCK_UN)
+            real(wait, timeout_s)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(sqlite_log._FlockWait, "take", let_go_first)
+        with store.writing(), pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    store.close()
+
+
+@pytest.mark.requirement("log:lock:bounded")
+def test_a_log_of_another_schema_leaves_nothing_open(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    SqliteLog(path).close()
+    connection = apsw.Connection(str(path))
+    connection.pragma("user_version", 99)
+    connection.close()
+    for _ in range(2):
+        with pytest.raises(Misconfigured, match="schema 99"):
+            SqliteLog(path)
+
+    assert not [link for link in Path("/proc/self/fd").iterdir() if str(path) in str(link.resolve())]
