@@ -19,7 +19,8 @@ from sandbox.v1 import tool_execution_pb2 as pb
 
 EXECUTE: Final = "/sandbox.v1.ToolExecutionService/Execute"
 MIB: Final = 1024 * 1024
-WARM_UP_S: Final = 5.0
+WARM_UP_S: Final = 30.0
+"""Until 64 threads have met their sessions, arenas and caches: 8 MiB in the first half minute, 2 in the next minute."""
 HOT_CALLERS: Final = 8
 
 

@@ -59,7 +59,7 @@ def _print_ratios(figures: Sequence[JsonObject]) -> None:
 
 @app.command("memory")
 def memory(
-    seconds: Annotated[float, typer.Option(help="Seconds of load after five of warm-up.")] = 60.0,
+    seconds: Annotated[float, typer.Option(help="Seconds of load after 30 of warm-up.")] = 60.0,
     json: JsonOption = False,
 ) -> None:
     """Compare the service's memory before and after a minute of load by 64 callers."""
