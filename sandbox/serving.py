@@ -17,12 +17,12 @@ from typing import Final, final
 import watchfiles
 
 from sandbox.app import House
-from sandbox.deployment import Deployment, Misconfigured
+from sandbox.deployment import Deployment, Misconfigured, replace_file
 from sandbox.doors.rpc.server import AddMore, RpcDoor, add_nothing, open_door
 from sandbox.problems import LintFailed
 from sandbox.reasons import Refused
-from sandbox.settings import Settings
-from sandbox.telemetry.events import broke, note, warn
+from sandbox.settings import Settings, read_settings
+from sandbox.telemetry.events import broke, note, note_often, warn
 
 BENCH_GRACE_S: Final = 1.0
 
@@ -62,9 +62,10 @@ def opened_house(
         return settings.model_copy(update={"server": settings.server.model_copy(update={"listen": listen})})
 
     with ExitStack() as stack:
+        # INVARIANT: alone before anything is opened, for whoever opens the house writes to the log.
+        stack.enter_context(_alone(_deployment(root)))
         house = House.open(root, listening)
         stack.callback(house.close)
-        stack.enter_context(_alone(house.deployment))
         _spare_the_collector()
         house.log.publish()
         stack.callback(house.log.publish)
@@ -72,6 +73,14 @@ def opened_house(
         stack.callback(door.close, grace_s)
         stack.enter_context(_announced(house.deployment, door.address))
         yield house, door
+
+
+def _deployment(root: Path) -> Deployment:
+    """Return the deployment in `root`; raises `Misconfigured` if there is none, for nothing is written then."""
+    deployment = Deployment(root.resolve())
+    read_settings(deployment.settings)
+    deployment.state.mkdir(mode=0o700, exist_ok=True)
+    return deployment
 
 
 @contextmanager
@@ -101,13 +110,10 @@ def _lock(descriptor: int, deployment: Deployment) -> None:
 @contextmanager
 def _announced(deployment: Deployment, address: str) -> Iterator[None]:
     """Tell HOST:PORT in `state/address` for the block."""
-    fresh = deployment.address.with_name(f".address-{os.getpid()}")
+    replace_file(deployment.address, address.encode("ascii"), 0o644)
     try:
-        fresh.write_text(address, "ascii")
-        fresh.replace(deployment.address)  # whole or not at all: clients read it at any time
         yield
     finally:
-        fresh.unlink(missing_ok=True)
         if _announced_address(deployment) == address:
             deployment.address.unlink(missing_ok=True)
 
@@ -147,24 +153,41 @@ def serve_forever(root: Path, *, listen: str, grace_s: float) -> None:
 
 def _reload_on_change(house: House, ending: threading.Event) -> None:
     """Reload when specs, policies or connections change; keep the last good set when they do not pass lint."""
-    deployment = house.deployment
-    # WHY: the folder of connections.toml is watched, not the file, for editors replace files and a watch dies with one.
-    folders = (deployment.toolspecs, deployment.policies, deployment.root)
-    rereads = {deployment.toolspecs, deployment.policies}
     reloader = Reloader(house.reload)
-    for changes in watchfiles.watch(
-        *folders,
-        stop_event=ending,
-        recursive=False,
-        raise_interrupt=False,
-        rust_timeout=LOOK_EVERY_MS,
-        yield_on_timeout=True,
-    ):
-        paths = {Path(path) for _, path in changes}
-        if deployment.connections in paths or any(path.parent in rereads for path in paths):
-            reloader.changed()
-        else:
-            reloader.tick()
+    while not ending.is_set():
+        try:
+            for is_changed in _changes(house.deployment, ending):
+                if is_changed:
+                    reloader.changed()
+                else:
+                    reloader.tick()
+        except OSError as error:  # a folder vanished before it was watched, or the system has no watch left
+            note_often("watching failed", type(error).__name__)
+            ending.wait(FIRST_RETRY_S)
+
+
+def _changes(deployment: Deployment, ending: threading.Event) -> Iterator[bool]:
+    """Yield whether something that is read has changed, every `LOOK_EVERY_MS` at the latest."""
+    rereads = {deployment.toolspecs, deployment.policies}
+    is_unseen = False
+    while not ending.is_set():
+        # WHY: the folder of connections.toml is watched, not the file, for editors replace files and a watch dies with
+        # one. It tells of the other two as well: one that is swapped for another is a folder nobody watches yet.
+        folders = [deployment.root, *filter(Path.is_dir, rereads)]
+        for changes in watchfiles.watch(
+            *folders,
+            stop_event=ending,
+            recursive=False,
+            raise_interrupt=False,
+            rust_timeout=LOOK_EVERY_MS,
+            yield_on_timeout=True,
+        ):
+            paths = {Path(path) for _, path in changes}
+            if not rereads.isdisjoint(paths):
+                is_unseen = True
+                break
+            yield is_unseen or deployment.connections in paths or any(path.parent in rereads for path in paths)
+            is_unseen = False
 
 
 @final

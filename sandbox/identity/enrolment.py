@@ -6,9 +6,7 @@ rereads them meets the old file or the new one.
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ from typing import Final, final
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from sandbox.deployment import Deployment, Misconfigured, read_private, write_private
+from sandbox.deployment import Deployment, Misconfigured, read_private, replace_file, write_private
 from sandbox.identity.issuer import make_token_key, mint
 from sandbox.identity.pki import (
     Authority,
@@ -184,21 +182,6 @@ def renew_client(deployment: Deployment, name: str, now: float | None = None) ->
 def certificate_ends(certificate_pem: bytes) -> int:
     """Return when a certificate ends, in seconds since 1970 UTC."""
     return int(read_certificate(certificate_pem, "certificate").not_valid_after_utc.timestamp())
-
-
-def replace_file(path: Path, content: bytes, mode: int) -> None:
-    """Put a whole new file in the place of `path`; readers meet the old one or the new one."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _sign_client(deployment: Deployment, name: str, key: ec.EllipticCurvePublicKey, now: float | None) -> bytes:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import queue
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
-from conftest import Service
+import watchfiles
+from conftest import POINT, Service
 
 from sandbox import app, serving
 from sandbox.app import House
@@ -20,6 +26,8 @@ from sandbox.serving import Reloader, opened_house
 from sandbox.settings import digest_of
 from sandbox.sql import Catalogue
 from sandbox.toolspec import Connection
+
+PATIENCE_S = 30.0
 
 
 @pytest.mark.requirement("app:load:as-read")
@@ -87,14 +95,34 @@ def test_tools_may_be_called_like_anything_and_are_told_apart(
 
 @pytest.mark.requirement("app:serve:alone")
 def test_a_second_service_is_refused_in_a_sentence_and_leaves_the_first_alone(service: Service) -> None:
+    spec = service.deployment.toolspecs / "shop.order.yaml"
+    spec.write_text(spec.read_text("utf-8") + "# a second would put this on record\n", "utf-8")
+    head = service.house.log._log.store.head()
     with (
         pytest.raises(Misconfigured, match=f"runs over this deployment already at {service.address}"),
         opened_house(service.deployment.root, listen="127.0.0.1:0"),
     ):
         raise AssertionError("two services over one deployment")
+    assert service.house.log._log.store.head() == head, "the second wrote into the log"
     assert address_of(service.deployment.root) == service.address
     with Client.from_deployment(service.deployment.root, "agent") as client:
         assert isinstance(client.call("shop.order", {"id": 1}), Result)
+
+
+@pytest.mark.requirement("app:serve:alone")
+def test_a_folder_that_is_no_deployment_stays_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match="make a deployment with `sandbox init DIR`"), opened_house(tmp_path):
+        raise AssertionError("served nothing")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.requirement("doors:standard:ends")
+def test_a_door_that_closes_lets_go_of_its_threads(deployment: Deployment) -> None:
+    with opened_house(deployment.root, listen="127.0.0.1:0", grace_s=0.0) as (_, door):
+        pools = (door.streams.holders, door.reflections.holders)
+    for pool in pools:
+        with pytest.raises(RuntimeError, match="after shutdown"):
+            pool.submit(str)
 
 
 @pytest.mark.requirement("app:serve:alone")
@@ -189,3 +217,87 @@ def test_a_change_is_taken_at_once_and_the_waiting_is_bounded() -> None:
     clock.now += serving.FIRST_RETRY_S
     reloader.tick()
     assert len(tried) == before + 2
+
+
+@dataclass
+class Watched:
+    """A house under a watcher that says when it has begun to look and when it has reloaded."""
+
+    house: House
+    looks: queue.SimpleQueue[None]
+    reloads: queue.SimpleQueue[None]
+
+    def versions(self) -> dict[str, str]:
+        return {str(name): spec.version for name, spec in self.house.loaded.specs.tools.items()}
+
+    def wait_for(self, is_so: Callable[[], bool]) -> None:
+        """Wait until a reload has brought it about."""
+        while not is_so():
+            self.reloads.get(timeout=PATIENCE_S)
+
+
+@pytest.fixture
+def watched(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
+    looks: queue.SimpleQueue[None] = queue.SimpleQueue()
+    reloads: queue.SimpleQueue[None] = queue.SimpleQueue()
+    really_watch = watchfiles.watch
+
+    def watch(*folders: Path, **options: object) -> Iterator[set[tuple[watchfiles.Change, str]]]:
+        for number, changes in enumerate(really_watch(*folders, **options)):  # type: ignore[call-overload]
+            if number == 0:
+                looks.put(None)
+            yield changes
+
+    monkeypatch.setattr(serving.watchfiles, "watch", watch)
+    monkeypatch.setattr(serving, "LOOK_EVERY_MS", 100)
+    house, ending = House.open(deployment.root), threading.Event()
+    really_reload = house.reload
+
+    def reload() -> None:
+        really_reload()
+        reloads.put(None)
+
+    monkeypatch.setattr(house, "reload", reload)
+    watcher = threading.Thread(target=serving._reload_on_change, args=(house, ending))
+    watcher.start()
+    looks.get(timeout=PATIENCE_S)
+    yield Watched(house, looks, reloads)
+    ending.set()
+    watcher.join(PATIENCE_S)
+    house.close()
+    assert not watcher.is_alive()
+
+
+def of_version(version: str) -> str:
+    return POINT.replace("version: 1.0.0", f"version: {version}")
+
+
+@pytest.mark.requirement("app:reload:watched")
+def test_what_changes_is_loaded(watched: Watched) -> None:
+    deployment, before = watched.house.deployment, watched.house.rules.digest
+    (deployment.toolspecs / "shop.order.yaml").write_text(of_version("2.0.0"), "utf-8")
+    watched.wait_for(lambda: watched.versions()["shop.order"] == "2.0.0")
+    (deployment.policies / "more.cedar").write_text('@id("more") permit(principal, action, resource);', "utf-8")
+    watched.wait_for(lambda: watched.house.rules.digest != before)
+    (deployment.toolspecs / "shop.order.yaml").write_text("spec: tool/v1\n", "utf-8")
+    connections = deployment.connections.with_name("fresh")
+    connections.write_bytes(deployment.connections.read_bytes() + b"# changed\n")
+    connections.replace(deployment.connections)
+    (deployment.toolspecs / "shop.order.yaml").write_text(of_version("3.0.0"), "utf-8")
+    changed = digest_of(deployment.settings.read_bytes(), deployment.connections.read_bytes())
+    watched.wait_for(lambda: watched.house.loaded.digests["configuration", ""] == changed)
+    watched.wait_for(lambda: watched.versions()["shop.order"] == "3.0.0")
+
+
+@pytest.mark.requirement("app:reload:watched")
+def test_a_folder_that_is_swapped_for_another_is_loaded_and_watched_on(watched: Watched) -> None:
+    deployment = watched.house.deployment
+    for round_ in (2, 3):
+        fresh, stale = deployment.root / f"fresh-{round_}", deployment.root / f"stale-{round_}"
+        shutil.copytree(deployment.toolspecs, fresh)
+        (fresh / "shop.order.yaml").write_text(of_version(f"{round_}.0.0"), "utf-8")
+        deployment.toolspecs.rename(stale)
+        fresh.rename(deployment.toolspecs)
+        watched.wait_for(lambda at=f"{round_}.0.0": watched.versions()["shop.order"] == at)
+        (deployment.toolspecs / "shop.order.yaml").write_text(of_version(f"{round_}.1.0"), "utf-8")
+        watched.wait_for(lambda at=f"{round_}.1.0": watched.versions()["shop.order"] == at)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,6 @@ from cryptography import x509
 from identity_kit import HOUR, NOW, Kit, make_kit, payload_of
 
 from sandbox.deployment import Misconfigured
-from sandbox.identity import enrolment
 from sandbox.identity.enrolment import (
     certificate_ends,
     certificate_path,
@@ -20,7 +18,6 @@ from sandbox.identity.enrolment import (
     names_known,
     renew_client,
     renew_server,
-    replace_file,
 )
 from sandbox.identity.inspection import inspect, read_token_file, renew_identity, token_id_of
 from sandbox.identity.pki import names_of, public_key_of
@@ -130,27 +127,6 @@ def test_renewing_a_certificate_revives_no_token(kit: Kit, ending: str) -> None:
     assert facts["token"] is None
     assert "not minted anew" in str(facts["why"])
     assert (kit.deployment.tokens / "agent.jwt").read_text().strip() == kit.token
-
-
-@pytest.mark.requirement("identity:files:whole")
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "server.pem"
-    path.write_bytes(b"old")
-    inode = path.stat().st_ino
-
-    def broken(_: int) -> None:
-        raise OSError("disk full")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(enrolment.os, "fsync", broken)
-        with pytest.raises(OSError, match="disk full"):
-            replace_file(path, b"new", 0o644)
-    assert (path.read_bytes(), os.listdir(tmp_path)) == (b"old", ["server.pem"])  # noqa: PTH208 - names are the point
-
-    replace_file(path, b"new", 0o644)
-    assert path.read_bytes() == b"new"
-    assert path.stat().st_ino != inode
-    assert path.stat().st_mode & 0o777 == 0o644
 
 
 def test_a_token_is_inspected_without_its_certificate(kit: Kit) -> None:
