@@ -89,9 +89,13 @@ class Session:
         self._described: dict[str, Description] = {}
         self._path = path
         self._look_at = time.monotonic() + MOVED_CHECK_S
-        self._connection, self._schema = open_file(path)
+        # INVARIANT: looked at before it is opened, so that a file replaced in between is found to have moved.
         try:
             self._file = _identity(path)
+        except OSError as error:
+            raise unavailable(path) from error
+        self._connection, self._schema = open_file(path)
+        try:
             self._authorizer = Authorizer(self._schema, self._connection.table_exists)
             self._confine(confinement, is_fenced=is_fenced)
         except BaseException as error:

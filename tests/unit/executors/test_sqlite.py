@@ -129,6 +129,25 @@ def test_a_file_that_is_replaced_is_opened_anew(shop: Shop, path: Path, monkeypa
     assert shop.query(sql) == [(1,)]
 
 
+@pytest.mark.requirement("executors:target:changed")
+def test_a_file_that_is_replaced_while_it_is_opened_is_opened_anew(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_session, "MOVED_CHECK_S", 0.0)
+    fresh = make_database(path.with_name("fresh.db"))
+    really_open = sqlite_session.open_file
+
+    def opened(name: str) -> object:
+        made = really_open(name)
+        fresh.replace(path)
+        return made
+
+    monkeypatch.setattr(sqlite_session, "open_file", opened)
+    session = Session(str(path), Ungated(path, EU).confinement, is_fenced=False)
+    try:
+        assert not session.is_current(float("inf"))
+    finally:
+        session.close()
+
+
 @pytest.mark.requirement("executors:target:unavailable")
 def test_a_writer_that_holds_the_file_is_waited_for_and_then_told(
     shop: Shop, path: Path, monkeypatch: pytest.MonkeyPatch
