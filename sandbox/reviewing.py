@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self, final
@@ -17,15 +17,19 @@ from google.protobuf.message import DecodeError
 
 from sandbox.deployment import Deployment, Misconfigured
 from sandbox.identity import Authenticator
-from sandbox.identity.enrolment import names_known
-from sandbox.policy import CedarPolicy, load_policies_about
+from sandbox.identity.enrolment import certificate_path, check_name, names_known, read_token, token_path
+from sandbox.policy import load_policies_about
 from sandbox.problems import did_you_mean
 from sandbox.reasons import Reason, Refused, quoted
 from sandbox.receipts import ExecutionLog, LogReader
+from sandbox.receipts.keys import RootKey
 from sandbox.receipts.payloads import PayloadUnreadable
-from sandbox.settings import read_settings
+from sandbox.receipts.reader import LoggedRecord
+from sandbox.receipts.subjects import Subjects
+from sandbox.settings import Settings, read_settings
 from sandbox.stages import Action, Credential, Principal
 from sandbox.stores.log import StoreUnavailable
+from sandbox.stores.sqlite_log import SqliteLog
 from sandbox.v1 import record_pb2
 
 LOG_ACTIONS: Final = frozenset({Action.LIST_RECORDS.value, Action.READ_PAYLOAD.value})
@@ -67,23 +71,12 @@ class Filters:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class ListedRecord:
-    """A record and its place."""
-
-    index: int
-    record: record_pb2.Record
-
-
-@final
 class Review:
     """An open log and the identity that reads it."""
 
-    def __init__(self, deployment: Deployment, log: ExecutionLog, rules: CedarPolicy, principal: Principal) -> None:
-        """Read `log` as `principal`, as far as `rules` permit."""
-        self._deployment = deployment
+    def __init__(self, log: ExecutionLog, principal: Principal) -> None:
+        """Read `log` as `principal`; `opened` asks whether they may."""
         self._log = log
-        self._rules = rules
         self._principal = principal
 
     @classmethod
@@ -91,25 +84,19 @@ class Review:
     def opened(cls, root: Path, name: str) -> Iterator[Self]:
         """Open the log of a deployment as the identity `name`, beside a running service.
 
-        Raises `Refused` like the service would, `LogUnreadable` for what is damaged.
+        Raises `Refused` like the RPC `ReadPayload` would, `LogUnreadable` for what is damaged.
         """
         deployment = Deployment(root.resolve())
         settings, _ = read_settings(deployment.settings)
-        principal = _principal(deployment, Authenticator(deployment, settings.identity), name)
-        rules = load_policies_about(deployment.policies, LOG_ACTIONS)
-        with _damage_told():
-            log = ExecutionLog.open(deployment, settings)
-            try:
-                yield cls(deployment, log, rules, principal)
-            finally:
-                log.close()
+        principal = _reviewer(deployment, settings, name, Action.READ_PAYLOAD)
+        with _damage_told(), closing(ExecutionLog.open(deployment, settings)) as log:
+            yield cls(log, principal)
 
     def call(self, call_id: str) -> tuple[record_pb2.Record, dict[str, bytes]]:
         """Return a call's last record and its decrypted payloads; each reading is a record of its own, made first.
 
-        `call_id` may be the index of a leaf. Raises `Refused` like the RPC `ReadPayload` would.
+        `call_id` may be the index of a leaf.
         """
-        self._rules.permit_principal(self._principal, Action.READ_PAYLOAD)
         reader = LogReader(self._log)
         try:
             call_id = self._call_at(int(call_id)) if _INDEX.fullmatch(call_id) else call_id
@@ -121,25 +108,55 @@ class Review:
             raise Refused(Reason.CALL_UNKNOWN, message) from refused
         return record, {role: reader.read_payload(self._principal, call_id, role)[0] for role in roles}
 
-    def records(self, filters: Filters, *, before: int | None, limit: int) -> tuple[list[ListedRecord], int | None]:
-        """Return at most `limit` records below the index `before`, the newest first, and the next `before` if any.
+    def _call_at(self, index: int) -> str:
+        content = self._log.store.record(index)
+        if content is None:
+            raise Refused(Reason.CALL_UNKNOWN, "no such leaf")
+        return record_pb2.Record.FromString(content).call_id
 
-        Raises `Refused` like the RPC `ListRecords` would; like it, it leaves no record: nothing is decrypted.
+
+@final
+class Listing:
+    """A log that is looked through: opened read-only, for an identity that may list records."""
+
+    def __init__(self, deployment: Deployment, store: SqliteLog | None) -> None:
+        """Look through `store`, None where nothing has been written yet; `opened` asks who looks."""
+        self._deployment = deployment
+        self._store = store
+
+    @classmethod
+    @contextmanager
+    def opened(cls, root: Path, name: str) -> Iterator[Self]:
+        """Open the log of a deployment for the identity `name`, beside a running service; writes nothing.
+
+        Raises `Refused` like the RPC `ListRecords` would, `LogUnreadable` for what is damaged. Like it, it leaves no
+        record: nothing is decrypted.
         """
-        self._rules.permit_principal(self._principal, Action.LIST_RECORDS)
-        end = self._log.store.head().size
-        found: list[ListedRecord] = []
+        deployment = Deployment(root.resolve())
+        settings, _ = read_settings(deployment.settings)
+        _reviewer(deployment, settings, name, Action.LIST_RECORDS)
+        if not deployment.log_database.exists():
+            yield cls(deployment, None)
+            return
+        with _damage_told(), closing(SqliteLog(deployment.log_database, is_read_only=True)) as store:
+            yield cls(deployment, store)
+
+    def records(self, filters: Filters, *, before: int | None, limit: int) -> tuple[list[LoggedRecord], int | None]:
+        """Return at most `limit` records below the index `before`, the newest first, and the next `before` if any."""
+        found: list[LoggedRecord] = []
+        if self._store is None:
+            return found, None
+        end = self._store.head().size
         end = end if before is None else min(before, end)
         while end > 0:
             begin = max(0, end - CHUNK)
-            rows = self._log.store.records(begin, end - begin)
+            rows = self._store.records(begin, end - begin)
             for index, _, content in reversed(rows):
-                record = record_pb2.Record.FromString(content)
-                if not filters.let_pass(record):
+                if not filters.let_pass(record_pb2.Record.FromString(content)):
                     continue
                 if len(found) == limit:
                     return found, found[-1].index
-                found.append(ListedRecord(index, record))
+                found.append(LoggedRecord(index, content))
             end = begin
         return found, None
 
@@ -151,16 +168,11 @@ class Review:
         known = names_known(self._deployment)
         if who not in known and _PSEUDONYM.fullmatch(who):
             return who
-        if not self._log.subjects.knows(who):
+        subjects = None if self._store is None else Subjects(self._store, RootKey.read(self._deployment))
+        if subjects is None or not subjects.knows(who):
             hint = did_you_mean(who, known) or "; a name with a record, or 8 digits of a pseudonym, is accepted"
             raise Misconfigured(f"--principal {quoted(who)}: nobody of that name is in the log{hint}")
-        return self._log.subjects.key_of(who).pseudonym.hex()
-
-    def _call_at(self, index: int) -> str:
-        content = self._log.store.record(index)
-        if content is None:
-            raise Refused(Reason.CALL_UNKNOWN, "no such leaf")
-        return record_pb2.Record.FromString(content).call_id
+        return subjects.key_of(who).pseudonym.hex()
 
 
 KINDS: Final[Mapping[str, int]] = {
@@ -178,26 +190,26 @@ def _damage_told() -> Iterator[None]:
         yield
     except PayloadUnreadable as error:
         raise LogUnreadable(str(error)) from error
-    except Refused as refused:
-        if not isinstance(refused.__cause__, StoreUnavailable):
-            raise
-        raise LogUnreadable("the log is damaged or cannot be read; `sandbox log audit` finds the place") from refused
     except DecodeError as error:
         raise LogUnreadable("a record is damaged; `sandbox log audit` finds the place") from error
-    except StoreUnavailable as error:
+    except (Refused, StoreUnavailable) as error:
+        if isinstance(error, Refused) and not isinstance(error.__cause__, StoreUnavailable):
+            raise
         raise LogUnreadable("the log is damaged or cannot be read; `sandbox log audit` finds the place") from error
     except InvalidTag as error:
         raise LogUnreadable("a key in the log does not open with keys/root.key") from error
 
 
-def _principal(deployment: Deployment, guests: Authenticator, name: str) -> Principal:
-    try:
-        certificate = (deployment.pki / "clients" / f"{name}.pem").read_bytes()
-        token = (deployment.tokens / f"{name}.jwt").read_text("ascii").strip()
-    except OSError as error:
+def _reviewer(deployment: Deployment, settings: Settings, name: str, action: Action) -> Principal:
+    """Return the identity `name`, proven as the service would, if policy permits it `action`."""
+    check_name(name)
+    certificate, token = certificate_path(deployment, name), token_path(deployment, name)
+    if not (certificate.is_file() and token.is_file()):
         hint = did_you_mean(name, names_known(deployment)) or (
             f"; make one with `sandbox token new {name} --role reviewer`"
         )
-        message = f"there is no identity {quoted(name)} on this host{hint}"
-        raise Refused(Reason.CREDENTIAL_MISSING, message) from error
-    return guests.principal(Credential(certificate, token))
+        raise Refused(Reason.CREDENTIAL_MISSING, f"there is no identity {quoted(name)} on this host{hint}")
+    credential = Credential(certificate.read_bytes(), read_token(deployment, name))
+    principal = Authenticator(deployment, settings.identity).principal(credential)
+    load_policies_about(deployment.policies, LOG_ACTIONS).permit_principal(principal, action)
+    return principal

@@ -156,6 +156,9 @@ def _identity(root: Path, name: str) -> Identity:
         if not Deployment(root).settings.is_file():
             what = "there is no deployment here; name one with --deployment, or make one with `sandbox init DIR`"
         raise Misconfigured(f"{error.filename}: {what}") from error
+    except UnicodeDecodeError as error:
+        token, key = Deployment(root).tokens / f"{name}.jwt", Deployment(root).keys / "log.vkey"
+        raise Misconfigured(f"{token if error.encoding == 'ascii' else key}: not text; is it another file?") from error
 
 
 def _tool_json(tool: Tool) -> JsonObject:

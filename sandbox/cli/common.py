@@ -51,9 +51,16 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print machine-readable
 
 
 def emit(value: JsonObject | Sequence[JsonObject]) -> None:
-    """Print one JSON document on one line and flush it."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
+    """Print one JSON document on one line and flush it; escaped where it holds what the terminal cannot."""
+    try:
+        sys.stdout.write(_one_line(value, is_ascii=False))
+    except UnicodeEncodeError:  # a lone surrogate, or a letter that the locale has not
+        sys.stdout.write(_one_line(value, is_ascii=True))
     sys.stdout.flush()
+
+
+def _one_line(value: JsonObject | Sequence[JsonObject], *, is_ascii: bool) -> str:
+    return json.dumps(value, ensure_ascii=is_ascii, separators=(",", ":")) + "\n"
 
 
 def stop(code: ExitCode, message: str = "") -> NoReturn:

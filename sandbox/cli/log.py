@@ -63,7 +63,7 @@ def verify(
         verified = verify_receipt(content, *vkeys, leaf=entry, witnesses=witnesses, quorum=quorum)
     except QuorumShort as short:
         _fail(short, ExitCode.INCOMPLETE, is_json=json)
-    except (ProofInvalid, ValueError) as invalid:
+    except ProofInvalid as invalid:
         _fail(invalid, ExitCode.REFUSED, is_json=json)
     if json:
         emit(_verified_json(verified))
@@ -92,7 +92,8 @@ def show(
         return
     lines = [fact_line(field, value) for field, value in record_facts(record).items()]
     lines += [fact_line(role, text) for role, text in shown.items()]
-    sys.stdout.write("\n".join(lines) + "\nthis reading is on record\n")
+    lines += ["this reading is on record"] if shown else ["the record has no payload; nothing was read, or recorded"]
+    sys.stdout.write("\n".join(lines) + "\n")
 
 
 app.command("list")(list_records)
@@ -198,7 +199,8 @@ def _sound_key(line: str, place: str) -> str:
 
 def _fail(error: Exception, code: ExitCode, *, is_json: bool) -> NoReturn:
     if is_json:
-        emit({"verified": False, "message": str(error), "exit_code": int(code)})
+        told: JsonObject = {"message": str(error), "reason": ""}
+        emit({"verified": False, "message": str(error), "error": told, "exit_code": int(code)})
         raise typer.Exit(code)
     stop(code, f"not valid: {error}")
 

@@ -41,23 +41,23 @@ def list_records(
     deployment: DeploymentOption = Path(),
 ) -> None:
     """List records, the newest first. Nothing is decrypted; `sandbox log show LEAF` reads one."""
-    from sandbox.reviewing import KINDS, OUTCOMES, Filters, LogUnreadable, Review
+    from sandbox.reviewing import KINDS, OUTCOMES, Filters, Listing, LogUnreadable
 
     _check("--outcome", outcome, OUTCOMES)
     _check("--reason", reason, [*Reason])
     _check("--kind", kind, KINDS)
     since_us = _since(since) if since else 0
     try:
-        with Review.opened(deployment, name) as review:
+        with Listing.opened(deployment, name) as listing:
             filters = Filters(
                 kind=KINDS.get(kind, 0),
                 tool=tool,
-                principal=review.pseudonym_of(principal) if principal else "",
+                principal=listing.pseudonym_of(principal) if principal else "",
                 status=OUTCOMES.get(outcome, 0),
                 reason=reason,
                 since_us=since_us,
             )
-            found, following = review.records(filters, before=before, limit=limit)
+            found, following = listing.records(filters, before=before, limit=limit)
     except LogUnreadable as unreadable:
         fail(ExitCode.REFUSED, str(unreadable), is_json=json)
     if json:

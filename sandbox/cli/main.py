@@ -114,7 +114,7 @@ def _sentence(stopped: BaseException) -> str:
 
 def _as_json(stopped: BaseException) -> JsonObject:
     if isinstance(stopped, LintFailed):
-        return {"message": "lint failed", "problems": [problem.as_json() for problem in stopped.problems]}
+        return {"message": "lint failed", "reason": "", "problems": [problem.as_json() for problem in stopped.problems]}
     reason = stopped.reason.value if isinstance(stopped, Refused) else ""
     return {"message": _sentence(stopped), "reason": reason}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +12,7 @@ from sandbox.problems import counted
 from sandbox.values import JsonObject
 
 if TYPE_CHECKING:
-    from sandbox.reviewing import ListedRecord
+    from sandbox.receipts.reader import LoggedRecord
     from sandbox.v1 import record_pb2
 
 PSEUDONYM_SHOWN: Final = 8
@@ -53,16 +54,19 @@ def kind_name(number: int) -> str:
     """Return a record kind in lower case; one that this version does not know as its number."""
     from sandbox.v1 import record_pb2
 
-    names = {value: name for name, value in record_pb2.RecordKind.items()}
-    return names.get(number, str(number)).removeprefix("RECORD_KIND_").lower()
+    return _name(record_pb2.RecordKind.items(), "RECORD_KIND_", number)
 
 
 def status_name(number: int) -> str:
     """Return a record's status in lower case; one that this version does not know as its number."""
     from sandbox.v1 import record_pb2
 
-    names = {value: name for name, value in record_pb2.RecordStatus.items()}
-    return names.get(number, str(number)).removeprefix("RECORD_STATUS_").lower()
+    return _name(record_pb2.RecordStatus.items(), "RECORD_STATUS_", number)
+
+
+def _name(items: Iterable[tuple[str, int]], prefix: str, number: int) -> str:
+    names = {value: name for name, value in items}
+    return names.get(number, str(number)).removeprefix(prefix).lower()
 
 
 def moment(wall_time_us: int) -> str:
@@ -82,19 +86,25 @@ def readable(payload: bytes) -> str:
         return printable(text)
 
 
-def listed_json(listed: ListedRecord) -> JsonObject:
+def listed_json(listed: LoggedRecord) -> JsonObject:
     """Return one line of `log list` for `--json`."""
-    return {"index": listed.index, **record_facts(listed.record)}
+    return {"index": listed.index, **record_facts(_parsed(listed))}
 
 
-def listed_line(listed: ListedRecord) -> str:
+def listed_line(listed: LoggedRecord) -> str:
     """Return one line of the table of `log list`; within 80 columns where the names allow it."""
-    record = listed.record
+    record = _parsed(listed)
     tool = record.tool or record.file.rpartition("/")[2]
     shown = tool if len(tool) <= _TOOL_SHOWN else tool[: _TOOL_SHOWN - 1] + "…"
     who = record.principal_pseudonym.hex()[:PSEUDONYM_SHOWN]
     time = moment(record.wall_time_us)[:19].replace("T", " ")
     return printable(f"{listed.index:>6}  {time:<19}  {who:<8}  {shown:<{_TOOL_SHOWN}}  {_ending(record)}").rstrip()
+
+
+def _parsed(listed: LoggedRecord) -> record_pb2.Record:
+    from sandbox.v1 import record_pb2
+
+    return record_pb2.Record.FromString(listed.record)
 
 
 def _ending(record: record_pb2.Record) -> str:

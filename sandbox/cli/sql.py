@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -55,7 +56,11 @@ class _Question:
 
 
 def _lines(file: Path | None) -> TextIO:
-    return sys.stdin if file is None else file.open("r", encoding="utf-8", errors="surrogateescape")
+    if file is not None:
+        return file.open("r", encoding="utf-8", errors="surrogateescape")
+    if isinstance(sys.stdin, TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
+    return sys.stdin
 
 
 def _question(line: str, number: int) -> _Question:

@@ -248,4 +248,4 @@ def arguments_json(arguments: JsonObject | str | bytes) -> bytes:
         return arguments
     if isinstance(arguments, str):
         return arguments.encode("utf-8", "surrogatepass")
-    return json.dumps(arguments, ensure_ascii=False, separators=(",", ":")).encode()
+    return json.dumps(arguments, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")

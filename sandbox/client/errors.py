@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from typing import cast
 
 import grpc
+from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status as RpcStatus
 
@@ -54,10 +56,11 @@ def _details(error: grpc.RpcError) -> tuple[ErrorInfo | None, float]:
     for key, value in trailers:
         if key != _DETAILS or not isinstance(value, bytes):
             continue
-        for detail in RpcStatus.FromString(value).details:
-            found, retry = ErrorInfo(), RetryInfo()
-            if detail.Unpack(found):
-                info = found
-            elif detail.Unpack(retry):
-                delay_s = retry.retry_delay.ToNanoseconds() / 1e9
+        with contextlib.suppress(DecodeError):  # of somebody in between; the status itself stands
+            for detail in RpcStatus.FromString(value).details:
+                found, retry = ErrorInfo(), RetryInfo()
+                if detail.Unpack(found):
+                    info = found
+                elif detail.Unpack(retry):
+                    delay_s = retry.retry_delay.ToNanoseconds() / 1e9
     return info, delay_s

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Final, Generic, NoReturn, TypeVar, final
 
 import grpc
+from google.protobuf.message import DecodeError
 
-from sandbox.client.answers import Answer, arguments_json, read_answer
+from sandbox.client.answers import Answer, ServiceError, arguments_json, read_answer
 from sandbox.client.errors import meaning_of, refusal_or_raise
 from sandbox.client.tools import Tool, tool_of
 from sandbox.v1 import tool_execution_pb2 as pb
@@ -29,9 +30,16 @@ class Question(Generic[Value]):
     method: str
     request: bytes
     read: Callable[[bytes], Value]
-    """Of the response; raises `ReceiptInvalid`."""
+    """Of the response; see `value_of`."""
     read_error: Callable[[grpc.RpcError], Value]
     """Raises a `ClientError` where the error is no value."""
+
+    def value_of(self, response: bytes) -> Value:
+        """Read a response; raises `ReceiptInvalid`, or `ServiceError` for bytes that are no answer."""
+        try:
+            return self.read(response)
+        except (DecodeError, ValueError, TypeError, RecursionError) as error:
+            raise ServiceError(f"the service's answer cannot be read ({type(error).__name__})") from error
 
 
 @final

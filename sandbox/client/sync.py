@@ -83,4 +83,4 @@ class Client:
             response = rpc(question.request, timeout=timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
             return question.read_error(error)
-        return question.read(response)
+        return question.value_of(response)

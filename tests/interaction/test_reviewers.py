@@ -11,6 +11,7 @@ from conftest import Service
 
 from sandbox.client import Client, Refusal, Result, Unavailable
 from sandbox.deployment import Deployment
+from sandbox.serving import opened_house
 from sandbox.v1 import record_pb2
 
 requirement = pytest.mark.requirement
@@ -268,3 +269,58 @@ def test_explain_ends_as_the_contract_says(
 def test_no_service_is_one_clear_sentence(deployment: Deployment) -> None:
     with pytest.raises(Unavailable, match=r"^no service runs over .*; start one with `sandbox serve`$"):
         Client.from_deployment(deployment.root, "agent")
+
+
+@requirement("house:review:list")
+def test_who_may_not_list_learns_of_nobody(sandbox: CommandLine, called: tuple[str, str]) -> None:
+    assert called
+    for who in ("agent", "nobody-here"):
+        ended = sandbox.run("log", "list", "--as", "agent", "--principal", who, "--json")
+        assert (ended.code, ended.json()["error"]["reason"]) == (1, "POLICY_DENIED")
+
+
+@requirement("house:review:read-only")
+def test_looking_through_the_log_writes_nothing(sandbox: CommandLine, deployment: Deployment) -> None:
+    fresh = sandbox.run("log", "list", "--json")
+    assert fresh.json() == {"records": [], "next_before": None}
+    assert sandbox.run("log", "list").out == "no such record\n"
+    assert sandbox.run("log", "list", "--principal", "agent").code == 2
+    assert sandbox.run("log", "list", "--as", "agent").code == 1
+    assert sandbox.run("log", "show", "0", "--as", "agent").code == 1
+    assert not list(deployment.state.glob("log.db*"))
+
+    with opened_house(deployment.root, listen="127.0.0.1:0", grace_s=0.0):
+        pass
+    before = deployment.log_database.read_bytes()
+    (deployment.keys / "log.key").unlink()
+    found = listed(sandbox.run("log", "list", "--json"))
+    assert len(found) > 1
+    assert deployment.log_database.read_bytes() == before
+
+
+@requirement("house:review:read-only")
+@pytest.mark.parametrize("words", [("list",), ("show", "0")])
+def test_an_identity_is_a_name(words: tuple[str, ...], sandbox: CommandLine, deployment: Deployment) -> None:
+    (deployment.root / "x.jwt").write_text("x.y.z")
+    for name in ("../x", "", "a/b", "."):
+        ended = sandbox.run("log", *words, "--as", name)
+        assert (ended.code, "letters, digits" in ended.err) == (2, True), ended.err
+
+
+@requirement("house:review:sentence")
+def test_a_token_that_is_not_text_is_named(sandbox: CommandLine, deployment: Deployment) -> None:
+    for name in ("reviewer", "agent"):
+        (deployment.tokens / f"{name}.jwt").write_bytes(b"\xff")
+    for ended in (
+        sandbox.run("log", "list"), sandbox.run("log", "show", "0"), sandbox.run("call", "shop.order", "--args", "{}")
+    ):  # fmt: skip
+        assert (ended.code, ".jwt: not " in ended.err) == (2, True), ended.err
+
+
+@requirement("house:review:sentence")
+def test_only_what_was_read_is_said_to_be_on_record(sandbox: CommandLine, service: Service) -> None:
+    rows = service.house.log._log.store.records(0, 1000)
+    (bare,) = [index for index, _, content in rows if not record_pb2.Record.FromString(content).payloads]
+    told = sandbox.run("log", "show", str(bare))
+    assert (told.code, told.out.splitlines()[-1]) == (0, "the record has no payload; nothing was read, or recorded")
+    assert not accesses(service)

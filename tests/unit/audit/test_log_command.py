@@ -64,7 +64,11 @@ def test_a_false_or_malformed_proof_ends_with_1(files: Files, content: bytes) ->
 
     told, asked = files.verify(), files.verify("--json")
     assert (told.exit_code, asked.exit_code) == (1, 1)
-    assert json.loads(asked.stdout)["verified"] is False
+    facts = json.loads(asked.stdout)
+    assert facts["error"] == {"message": facts["message"], "reason": ""}
+    assert (facts["verified"], facts["exit_code"], set(facts)) == (
+        False, 1, {"verified", "message", "error", "exit_code"}
+    )  # fmt: skip
     assert told.stderr.startswith("error: not valid: ")
 
 

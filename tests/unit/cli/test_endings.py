@@ -9,8 +9,8 @@ import pytest
 from command_line import CommandLine
 
 from sandbox.cli import lint, main
-from sandbox.cli.common import fact_line, problem_text, wrapped
-from sandbox.problems import Problem, counted
+from sandbox.cli.common import emit, fact_line, problem_text, wrapped
+from sandbox.problems import LintFailed, Problem, counted
 
 requirement = pytest.mark.requirement
 
@@ -90,3 +90,24 @@ def test_text_for_people_keeps_to_80_columns() -> None:
 
 def test_one_is_not_many() -> None:
     assert [counted(number, "row") for number in (0, 1, 2)] == ["0 rows", "1 row", "2 rows"]
+
+
+@requirement("house:cli:error-object")
+def test_files_that_fail_lint_are_told_in_the_form_of_every_error(
+    sandbox: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = Problem(file="toolspecs/a.yaml", line=1, column=2, rule="spec/value", message="wrong")
+    monkeypatch.setattr(lint, "lint_deployment", raising(LintFailed([problem])))
+
+    asked = sandbox.run("lint", "--json")
+
+    assert (asked.code, asked.json()["exit_code"]) == (1, 1)
+    assert asked.json()["error"] == {"message": "lint failed", "reason": "", "problems": [problem.as_json()]}
+
+
+@requirement("house:cli:error-object")
+def test_json_holds_what_a_terminal_cannot(capsys: pytest.CaptureFixture[str]) -> None:
+    emit({"é": "é"})
+    emit({"é": "\ud800"})
+
+    assert capsys.readouterr().out == '{"é":"é"}\n{"\\u00e9":"\\ud800"}\n'

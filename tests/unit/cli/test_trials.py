@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,3 +65,27 @@ def test_a_tool_that_is_not_there_is_a_wrong_use(shop: Deployment, sandbox: Comm
     assert (ended.code, ended.out.splitlines()[-1]) == (0, "1 of 1 example holds")
     ended = sandbox.run("sql", "check", "--tool", "shop.qury")
     assert (ended.code, ended.err) == (2, "error: there is no tool `shop.qury`; did you mean `shop.query`?\n")
+
+
+@pytest.mark.requirement("sql:check:every-line")
+@pytest.mark.parametrize("more", [[], ["--execute"]])
+@pytest.mark.parametrize("is_piped", [False, True])
+def test_a_line_that_holds_no_unicode_has_an_answer_and_so_have_those_after_it(
+    more: list[str],
+    is_piped: bool,  # noqa: FBT001 - a parameter
+    shop: Deployment,
+    sandbox: CommandLine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines = shop.root / "lines"
+    lines.write_bytes(
+        b'{"id":"\\ud800","sql":"SELECT 1"}\n{"id":"\xff","sql":"SELECT 2"}\n'
+        b'{"id":3,"sql":"SELECT \'\\ud800\'"}\n{"id":4,"sql":"SELECT \'\xff\'"}\n{"id":5,"sql":"SELECT 5"}\n'
+    )
+    with lines.open(encoding="utf-8") as piped:
+        monkeypatch.setattr(sys, "stdin", piped)
+        ended = sandbox.run("sql", "check", "--tool", "shop.query", *more, *([] if is_piped else [str(lines)]))
+    answers = [json.loads(line) for line in ended.out.splitlines()]
+    assert (ended.code, ended.err) == (0, "")
+    assert [answer["id"] for answer in answers] == ["\ud800", "\udcff", 3, 4, 5]
+    assert [answer["decision"] for answer in answers] == ["permit", "permit", "refuse", "refuse", "permit"]

@@ -11,8 +11,21 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from sandbox.client import AsyncClient, Client, ClientError, NotAuthenticated, Refusal, ServiceError, Unavailable
+from sandbox.client import (
+    AsyncClient,
+    Client,
+    ClientError,
+    NotAuthenticated,
+    Refusal,
+    ServiceError,
+    Unavailable,
+    answers,
+)
+from sandbox.client.answers import arguments_json
 from sandbox.client.errors import meaning_of, refusal_or_raise
+from sandbox.client.questions import Questions
+from sandbox.v1 import outcome_pb2
+from sandbox.v1 import tool_execution_pb2 as pb
 
 
 class Told(grpc.RpcError):
@@ -71,3 +84,55 @@ def test_both_clients_take_the_same_questions() -> None:
         return {name: inspect.signature(member) for name, member in members if not name.startswith("_")}
 
     assert questions(Client) == questions(AsyncClient)
+
+
+def page(**facts: str) -> bytes:
+    return pb.ListToolsResponse(tools=[pb.Tool(name="t", **facts)]).SerializeToString()
+
+
+@pytest.mark.requirement("client:errors:malformed")
+@pytest.mark.parametrize(
+    "response",
+    [b"\xff", page(input_schema_json="{"), page(input_schema_json="[" * 100_000)],
+    ids=["wire", "json", "deep"],
+)
+def test_a_response_that_is_none_is_an_error_of_the_service(response: bytes) -> None:
+    with pytest.raises(ServiceError, match=r"^the service's answer cannot be read \([A-Za-z]+\)$"):
+        Questions("").tools("").value_of(response)
+
+
+@pytest.mark.requirement("client:errors:malformed")
+@pytest.mark.parametrize(
+    ("columns", "rows"),
+    [
+        (["integer"], b"[["),
+        (["integer"], b'[["x"]]'),
+        (["blob"], b'[["!"]]'),
+        (["text"], b"[[1,2]]"),
+        (["text"], b"[5]"),
+    ],
+)
+def test_rows_that_are_none_are_an_error_of_the_service(
+    columns: list[str], rows: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "_verified", lambda *_: None)
+    result = outcome_pb2.Result(columns=[outcome_pb2.Column(name="a", type=each) for each in columns], rows_json=rows)
+    response = pb.ExecuteResponse(result=result).SerializeToString()
+    with pytest.raises(ServiceError):
+        Questions("").execute("t", {}).value_of(response)
+
+
+@pytest.mark.requirement("client:errors:malformed")
+def test_details_that_are_none_leave_the_status() -> None:
+    class Garbled(Told):
+        def trailing_metadata(self) -> tuple[tuple[str, bytes], ...]:
+            return (("grpc-status-details-bin", b"\xff"),)
+
+    error = meaning_of(Garbled(grpc.StatusCode.NOT_FOUND))
+    assert (type(error), str(error), error.reason) == (ServiceError, "a sentence", "")
+
+
+@pytest.mark.requirement("client:arguments:judged")
+def test_what_a_model_wrote_goes_out_for_the_service_to_judge() -> None:
+    half = "\ud800"
+    assert arguments_json({"sql": half}) == arguments_json('{"sql":"\ud800"}') == b'{"sql":"\xed\xa0\x80"}'
