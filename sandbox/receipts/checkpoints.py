@@ -7,14 +7,12 @@ import os
 import tempfile
 import threading
 import time
-from base64 import b64decode
 from pathlib import Path
 from typing import Final, final
 
 from sandbox.receipts.log import ExecutionLog
 from sandbox.receipts.note import MlDsaSigner
-from sandbox.receipts.stored import StoredTree
-from sandbox.receipts.tree import EMPTY_ROOT
+from sandbox.receipts.opening import has_grown_from, told_tree
 from sandbox.stores.log import StoreUnavailable
 from sandbox.telemetry.events import note_often
 
@@ -84,16 +82,12 @@ class Checkpoints:
         # INVARIANT: such a file stays, for it shows the audit that the log was cut or rolled back.
         """
         try:
-            _, size_line, root_line, *_ = file.read_bytes().split(b"\n")
-            size, root = int(size_line), b64decode(root_line, validate=True)
+            size, root = told_tree(file.read_bytes())
         except FileNotFoundError:
             return False
         except ValueError:
             return True
-        return self._tree is None or size > self._tree[0] or self._root(size) != root
-
-    def _root(self, size: int) -> bytes:
-        return StoredTree(self._log.store).node(0, size) if size > 0 else EMPTY_ROOT
+        return not has_grown_from(self._log.store, size, root)
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, final
 
 from sandbox.receipts.note import NoteSigner
-from sandbox.receipts.opening import found_wrong
+from sandbox.receipts.opening import found_wrong, has_grown_from
 from sandbox.receipts.proof import path_texts, proof_text
 from sandbox.receipts.records import Entry, in_chain
 from sandbox.receipts.tree import GrownTree, leaf_hash
@@ -235,6 +235,7 @@ class Committer:
         tree = GrownTree(head.size, head.frontier, hashes)
         rows.tiles = list(tree.completed(head.size, TILE_BITS))
         grown = Head(tree.size, tree.root(), tree.frontier())
+        rows.seal = self._signer.seal(grown.size, grown.root)
         writing.append(rows, grown, time.time_ns() // 1000)
         self._head = grown
         return head.size, tree
@@ -246,8 +247,9 @@ class Committer:
         """
         if head == self._head:
             return
-        if self._head is not None and head.size <= self._head.size:
-            raise StoreUnavailable("the log's head was changed beneath this process")
+        newest = self.newest
+        if newest is not None and not has_grown_from(self._store, newest.size, newest.root):
+            raise StoreUnavailable("the log was changed or cut beneath this process")
         if fault := found_wrong(self._store, self._signer):
             raise StoreUnavailable(fault)
 

@@ -17,7 +17,7 @@ from sandbox.receipts.committer import Committed, Committer
 from sandbox.receipts.counted import RefusalBook
 from sandbox.receipts.keys import RootKey, read_signer
 from sandbox.receipts.note import NoteSigner
-from sandbox.receipts.opening import check_before_opening
+from sandbox.receipts.opening import check_against_left, check_before_opening
 from sandbox.receipts.payloads import PayloadUnreadable
 from sandbox.receipts.records import MAX_ENTRY_BYTES, Entry, base_record, call_key, new_call_id, with_payloads
 from sandbox.receipts.running import RunningCalls
@@ -81,6 +81,7 @@ class ExecutionLog:
             raise Misconfigured(f"{deployment.log_database}: the log cannot be opened ({error})") from error
         try:
             check_before_opening(store, signer, deployment.log_database)
+            check_against_left(store, signer, deployment.checkpoint)
             _check_root_key(store, root, deployment)
             log = cls(store, signer, root, settings)
         except StoreUnavailable as error:

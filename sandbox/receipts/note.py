@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 from typing import Final, final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -16,6 +17,9 @@ ED25519: Final = b"\x01"
 """The signature type of plain Ed25519 in key ids and verifier keys."""
 ML_DSA_44: Final = b"\x06"
 """The signature type of ML-DSA-44 cosignatures, which logs should sign with too (tlog-checkpoint, "Signatures")."""
+
+_SEALING: Final = b"sandbox/v1 checkpoint seal"
+"""Sets the key that seals apart from the one that signs."""
 
 _NO_TIME: Final = bytes(8)
 """Timestamp 0: no statement that this is the largest tree there was at some time."""
@@ -86,11 +90,23 @@ class NoteSigner:
         self._key = private_key
         public = private_key.public_key().public_bytes_raw()
         self._id = key_id(origin, public)
+        self._sealing = hashlib.sha256(_SEALING + private_key.private_bytes_raw()).digest()
         self.verifier_key = verifier_key(origin, public)
 
     def sign(self, size: int, root: bytes) -> bytes:
         """Return the Ed25519 signature over a tree. Deterministic (RFC 8032): the same tree, the same bytes."""
         return self._key.sign(checkpoint_text(self.origin, size, root))
+
+    def seal(self, size: int, root: bytes) -> bytes:
+        """Return what is stored with a batch before its signature is made, for what is signed must be durable first.
+
+        Without it, whoever can write the log's file could have us sign rows of theirs as if a crash had left them.
+        """
+        return hmac.digest(self._sealing, checkpoint_text(self.origin, size, root), "sha256")
+
+    def is_sealed(self, size: int, root: bytes, seal: bytes) -> bool:
+        """Whether a stored seal is ours."""
+        return hmac.compare_digest(self.seal(size, root), seal)
 
     def is_ours(self, size: int, root: bytes, signature: bytes) -> bool:
         """Whether a stored signature is ours: Ed25519 makes the same one again."""

@@ -6,6 +6,7 @@ signed that the signed past does not lead to. It is no audit, for it reads no ol
 
 from __future__ import annotations
 
+from base64 import b64decode
 from pathlib import Path
 from typing import Final
 
@@ -53,6 +54,36 @@ def found_wrong(store: LogReading, signer: NoteSigner) -> str:
     return _disagreement(store, signer, newest)
 
 
+def has_grown_from(store: LogReading, size: int, root: bytes) -> bool:
+    """Whether the stored tree begins with the tree of that size and root."""
+    if not 0 < size <= store.head().size:
+        return size == 0 and root == EMPTY_ROOT
+    try:
+        return StoredTree(store).node(0, size) == root
+    except StoreUnavailable:  # a leaf of it is missing
+        return False
+
+
+def told_tree(note: bytes) -> tuple[int, bytes]:
+    """Return the size and root that a checkpoint's text tells; raises `ValueError`."""
+    _, size, root, *_ = note.split(b"\n")
+    return int(size), b64decode(root, validate=True)
+
+
+def check_against_left(store: LogReading, signer: NoteSigner, file: Path) -> None:
+    """Raise `Misconfigured` if the checkpoint that a service has left is ours and of a tree that the log is not."""
+    try:
+        note = file.read_bytes()
+        size, root = told_tree(note)
+    except (OSError, ValueError):
+        return  # nothing that could be proven; the audit tells of it
+    if note.startswith(signer.note(size, root, signer.sign(size, root))) and not has_grown_from(store, size, root):
+        raise Misconfigured(
+            f"{file}: the log has not grown from the {size} records that this checkpoint of ours tells of; it was cut,"
+            " changed or restored; after a restore that was meant, move the file away"
+        )
+
+
 def _holds_together(head: Head) -> bool:
     """Whether the roots that the tree will grow from make its root."""
     if len(head.frontier) != HASH_BYTES * head.size.bit_count():
@@ -64,6 +95,8 @@ def _disagreement(store: LogReading, signer: NoteSigner, newest: StoredCheckpoin
     tree = StoredTree(store)
     signed = store.newest_signed_checkpoint()
     for checkpoint in [newest, *store.unsigned_checkpoints(), *([signed] if signed else [])]:
+        if not signer.is_sealed(checkpoint.size, checkpoint.root, checkpoint.seal):
+            return f"the checkpoint of {checkpoint.size} records was not made with our key"
         if _root(tree, checkpoint) != checkpoint.root:
             return f"the leaves do not make the tree of {checkpoint.size} records that the log says"
     covered = signed.size if signed else 0

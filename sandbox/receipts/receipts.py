@@ -12,7 +12,7 @@ from sandbox.receipts.calls import Calls, still_running
 from sandbox.receipts.log import ExecutionLog, unavailable
 from sandbox.receipts.parts import RecordParts
 from sandbox.receipts.payloads import PayloadUnreadable
-from sandbox.receipts.records import Entry, Generation, call_key, listed, new_call_id, tool_name, with_payloads
+from sandbox.receipts.records import Entry, Generation, call_key, listed, new_call_id, with_payloads
 from sandbox.receipts.requests import is_remembered, replayed, request_key
 from sandbox.receipts.running import RequestKey, Running
 from sandbox.stages import (
@@ -281,10 +281,9 @@ class Receipt:
         )
 
     def _part_of_tool(self, *, is_known: bool) -> bytes:
-        """Return the record's part about the tool. An unknown tool's spec is not named: its caller reads the record."""
-        name = self._authenticated.proposed.tool
-        spec = self._house.generation.specs.get(ToolName(name)) if is_known else None
-        return Record(tool=tool_name(name)).SerializeToString() if spec is None else self._house.parts.of_spec(spec)
+        """Return the record's part about the tool; nothing of an unknown one, whose name is what its caller typed."""
+        spec = self._house.generation.specs.get(ToolName(self._authenticated.proposed.tool)) if is_known else None
+        return b"" if spec is None else self._house.parts.of_spec(spec)
 
     def _counted(self, refused: Refused) -> Refused:
         """Count a refusal that leaves no record of its own."""

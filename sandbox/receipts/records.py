@@ -26,8 +26,6 @@ MAX_LISTED: Final = 256
 """Tables, columns, functions or policies a record lists; of longer lists the statement, a payload, tells the rest."""
 MAX_LISTED_BYTES: Final = 8 * 1024
 """Of one such list, for the names are those of a database."""
-MAX_NAME: Final = 128
-"""Characters of a name that came from a caller."""
 
 BOOT_ID: Final = os.urandom(16)
 """Which run of a process wrote a record."""
@@ -85,17 +83,6 @@ _CALL_ID: Final = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0
 def call_key(call_id: str) -> bytes:
     """Return the sixteen bytes of a call id; empty for what is none."""
     return bytes.fromhex(call_id.replace("-", "")) if _CALL_ID.fullmatch(call_id) else b""
-
-
-def tool_name(text: str) -> str:
-    """Return a tool's name as a record may hold it: nothing where the text has not the shape of one.
-
-    A record holds no free text, and the name of a refused call is whatever its caller typed.
-    """
-    return text if _TOOL_NAME.fullmatch(text) else ""
-
-
-_TOOL_NAME: Final = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9_.\-]{{0,{MAX_NAME - 1}}}", re.ASCII)
 
 
 def listed(names: Iterable[str]) -> list[str]:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Final, Protocol, final
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """Of the store's tables. A store of another version is refused, never guessed at."""
 
 TILE_BITS: Final = 8
@@ -74,6 +74,8 @@ class StoredCheckpoint:
     root: bytes
     signature: bytes | None
     """Ed25519 over the checkpoint's text; None until it has been written back, at the latest at the next start."""
+    seal: bytes = b""
+    """What only the holder of the log's key can make of size and root, written with the batch itself."""
 
 
 @final
@@ -81,6 +83,8 @@ class StoredCheckpoint:
 class Rows:
     """Everything one batch writes, in the shape of the tables."""
 
+    seal: bytes = b""
+    """Of the checkpoint that the batch makes."""
     leaves: list[tuple[int, bytes, bytes | None, bytes]] = field(default_factory=list)
     """(index, leaf hash, call id, record)."""
     payloads: list[tuple[int, int, bytes, bytes]] = field(default_factory=list)

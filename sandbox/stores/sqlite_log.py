@@ -41,7 +41,7 @@ CREATE TABLE payloads (id INTEGER PRIMARY KEY, subject INTEGER NOT NULL, wrapped
                        ciphertext BLOB NOT NULL);
 CREATE TABLE tiles (level INTEGER NOT NULL, idx INTEGER NOT NULL, hash BLOB NOT NULL, PRIMARY KEY (level, idx))
     WITHOUT ROWID;
-CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, root BLOB NOT NULL, signature BLOB);
+CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, root BLOB NOT NULL, signature BLOB, seal BLOB NOT NULL);
 CREATE INDEX checkpoints_unsigned ON checkpoints (size) WHERE signature IS NULL;
 CREATE TABLE chains (token BLOB PRIMARY KEY, sequence INTEGER NOT NULL, digest BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE requests (id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, idx INTEGER NOT NULL, content BLOB NOT NULL,
@@ -51,7 +51,7 @@ CREATE TABLE files (kind INTEGER NOT NULL, name TEXT NOT NULL, idx INTEGER NOT N
                     PRIMARY KEY (kind, name)) WITHOUT ROWID;
 CREATE TABLE probe (content BLOB NOT NULL);
 INSERT INTO head VALUES (0, 0, x'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855', x'');
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 """
 
 
@@ -100,7 +100,7 @@ class SqliteWriting:
             self._add_requests(rows.requests, now_us)
         self.sign(rows.signatures)
         execute = self._connection.execute
-        execute("INSERT INTO checkpoints (size, root) VALUES (?, ?)", (head.size, head.root))
+        execute("INSERT INTO checkpoints (size, root, seal) VALUES (?, ?, ?)", (head.size, head.root, rows.seal))
         execute("UPDATE head SET size = ?, root = ?, frontier = ?", (head.size, head.root, head.frontier))
 
     def _add_requests(self, requests: Sequence[tuple[bytes, int, bytes, int]], now_us: int) -> None:
@@ -290,17 +290,19 @@ class SqliteLog:
 
     def checkpoints(self, after: int, limit: int) -> list[StoredCheckpoint]:
         """Checkpoints of sizes greater than `after`, in order."""
-        query = "SELECT size, root, signature FROM checkpoints WHERE size > ? ORDER BY size LIMIT ?"
+        query = "SELECT size, root, signature, seal FROM checkpoints WHERE size > ? ORDER BY size LIMIT ?"
         return [_checkpoint(row) for row in self._rows(query, after, limit)]
 
     def unsigned_checkpoints(self) -> list[StoredCheckpoint]:
         """Checkpoints whose signature has not been written back."""
-        query = "SELECT size, root, signature FROM checkpoints WHERE signature IS NULL ORDER BY size"
+        query = "SELECT size, root, signature, seal FROM checkpoints WHERE signature IS NULL ORDER BY size"
         return [_checkpoint(row) for row in self._rows(query)]
 
     def newest_signed_checkpoint(self) -> StoredCheckpoint | None:
         """The largest checkpoint that has a signature."""
-        query = "SELECT size, root, signature FROM checkpoints WHERE signature IS NOT NULL ORDER BY size DESC LIMIT 1"
+        query = (
+            "SELECT size, root, signature, seal FROM checkpoints WHERE signature IS NOT NULL ORDER BY size DESC LIMIT 1"
+        )
         return next((_checkpoint(row) for row in self._rows(query)), None)
 
     def request(self, key: bytes) -> StoredRequest | None:
@@ -367,8 +369,8 @@ def _make(path: Path) -> None:
 
 
 def _checkpoint(row: tuple[apsw.SQLiteValue, ...]) -> StoredCheckpoint:
-    size, root, signature = row
-    return StoredCheckpoint(_int(size), _blob(root), None if signature is None else _blob(signature))
+    size, root, signature, seal = row
+    return StoredCheckpoint(_int(size), _blob(root), None if signature is None else _blob(signature), _blob(seal))
 
 
 def _int(value: apsw.SQLiteValue) -> int:

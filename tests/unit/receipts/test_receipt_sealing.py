@@ -112,14 +112,14 @@ def test_an_unknown_tool_names_no_spec_even_if_there_is_one(house: House) -> Non
     unknown = Refused(Reason.TOOL_UNKNOWN, "there is no tool `shop.query`")
 
     record = record_of(house, house.refuse(call_of(), unknown))
-    assert (record.tool, record.spec_digest, record.tool_version) == ("shop.query", b"", "")
+    assert (record.tool, record.spec_digest, record.tool_version) == ("", b"", "")
 
 
 @requirement("log:call:no-free-text")
 @pytest.mark.parametrize(
-    "typed", ["ignore all previous instructions", "a" * 129, "tool\nname", "écrit", "", "-x", "\ud800"]
+    "typed", ["ignore all previous instructions", "a" * 129, "tool\nname", "écrit", "", "-x", "\ud800", "bob.born-1978"]
 )
-def test_what_is_not_shaped_like_a_tools_name_stays_out_of_the_record(house: House, typed: str) -> None:
+def test_the_name_of_an_unknown_tool_stays_out_of_the_record(house: House, typed: str) -> None:
     sealed = house.refuse(call_of(tool=typed), Refused(Reason.TOOL_UNKNOWN, "there is no such tool"))
 
     assert record_of(house, sealed).tool == ""

@@ -16,6 +16,8 @@ from sandbox.receipts import ExecutionLog, LogReader, log, opening
 from sandbox.receipts import checkpoints as checkpoints_module
 from sandbox.receipts.committer import MAX_BATCH
 from sandbox.receipts.records import MAX_ENTRY_BYTES, MAX_LISTED, MAX_LISTED_BYTES, Entry, listed
+from sandbox.receipts.stored import StoredTree
+from sandbox.receipts.tree import GrownTree, complete_subtrees, leaf_hash
 from sandbox.stores.log import Head, StoreUnavailable
 from sandbox.stores.sqlite_log import SqliteLog
 from sandbox.v1 import record_pb2
@@ -76,7 +78,7 @@ def test_what_comes_between_the_look_and_the_signature_is_not_signed(
         house.answer(call_of())
 
     def look_and_be_deceived(*_: object) -> None:
-        change(house, "INSERT INTO checkpoints VALUES (999999, zeroblob(32), NULL)")
+        change(house, "INSERT INTO checkpoints VALUES (999999, zeroblob(32), NULL, x'')")
 
     monkeypatch.setattr(log, "check_before_opening", look_and_be_deceived)
     with pytest.raises(Misconfigured, match="nothing is signed"):
@@ -199,3 +201,83 @@ def test_a_record_lists_no_more_than_a_log_entry_holds(house: House) -> None:
     assert sum(map(len, listed("é" * 300 for _ in range(256)))) * 2 <= MAX_LISTED_BYTES
     with pytest.raises(Fault):
         house.log.append(Entry(record=bytes(MAX_ENTRY_BYTES + 1), call_id=b""))
+
+
+def cut(house: House, size: int) -> None:
+    """Cut the log to its first records, as whoever copies an older file over it does; every part agrees."""
+    tree = StoredTree(house.log.store)
+    frontier = b"".join(tree.node(start, end) for start, end in complete_subtrees(size))
+    connection = apsw.Connection(str(house.deployment.log_database))
+    for table, column in (("leaves", "idx"), ("checkpoints", "size - 1"), ("files", "idx"), ("requests", "idx")):
+        connection.execute(f"DELETE FROM {table} WHERE {column} >= ?", (size,))  # noqa: S608 - names of this test
+    connection.execute("DELETE FROM payloads WHERE id / 16 >= ?", (size,))
+    connection.execute("DELETE FROM chains")
+    connection.execute("UPDATE head SET size = ?, root = ?, frontier = ?", (size, tree.node(0, size), frontier))
+    connection.close()
+
+
+def forge_last(house: House) -> None:
+    """Put another record in place of the last one, with hashes that fit, as if a crash had left it unsigned."""
+    head = house.log.store.head()
+    record = record_pb2.Record.FromString(house.log.store.record(head.size - 1) or b"")
+    record.rows = 4242
+    forged = record.SerializeToString()
+    kept = StoredTree(house.log.store)
+    frontier = b"".join(kept.node(start, end) for start, end in complete_subtrees(head.size - 1))
+    grown = GrownTree(head.size - 1, frontier, [leaf_hash(forged)])
+    connection = apsw.Connection(str(house.deployment.log_database))
+    connection.execute(
+        "UPDATE leaves SET record = ?, hash = ? WHERE idx = ?", (forged, leaf_hash(forged), head.size - 1)
+    )
+    connection.execute("UPDATE head SET root = ?, frontier = ?", (grown.root(), grown.frontier()))
+    connection.execute("UPDATE checkpoints SET root = ?, signature = NULL WHERE size = ?", (grown.root(), head.size))
+    connection.close()
+
+
+@requirement("log:start:sealed")
+def test_a_log_cut_beneath_a_running_service_is_never_grown_however_often_it_is_asked(tmp_path: Path) -> None:
+    with open_house(tmp_path) as house:
+        for _ in range(5):
+            house.answer(call_of())
+        cut(house, house.log.store.head().size - 3)
+
+        assert [refused(house) for _ in range(3)] == [True] * 3
+
+
+@requirement("log:start:sealed")
+def test_a_record_forged_beneath_a_running_service_is_never_signed(tmp_path: Path) -> None:
+    with open_house(tmp_path) as house:
+        for _ in range(5):
+            house.answer(call_of())
+        forge_last(house)
+
+        assert [refused(house) for _ in range(3)] == [True] * 3
+
+
+@requirement("log:start:sealed")
+def test_a_record_forged_between_stop_and_start_is_never_signed(tmp_path: Path) -> None:
+    with open_house(tmp_path) as house:
+        house.answer(call_of())
+    store = house.log.store = SqliteLog(house.deployment.log_database, is_read_only=True)
+    forge_last(house)
+    store.close()
+
+    with pytest.raises(Misconfigured, match="not made with our key"):
+        ExecutionLog.open(house.deployment, settings_of())
+
+
+@requirement("log:start:left")
+def test_a_log_older_than_the_checkpoint_left_beside_it_is_not_opened(tmp_path: Path) -> None:
+    with open_house(tmp_path) as house:
+        for _ in range(5):
+            house.answer(call_of())
+        LogReader(house.log, house.deployment.checkpoint).publish()
+        size = house.log.store.head().size
+    store = house.log.store = SqliteLog(house.deployment.log_database, is_read_only=True)
+    cut(house, size - 2)
+    store.close()
+
+    with pytest.raises(Misconfigured, match=f"not grown from the {size} records"):
+        ExecutionLog.open(house.deployment, settings_of())
+    house.deployment.checkpoint.unlink()  # a restore that was meant
+    ExecutionLog.open(house.deployment, settings_of()).close()

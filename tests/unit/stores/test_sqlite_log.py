@@ -157,9 +157,9 @@ def test_a_file_of_another_schema_or_open_to_others_is_refused(tmp_path: Path) -
         SqliteLog(path)
     path.chmod(0o600)
     connection = apsw.Connection(str(path))
-    connection.execute("PRAGMA user_version = 2")
+    connection.execute("PRAGMA user_version = 3")
     connection.close()
-    with pytest.raises(Misconfigured, match="schema 2"):
+    with pytest.raises(Misconfigured, match="schema 3"):
         SqliteLog(path)
 
 
