@@ -29,8 +29,6 @@ class SpecSet:
 
     tools: Mapping[ToolName, ToolSpec]
     """In name order."""
-    sources: Mapping[str, bytes]
-    """The spec files as read, by name within `toolspecs/`."""
 
 
 @final
@@ -83,20 +81,19 @@ def lint_specs(
     targets = Targets(connections.connections, catalogue_of)
     around = Surroundings(targets, connections.names, frozenset(connections.connections), settings)
     problems: list[Problem] = []
-    reads: list[tuple[ToolRead, bytes]] = []
+    reads: list[ToolRead] = []
     files = _files(deployment.toolspecs, problems)
     for path in files:
         source = _source(path, problems)
         if source is not None:
-            reads.append((read_tool(path.name, source, around), source))
-    _note_taken_names([read for read, _ in reads])
-    for read, _ in reads:
+            reads.append(read_tool(path.name, source, around))
+    _note_taken_names(reads)
+    for read in reads:
         problems += read.findings.problems
     problems += _ceiling_problems(connections, targets)
-    good = {read.spec.name: (read.spec, source) for read, source in reads if read.spec and not read.findings.problems}
-    tools = {name: good[name][0] for name in sorted(good)}
-    sources = {spec.file: source for spec, source in good.values()}
-    return SpecsRead(SpecSet(MappingProxyType(tools), MappingProxyType(sources)), tuple(problems), len(files))
+    good = {read.spec.name: read.spec for read in reads if read.spec and not read.findings.problems}
+    tools = {name: good[name] for name in sorted(good)}
+    return SpecsRead(SpecSet(MappingProxyType(tools)), tuple(problems), len(files))
 
 
 def _files(folder: Path, problems: list[Problem]) -> list[Path]:

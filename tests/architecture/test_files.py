@@ -20,7 +20,15 @@ FOREIGN_WORDS = re.compile(
     re.IGNORECASE,
 )
 BARE_TODO = re.compile(r"\b(?:T[O]DO|F[I]XME|X[X]X)\b(?!\(#\d+\): )")
-SLEEPS = {"time.sleep", "asyncio.sleep"}
+SLEEPS = re.compile(r"(?:time|asyncio)\.sleep|(?:\w+\.)?Event\(\)\.wait")
+"""An event that nobody else holds is a clock."""
+PAUSES = {
+    "sandbox/limits/patience.py": "holds back whoever floods us",
+    "sandbox/cli/call.py": "no event tells of another process that starts",
+}
+"""Where time itself is waited for, and why."""
+
+ASLEEP = "sleeps instead of waiting for something"
 
 
 def committed() -> list[Path]:
@@ -61,8 +69,8 @@ def faults_of_python(source: str) -> Iterator[str]:
             length = (node.end_lineno or node.lineno) - node.lineno + 1
             if length > MAX_FUNCTION_LINES:
                 yield f"{node.lineno}: {node.name} has {length} lines; at most {MAX_FUNCTION_LINES}"
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in SLEEPS:
-            yield f"{node.lineno}: sleeps instead of waiting for something"
+        if isinstance(node, ast.Call) and SLEEPS.fullmatch(ast.unparse(node.func)):
+            yield f"{node.lineno}: {ASLEEP}"
 
 
 def python_files() -> list[Path]:
@@ -77,11 +85,12 @@ def name_of(path: Path) -> str:
 
 @pytest.mark.requirement("house:files:measures")
 def test_python_files_keep_their_measures() -> None:
-    found = [
-        f"{name_of(path)}:{fault}" for path in python_files() for fault in faults_of_python(path.read_text("utf-8"))
-    ]
+    found = [(name_of(path), fault) for path in python_files() for fault in faults_of_python(path.read_text("utf-8"))]
+    pausing = {name for name, fault in found if fault.endswith(ASLEEP)} & PAUSES.keys()
+    wrong = [f"{name}:{fault}" for name, fault in found if not (name in PAUSES and fault.endswith(ASLEEP))]
 
-    assert not found, "\n".join(found)
+    assert not wrong, "\n".join(wrong)
+    assert pausing == PAUSES.keys(), "a pause that is gone needs no leave"
 
 
 @pytest.mark.requirement("house:files:words")
@@ -119,6 +128,8 @@ def test_an_honest_word_is_not(text: str) -> None:
         '"""Doc."""\n' + "x = 1\n" * MAX_MODULE_LINES,
         '"""Doc."""\ndef f():\n' + "    x = 1\n" * MAX_FUNCTION_LINES,
         '"""Doc."""\nimport time\ntime.sleep(1)\n',
+        '"""Doc."""\nEvent().wait(1)\n',
+        '"""Doc."""\nif threading.Event().wait(timeout=1): pass\n',
     ],
 )
 def test_a_planted_fault_is_found(source: str) -> None:

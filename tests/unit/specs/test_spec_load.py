@@ -26,7 +26,9 @@ def test_tools_come_in_name_order_with_their_sources(deployment: Deployment, sho
         (deployment.toolspecs / f"{name}.yaml").write_text(_text(name))
     loaded = load_specs(deployment, read_connections(deployment), lambda _: shop, Settings())
     assert list(loaded.tools) == ["shop.count", "shop.of_region", "shop.query"]
-    assert loaded.sources == {f"{n}.yaml": _text(n).encode() for n in ("ceiling", "statement", "design")}
+    assert {spec.file: spec.source for spec in loaded.tools.values()} == {
+        f"{n}.yaml": _text(n).encode() for n in ("ceiling", "statement", "design")
+    }
 
 
 @pytest.mark.requirement("specs:load:whole")
