@@ -31,10 +31,39 @@ def signature_line(vkey: str, signature: bytes) -> bytes:
     return f"— {name} {base64.b64encode(bytes.fromhex(key_id) + signature).decode()}\n".encode()
 
 
-def note_text(receipt: bytes) -> bytes:
-    """Return the text of a receipt's checkpoint, which is what is signed."""
-    note = receipt[receipt.index(b"\n\n") + 2 :]
+def checkpoint_of(receipt: bytes) -> bytes:
+    """Return a receipt's checkpoint, a signed note."""
+    return receipt[receipt.index(b"\n\n") + 2 :]
+
+
+def text_of(note: bytes) -> bytes:
+    """Return a note's text, which is what is signed."""
     return note[: note.index(b"\n\n") + 1]
+
+
+def tree_of(note: bytes) -> tuple[int, bytes]:
+    """Return size and root of a checkpoint."""
+    _, size, root = text_of(note).splitlines()
+    return int(size), base64.b64decode(root)
+
+
+def has_true_lines(note: bytes, true: bytes) -> bool:
+    """Whether a note says what the true one says, under one of its lines at least and no false one in its keys' names.
+
+    Lines of unknown keys may be there: C2SP signed-note says to ignore them.
+    """
+    lines, true_lines = (each[len(text_of(each)) + 1 :].splitlines() for each in (note, true))
+    known = {_signer(line) for line in true_lines}
+    return (
+        text_of(note) == text_of(true)
+        and any(line in true_lines for line in lines)
+        and all(line in true_lines or _signer(line) not in known for line in lines)
+    )
+
+
+def _signer(line: bytes) -> tuple[bytes, bytes]:
+    _, name, signature = line.split(b" ", 2)
+    return name, base64.b64decode(signature)[:4]
 
 
 def replaced_signature(receipt: bytes, line: bytes) -> bytes:
@@ -97,6 +126,11 @@ def swapped_path(receipt: bytes, other: bytes) -> bytes:
 def swapped_checkpoint(receipt: bytes, other: bytes) -> bytes:
     """Put another checkpoint beneath."""
     return receipt[: receipt.index(b"\n\n")] + other[other.index(b"\n\n") :]
+
+
+def swapped_last_line(note: bytes, other: bytes) -> bytes:
+    """Put another tree's last signature line in; of a receipt or of a checkpoint."""
+    return note[: note.rindex(DASH)] + other[other.rindex(DASH) :]
 
 
 DAMAGE: Final[Mapping[str, Callable[[bytes, random.Random], bytes]]] = {

@@ -3,11 +3,12 @@
 The receipts and the log are a deployment's own, made by calls through the whole service. Each mutant goes to `sandbox
 log verify` or `sandbox log audit`. Prints a line a kind; exit code 1 if a mutant is accepted or a command breaks.
 
-Two kinds hold changes that by the formats change nothing that is proven. They are counted apart, each only after a
+Some kinds hold changes that by the formats change nothing that is proven. They are counted apart, each only after a
 check that it is so:
 
 - a signature line of a key that nobody asked about: C2SP signed-note says to ignore it. Counted if the record, its
-  place and the tree are what they were.
+  place and the tree are what they were. Of a checkpoint with two lines, one may be cut off, or become a line of an
+  unknown key by a change of its name or key id: the verifier says that it was not checked.
 - a bit of the log's file outside of all that the audit speaks of: free pages, indexes, and tables that the service
   makes anew from the leaves or does not start with (a wrapped key opens no payload then; the audit says that it does
   not check them). Counted if every leaf, payload, checkpoint and the head are, byte for byte, what they were.
@@ -23,6 +24,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -35,13 +37,17 @@ from mutants import (
     LOW_ORDER,
     SWAPS,
     audited,
+    checkpoint_of,
     flip_blob,
     flipped,
-    note_text,
+    has_true_lines,
     replaced_signature,
     roll_back,
     sign_anew,
     signature_line,
+    swapped_last_line,
+    text_of,
+    tree_of,
     vkey_of,
 )
 
@@ -49,9 +55,13 @@ from sandbox.audit.verify import verify_receipt
 from sandbox.bench.deployment import BENCH_TOOL, COLD_TOOL, make_bench_deployment
 from sandbox.cli.main import main as sandbox
 from sandbox.client import Answer, Client, Pending
+from sandbox.deployment import Deployment
+from sandbox.receipts.keys import read_signer
 from sandbox.serving import opened
 
 CALLS: Final = 12
+PARTS: Final = ("receipt", "checkpoint", "log")
+"""What is changed; kinds begin with it."""
 REFUSED: Final = (1, 2)
 """Exit codes: proven bad, or no key or no log at all."""
 
@@ -81,6 +91,11 @@ class Ground:
     def key(self) -> Path:
         """The log's true key."""
         return self.deployment / "keys" / "log.vkey"
+
+    @property
+    def keys(self) -> tuple[str | Path, ...]:
+        """Both of the log's true keys, as a command takes them."""
+        return "--key", self.key, "--key", self.deployment / "keys" / "log-mldsa44.vkey"
 
     @property
     def origin(self) -> str:
@@ -165,7 +180,7 @@ def _other_keys(ground: Ground, receipt: bytes) -> None:
     impostor = Ed25519PrivateKey.from_private_bytes(ground.chance.randbytes(32))
     stranger = vkey_of(ground.origin, impostor.public_key().public_bytes_raw())
     low = vkey_of(ground.origin, LOW_ORDER)
-    line = signature_line(stranger, impostor.sign(note_text(receipt)))
+    line = signature_line(stranger, impostor.sign(text_of(checkpoint_of(receipt))))
     _verify(ground, "wrong key", receipt, key=stranger)
     _verify(ground, "signed with another key", replaced_signature(receipt, line))
     forged = replaced_signature(receipt, signature_line(low, LOW_ORDER + bytes(32)))
@@ -196,6 +211,61 @@ def _key(ground: Ground, line: str) -> Path:
     return path
 
 
+def mutate_two_lined(ground: Ground, times: int) -> None:
+    """Hand `times` mutants of each kind of receipts with both signature lines to `log verify`, with both keys."""
+    receipts = [text + _second_line(ground, checkpoint_of(text)) for text in ground.receipts]
+    path = ground.scratch / "receipt"
+    for kind, damage in DAMAGE.items():
+        for _ in range(times):
+            true = ground.chance.choice(receipts)
+            mutant = damage(true, ground.chance)
+            path.write_bytes(mutant)
+            code = run("log", "verify", path, *ground.keys)
+            is_no_matter = partial(_proves_the_same, ground, mutant, true)
+            ground.tell(f"receipt: two lines, {kind}", code, is_no_matter=is_no_matter)
+    for _ in range(times):
+        one, other = ground.chance.sample(receipts, 2)
+        path.write_bytes(swapped_last_line(one, other))
+        ground.tell("receipt: two lines, the second swapped", run("log", "verify", path, *ground.keys))
+
+
+def _second_line(ground: Ground, checkpoint: bytes) -> bytes:
+    signer = read_signer(Deployment(ground.deployment), ground.origin).ml_dsa
+    if signer is None:
+        raise SystemExit("the deployment has no ML-DSA-44 key")
+    return signer.line(*tree_of(checkpoint))
+
+
+def _proves_the_same(ground: Ground, mutant: bytes, true: bytes) -> bool:
+    vkeys = [Path(key).read_text("utf-8") for key in ground.keys[1::2]]
+    one, other = (verify_receipt(text, *vkeys) for text in (mutant, true))
+    is_same = (one.leaf, one.index, one.tree_size) == (other.leaf, other.index, other.tree_size)
+    return is_same and has_true_lines(checkpoint_of(mutant), checkpoint_of(true))
+
+
+# Checkpoints ---------------------------------------------------------------------------------------------------------
+
+
+def mutate_checkpoints(ground: Ground, times: int) -> None:
+    """Lay `times` mutants of each kind beside the log, as `state/checkpoint`, and audit it with both keys."""
+    true = (ground.deployment / "state" / "checkpoint").read_bytes()
+    for _ in range(times):
+        for kind, damage in DAMAGE.items():
+            _published(ground, kind, damage(true, ground.chance), true)
+        other = checkpoint_of(ground.chance.choice(ground.receipts[:-1]))
+        _published(ground, "second line swapped", swapped_last_line(true, _second_line(ground, other)), true)
+        _published(ground, "of another tree", true.replace(text_of(true), text_of(other)), true)
+        with _copy(ground, "rolled back", *ground.keys[2:], part="checkpoint") as log:
+            roll_back(log, ground.chance)
+            (log.parent / "checkpoint").write_bytes(true)
+
+
+def _published(ground: Ground, kind: str, mutant: bytes, true: bytes) -> None:
+    is_no_matter = partial(has_true_lines, mutant, true)
+    with _copy(ground, kind, *ground.keys[2:], part="checkpoint", is_no_matter=lambda _: is_no_matter()) as log:
+        (log.parent / "checkpoint").write_bytes(mutant)
+
+
 # Logs ----------------------------------------------------------------------------------------------------------------
 
 
@@ -224,6 +294,7 @@ def _copy(
     ground: Ground,
     kind: str,
     *flags: str | Path,
+    part: str = "log",
     key: str = "",
     is_no_matter: Callable[[Path], bool] = lambda _: False,
 ) -> Iterator[Path]:
@@ -234,7 +305,7 @@ def _copy(
     shutil.copyfile(_log(ground), log)  # alone: whoever changes a log would not leave the checkpoint beside it
     yield log
     code = run("log", "audit", "--deployment", ground.scratch, "--key", _key(ground, key), *flags)
-    ground.tell(f"log: {kind}", code, is_no_matter=lambda: is_no_matter(log))
+    ground.tell(f"{part}: {kind}", code, is_no_matter=lambda: is_no_matter(log))
 
 
 def _log(ground: Ground) -> Path:
@@ -272,16 +343,19 @@ def check_untouched(ground: Ground) -> None:
         path.write_bytes(text)
         if run("log", "verify", path, "--key", ground.key):
             raise SystemExit("an untouched receipt does not verify")
+        path.write_bytes(text + _second_line(ground, checkpoint_of(text)))
+        if run("log", "verify", path, *ground.keys):
+            raise SystemExit("an untouched receipt with both signature lines does not verify")
     shutil.copyfile(_log(ground), ground.scratch / "state" / "log.db")
     for deployment in (ground.deployment, ground.scratch):
-        if run("log", "audit", "--deployment", deployment, "--key", ground.key):
+        if run("log", "audit", "--deployment", deployment, *ground.keys):
             raise SystemExit("the untouched log does not audit clean")
 
 
 def print_table(counts: Mapping[str, Count]) -> None:
-    """Print a line a kind, and the totals of receipts, of logs and of both."""
+    """Print a line a kind, and the totals of receipts, of checkpoints, of logs and of all."""
     sys.stdout.write(f"{'kind':<42}{'tried':>7}{'refused':>9}{'no matter':>11}{'accepted':>10}{'crashed':>9}\n")
-    totals = {f"all {part}s": _sum(counts, f"{part}: ") for part in ("receipt", "log")} | {"total": _sum(counts, "")}
+    totals = {f"all {part}s": _sum(counts, f"{part}: ") for part in PARTS} | {"total": _sum(counts, "")}
     for kind, c in [*counts.items(), *totals.items()]:
         sys.stdout.write(f"{kind:<42}{c.tried:>7}{c.refused:>9}{c.no_matter:>11}{c.accepted:>10}{c.crashed:>9}\n")
 
@@ -309,6 +383,8 @@ def main() -> int:
         sys.stdout.write(f"seed {options.seed}, {len(ground.receipts)} receipts, {options.times} of each kind\n")
         sys.stdout.flush()
         mutate_receipts(ground, options.times)
+        mutate_two_lined(ground, options.times)
+        mutate_checkpoints(ground, options.times)
         mutate_logs(ground, options.times)
     print_table(ground.counts)
     total = _sum(ground.counts, "")

@@ -27,8 +27,10 @@ def test_every_kind_of_mutant_is_refused_and_crashes_nothing() -> None:
         "receipt: a stranger's line added",
         "log: any bit of the file",
     }
-    kinds = {part: sum(kind.startswith(f"{part}: ") for kind in rows) for part in ("receipt", "log")}
-    assert min(kinds.values()) * 20 >= 200  # the whole run makes 20 mutants of each kind
+    kinds = {part: sum(kind.startswith(f"{part}: ") for kind in rows) for part in ("receipt", "log", "checkpoint")}
+    assert min(kinds["receipt"], kinds["log"]) * 20 >= 200  # the whole run makes 20 mutants of each kind
+    assert kinds["checkpoint"] == 7
+    assert sum(kind.startswith("receipt: two lines") for kind in rows) == 5
 
 
 def test_what_is_accepted_or_crashes_is_counted_as_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
