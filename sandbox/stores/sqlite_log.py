@@ -14,6 +14,7 @@ from typing import Final, final
 import apsw
 
 from sandbox.deployment import Misconfigured
+from sandbox.stores.file_lock import lock_file
 from sandbox.stores.log import (
     SCHEMA_VERSION,
     Chain,
@@ -128,44 +129,6 @@ class SqliteWriting:
         )
 
 
-def _flock(descriptor: int, timeout_s: float) -> None:
-    """Lock a file against other processes; raises `StoreUnavailable` if they keep it for longer than `timeout_s`."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        _FlockWait(descriptor).take(timeout_s)
-
-
-@final
-class _FlockWait:
-    """Waits for a file lock in a thread of its own, for the system's own waiting is fair but knows no timeout."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = os.dup(descriptor)
-        """The same open file, so the lock is the caller's; it outlives the caller's if that is closed meanwhile."""
-        self._lock = threading.Lock()
-        self._is_wanted = True
-        self._taken = threading.Event()
-
-    def take(self, timeout_s: float) -> None:
-        threading.Thread(target=self._wait, name="log lock", daemon=True).start()
-        if self._taken.wait(timeout_s):
-            return
-        with self._lock:
-            self._is_wanted = self._taken.is_set()
-        if not self._is_wanted:
-            raise StoreUnavailable("another process holds the log for too long")
-
-    def _wait(self) -> None:
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        with self._lock:
-            if self._is_wanted:
-                self._taken.set()
-            else:
-                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-        os.close(self._descriptor)
-
-
 def _head(connection: apsw.Connection) -> Head:
     for size, root, frontier in connection.execute("SELECT size, root, frontier FROM head"):
         return Head(size, root, frontier)
@@ -204,7 +167,7 @@ class SqliteLog:
         with self._alone(), _engine_errors():
             if self._is_closed or self._lock_file is None:
                 raise StoreUnavailable("the log is closed or read-only")
-            _flock(self._lock_file, MAX_WAIT_S)
+            lock_file(self._lock_file, MAX_WAIT_S)
             try:
                 self._writer.execute("BEGIN IMMEDIATE")
                 try:
