@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
 import threading
 import time
 from pathlib import Path
 from typing import Final, final
 
+from sandbox.deployment import replace_file
 from sandbox.receipts.log import ExecutionLog
 from sandbox.receipts.note import MlDsaSigner
 from sandbox.receipts.opening import has_grown_from, told_tree
@@ -70,7 +69,7 @@ class Checkpoints:
             if self._is_of_another_tree(self._file):
                 note_often("checkpoint kept", "state/checkpoint is of another tree than the log's; audit the log")
                 return
-            _replace(self._file, note)
+            replace_file(self._file, note, 0o600)
         except OSError as error:  # a full disk keeps nobody from reading; the next one to read tries again
             note_often("checkpoint not left", type(error).__name__)
             return
@@ -88,17 +87,3 @@ class Checkpoints:
         except ValueError:
             return True
         return not has_grown_from(self._log.store, size, root)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Replace a file so that nobody ever reads half of it, be it after a crash."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
