@@ -10,6 +10,7 @@ from sqlglot import exp
 from sandbox.reasons import Reason, Refused
 from sandbox.sql.catalogue import Catalogue, TableShape, folded
 from sandbox.sql.contract import Bounds, GateInput
+from sandbox.sql.filter_shape import ACCEPTED, is_condition
 from sandbox.sql.layers import check
 from sandbox.sql.refusals import refused
 from sandbox.sql.resolve import Resolved
@@ -79,6 +80,9 @@ def _check_expression(expression: str, resolved: Resolved, prefix: int) -> None:
     if resolved.strings:
         message = "a double-quoted name is no column of this table; strings are written in single quotes"
         raise _refused(lexed.text, resolved.strings[0], message, "name")
+    if not is_condition(resolved.parsed.tree.args["where"].this):
+        message = f"a row filter is a condition, and this is a value; accepted: {ACCEPTED}"
+        raise _refused(lexed.text, prefix, message, "value")
 
 
 def _refused(text: str, start: int, message: str, construct: str) -> Refused:

@@ -20,7 +20,11 @@ ORDERS = CATALOGUE.tables["orders"]
         ("region IN ('EU', 'US')", ()),
         ("secret IS NULL OR lower(region) = lower(claim('it''s'))", ("it's",)),
         ("placed_on >= date('now', '-1 year') AND (cents > 5 OR note LIKE 'a%')", ()),
-        ("CASE WHEN cents > 5 THEN region = claim('region') ELSE 1 END", ("region",)),
+        ("CASE WHEN cents > 5 THEN region = claim('region') ELSE 1 END = 1", ("region",)),
+        ("NOT (region <> claim('region'))", ("region",)),
+        ("note LIKE 'a!%%' ESCAPE '!' OR note GLOB 'b*'", ()),
+        ("cents BETWEEN 1 AND 5 AND note IS NOT NULL AND note NOTNULL AND region IS NOT 'EU'", ()),
+        ("TRUE", ()),
     ],
 )
 def test_a_filter_s_claims_are_told(expression: str, claims: tuple[str, ...]) -> None:
@@ -63,6 +67,33 @@ def test_anything_else_is_refused(expression: str) -> None:
         prove_filter(expression, ORDERS, "sqlite")
 
     assert caught.value.rule.startswith("sql/")
+
+
+@pytest.mark.requirement("sql:row-filter:condition")
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "id",
+        "1",
+        "'EU'",
+        "NULL",
+        "claim('branch')",
+        "(claim('branch'))",
+        "NOT id",
+        "region = claim('region') OR cents",
+        "region = claim('region') AND (TRUE OR id)",
+        "coalesce(region = claim('region'), 1)",
+        "CASE WHEN cents > 5 THEN region = claim('region') ELSE 1 END",
+        "-cents",
+        "cents + 1",
+        "region || 'x'",
+    ],
+)
+def test_a_value_is_no_filter_for_an_engine_takes_it_for_yes(expression: str) -> None:
+    with pytest.raises(Refused) as caught:
+        prove_filter(expression, ORDERS, "sqlite")
+
+    assert caught.value.message.startswith("a row filter is a condition, and this is a value; accepted: a comparison")
 
 
 @pytest.mark.requirement("sql:row-filter:proven")
