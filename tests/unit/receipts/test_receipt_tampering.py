@@ -143,13 +143,14 @@ def test_a_checkpoint_that_could_not_be_left_is_left_later(house: House, monkeyp
     house.answer(call_of())
     full = [OSError("no space")]
 
-    def once_full(path: Path, content: bytes) -> None:
+    def once_full(path: Path, content: bytes, mode: int) -> None:
+        assert mode == 0o600
         if full:
             raise full.pop()
         real.append(content)
         path.write_bytes(content)
 
-    monkeypatch.setattr(checkpoints_module, "_replace", once_full)
+    monkeypatch.setattr(checkpoints_module, "replace_file", once_full)
     reader.publish()
     assert not file.exists()
     reader.publish()
