@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from typing import Final, final
+
+import apsw
 
 from sandbox.executors.engine import Confinement, Fetched
 from sandbox.executors.sqlite_catalogue import read_file_catalogue
@@ -19,12 +22,54 @@ MAX_IDLE: Final = 128
 """Idle sessions kept for one file, over all tools; beyond it a session is closed after its call. Each holds a file
 descriptor or two and up to 1 MB of pages."""
 
+MAX_IDLE_BYTES: Final = 128 * 1024 * 1024
+"""Memory of all SQLite connections of this process beyond which none stays idle: what idle sessions keep prepared must
+not take from `MAX_ENGINE_BYTES` what running statements need."""
+
+RELIEF_S: Final = 1.0
+"""How often, at most, idle sessions are closed for it: opening one costs some calls' time, and it may well be a
+running statement that holds the memory. A statement that was stopped for want of memory does not wait for it."""
+
 _KEPT_AFTER: Final = frozenset(
-    {Reason.SQL_FAILED, Reason.EXECUTION_TIMED_OUT, Reason.CALL_CANCELLED, Reason.ARGUMENT_INVALID}
+    {
+        Reason.SQL_FAILED,
+        Reason.EXECUTION_TIMED_OUT,
+        Reason.CALL_CANCELLED,
+        Reason.ARGUMENT_INVALID,
+        Reason.RESULT_TOO_LARGE,
+    }
 )
 """Refusals that say nothing against the session."""
 
 _Key = tuple[Digest, bool]
+
+
+@final
+class _Process:
+    """All executors of this process, for SQLite counts memory over all of them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._executors: weakref.WeakSet[SqliteExecutor] = weakref.WeakSet()
+        self._next = float("-inf")
+
+    def add(self, executor: SqliteExecutor) -> None:
+        with self._lock:
+            self._executors.add(executor)
+
+    def relieve(self, *, is_urgent: bool) -> None:
+        """Close what is idle, unless it was done a moment ago."""
+        now = time.monotonic()
+        with self._lock:
+            if now < self._next and not is_urgent:
+                return
+            self._next = now + RELIEF_S
+            executors = tuple(self._executors)
+        for executor in executors:
+            executor.let_idle_go()
+
+
+_PROCESS: Final = _Process()
 
 
 @final
@@ -40,6 +85,7 @@ class SqliteExecutor:
         self._epoch = 0
         """Sessions of an earlier epoch are not kept."""
         self._is_closed = False
+        _PROCESS.add(self)
 
     def read_catalogue(self) -> Catalogue:
         """Read the file's tables; raises `Refused` with `EXECUTOR_UNAVAILABLE`."""
@@ -67,22 +113,30 @@ class SqliteExecutor:
             raise timed_out()
         epoch = self._epoch
         session = self._take(lease.path, confinement, now, is_fenced=plan.is_fenced)
-        is_sound = False
+        is_sound, is_starved = False, False
         try:
             fetched = session.run(plan, deadline, cancellation)
             is_sound = True
         except Refused as refused:
             is_sound = refused.reason in _KEPT_AFTER
+            is_starved = refused.metadata.get("error") == "out_of_memory"
             raise
         finally:
             # INVARIANT: a session serves one tool; what it has prepared is not authorized again.
             self._give_back((confinement.key, plan.is_fenced), session, is_kept=is_sound and epoch == self._epoch)
+            if apsw.memory_used() > MAX_IDLE_BYTES:
+                _PROCESS.relieve(is_urgent=is_starved)
         return fetched
 
     def forget(self) -> None:
         """Close idle sessions; those in use close when they are given back."""
         with self._lock:
             self._epoch += 1
+        self.let_idle_go()
+
+    def let_idle_go(self) -> None:
+        """Close the idle sessions; whoever comes next opens anew."""
+        with self._lock:
             idle, self._idle, self._idle_count = self._idle, {}, 0
         for sessions in idle.values():
             for session in sessions:

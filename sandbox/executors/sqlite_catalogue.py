@@ -17,6 +17,9 @@ from sandbox.toolspec import Connection, Digest
 BUSY_S: Final = 1.0
 """How long to wait for a writer that holds the whole file; with a write-ahead log none does."""
 
+MAX_PREPARED: Final = 32
+"""Statements that one connection keeps prepared."""
+
 _TABLES: Final = (
     "SELECT name, type, wr FROM pragma_table_list WHERE schema = ?1 AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
 )
@@ -31,7 +34,7 @@ def open_file(path: str) -> tuple[apsw.Connection, str]:
     """
     schema = f"file_{secrets.token_hex(16)}"
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
-    connection = apsw.Connection(":memory:", flags=flags, statementcachesize=128)
+    connection = apsw.Connection(":memory:", flags=flags, statementcachesize=MAX_PREPARED)
     try:
         connection.set_busy_timeout(int(BUSY_S * 1000))
         connection.execute(f"ATTACH ? AS {schema}", (f"file:{quote(str(Path(path).absolute()))}?mode=ro",))
