@@ -197,5 +197,5 @@ def test_the_example_passes_its_own_lint_and_examples(made: Deployment) -> None:
     test = CliRunner().invoke(main.app, ["test", *where])
 
     assert (lint.exit_code, test.exit_code) == (0, 0), lint.output + test.output
-    assert len(json.loads(test.output)["examples"]) == 6
+    assert len(json.loads(test.output)["examples"]) == 7
     assert files_of(made) == before
