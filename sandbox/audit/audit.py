@@ -6,23 +6,22 @@ Names the place of the first thing that does not hold, and says what an audit of
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, final
 
 from google.protobuf.message import DecodeError
 
+from sandbox.audit.kept import PUBLISHED, REMEMBERED, Kept, read_kept, to_remember
 from sandbox.audit.merkle import hash_children, hash_leaf
 from sandbox.audit.notes import (
     Checkpoint,
     NoteInvalid,
+    SignatureFalse,
     VerifierKey,
     check_signature,
     parse_audit_keys,
-    parse_checkpoint,
-    parse_note,
-    signed_by,
     write_note,
 )
 from sandbox.stores.log import MAX_PAYLOADS, StoredCheckpoint, StoreUnavailable
@@ -46,6 +45,10 @@ class LogInvalid(ValueError):
     """The log is not what it says; the message names the first place."""
 
 
+class RememberedUnusable(LogInvalid):
+    """The file that should hold the remembered checkpoint holds none of this log: the wrong file, or the wrong key."""
+
+
 @final
 @dataclass(frozen=True, slots=True)
 class AuditReport:
@@ -58,8 +61,12 @@ class AuditReport:
     payloads: int
     tokens: int
     remembered_size: int
+    signed_size: int
+    """Of the newest signed checkpoint of the log, or of the one published beside it."""
     newest_checkpoint: bytes
-    """Worth remembering: a later audit then sees a cut tail. Empty while nothing is signed."""
+    """Worth remembering: a later audit then sees a cut tail. Never smaller than the one remembered, with its signatures
+    where it is of the same tree. Empty while nothing is signed.
+    """
     checked: tuple[str, ...]
     """What was checked beyond the log's own file, a line each: signatures of given keys on checkpoints kept apart."""
     not_checked: tuple[str, ...]
@@ -81,7 +88,7 @@ def audit_log(
     """
     try:
         keys = parse_audit_keys((verifier_key, *further_keys))
-        kept = _kept("published", published, keys) + _kept("remembered", remembered, keys)
+        kept = _kept(published, remembered, keys)
         store = SqliteLog(database, is_read_only=True)
     except NoteInvalid as error:
         raise LogInvalid(str(error)) from error
@@ -95,24 +102,16 @@ def audit_log(
         store.close()
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """A checkpoint that lies outside of the log's own file."""
-
-    name: str
-    tree: Checkpoint
-    signers: tuple[VerifierKey, ...]
-
-
-def _kept(name: str, content: bytes | None, keys: Sequence[VerifierKey]) -> tuple[_Kept, ...]:
-    if content is None:
-        return ()
+def _kept(published: bytes | None, remembered: bytes | None, keys: Sequence[VerifierKey]) -> tuple[Kept, ...]:
+    found = () if published is None else (read_kept(PUBLISHED, published, keys),)
+    if remembered is None:
+        return found
     try:
-        note = parse_note(content)
-        return (_Kept(name, parse_checkpoint(note.text), signed_by(note, keys)),)
+        return (*found, read_kept(REMEMBERED, remembered, keys))
+    except SignatureFalse:
+        raise
     except NoteInvalid as error:
-        raise NoteInvalid(f"the {name} checkpoint: {error}") from error
+        raise RememberedUnusable(str(error)) from error
 
 
 @final
@@ -166,7 +165,7 @@ class _Audit:
         self,
         store: SqliteLog,
         keys: tuple[VerifierKey, ...],
-        kept: tuple[_Kept, ...],
+        kept: tuple[Kept, ...],
         progress: Callable[[int, int], None],
     ) -> None:
         self._store = store
@@ -183,7 +182,8 @@ class _Audit:
         self._agreed: set[tuple[int, bytes, tuple[int, ...]]] = set()
         self._seen = 0
         self._unsigned = 0
-        self._newest = b""
+        self._newest: tuple[Kept, ...] = ()
+        """The newest signed checkpoint within the log, if there is one."""
         self._covered = 0
         self._payloads = 0
 
@@ -210,8 +210,9 @@ class _Audit:
             unsigned_checkpoints=self._unsigned,
             payloads=self._payloads,
             tokens=len(self._chains),
-            newest_checkpoint=self._newest,
-            remembered_size=max((kept.tree.size for kept in self._kept if kept.name == "remembered"), default=0),
+            newest_checkpoint=to_remember(self._newest + self._kept),
+            remembered_size=_largest(kept for kept in self._kept if kept.name == REMEMBERED),
+            signed_size=_largest(kept for kept in self._newest + self._kept if kept.name != REMEMBERED),
             checked=tuple(
                 f"the {kept.name} checkpoint of {kept.tree.size} records, signed by {key.label}"
                 for kept in self._kept
@@ -223,7 +224,7 @@ class _Audit:
     def _not_checked(self) -> tuple[str, ...]:
         uncovered = self._tree.size - self._covered
         last = f"who wrote the last of the records, {uncovered} in all (no signature covers them yet)"
-        is_remembered = any(kept.name == "remembered" for kept in self._kept)
+        is_remembered = any(kept.name == REMEMBERED for kept in self._kept)
         return (
             *((last,) if uncovered else ()),
             *(self._uncovered_by(key) for key in self._further if self._tree.size > self._covered_by(key)),
@@ -232,7 +233,7 @@ class _Audit:
         )
 
     def _covered_by(self, key: VerifierKey) -> int:
-        return max((kept.tree.size for kept in self._kept if key in kept.signers), default=0)
+        return _largest(kept for kept in self._kept if key in kept.signers)
 
     def _uncovered_by(self, key: VerifierKey) -> str:
         covered = self._covered_by(key)
@@ -320,7 +321,9 @@ class _Audit:
         except NoteInvalid as error:
             raise LogInvalid(f"the checkpoint of {_leaves(checkpoint.size)}: {error}") from error
         self._covered = checkpoint.size
-        self._newest = write_note(self._key, checkpoint.size, checkpoint.root, signature)
+        note = write_note(self._key, checkpoint.size, checkpoint.root, signature)
+        tree = Checkpoint(self._key.name, checkpoint.size, checkpoint.root)
+        self._newest = (Kept("newest", note, tree, (self._key,)),)
 
     def _check_beyond(self, size: int) -> None:
         """Raise `LogInvalid` for leaves or checkpoints beyond the head, unless the head has moved meanwhile."""
@@ -354,6 +357,10 @@ class _Audit:
                     return
                 yield checkpoint
             after = checkpoints[-1].size
+
+
+def _largest(kept: Iterable[Kept]) -> int:
+    return max((each.tree.size for each in kept), default=0)
 
 
 def _leaves(count: int) -> str:

@@ -42,6 +42,10 @@ class NoteInvalid(ValueError):
     """A note, a key or a signature is not what its specification says."""
 
 
+class SignatureFalse(NoteInvalid):
+    """A signature in a given key's name is not that key's."""
+
+
 @final
 @dataclass(frozen=True, slots=True)
 class VerifierKey:
@@ -230,7 +234,7 @@ def _check_signature(text: bytes, key: VerifierKey, signature: bytes) -> None:
     except UnsupportedAlgorithm as error:
         raise NoteInvalid(f"{key.label} cannot be checked: this build of `cryptography` has no such keys") from error
     except (InvalidSignature, ValueError) as error:
-        raise NoteInvalid(f"the signature of {key.label} is false") from error
+        raise SignatureFalse(f"the signature of {key.label} is false") from error
 
 
 def _signed_message(text: bytes, key: VerifierKey, seconds: int) -> bytes:
@@ -269,10 +273,17 @@ def check_signature(key: VerifierKey, size: int, root: bytes, signature: bytes) 
     _check_signature(_checkpoint_text(key, size, root), key, signature)
 
 
-def write_note(key: VerifierKey, size: int, root: bytes, signature: bytes) -> bytes:
+def write_note(key: VerifierKey, size: int, root: bytes, signature: bytes) -> Note:
     """Return the signed checkpoint as a note."""
-    line = f"— {key.name} {base64.b64encode(key.key_id + signature).decode('ascii')}\n"
-    return _checkpoint_text(key, size, root) + b"\n" + line.encode()
+    return Note(_checkpoint_text(key, size, root), (SignatureLine(key.name, key.key_id, signature),))
+
+
+def note_bytes(note: Note) -> bytes:
+    """Return a note as `parse_note` reads it."""
+    encoded = (
+        f"— {line.name} {base64.b64encode(line.key_id + line.signature).decode('ascii')}\n" for line in note.lines
+    )
+    return note.text + b"\n" + "".join(encoded).encode()
 
 
 def _checkpoint_text(key: VerifierKey, size: int, root: bytes) -> bytes:

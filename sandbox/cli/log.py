@@ -56,7 +56,7 @@ def verify(
 
     content, vkeys = _read(proof), _log_keys(key)
     entry = _read(leaf) if leaf is not None else None
-    witnesses = [_key_line(each) for each in witness or []]
+    witnesses = [_witness_line(each) for each in witness or []]
     if quorum is not None and not 0 <= quorum <= len(witnesses):
         raise Misconfigured(f"--quorum {quorum}: {len(witnesses)} witnesses are named; from 0 to so many are accepted")
     try:
@@ -109,7 +109,7 @@ def audit(
     deployment: DeploymentOption = Path(),
 ) -> None:
     """Check the whole log: every leaf, root, checkpoint, chain and payload. Says what it did not check."""
-    from sandbox.audit.audit import LogInvalid, audit_log
+    from sandbox.audit.audit import LogInvalid, RememberedUnusable, audit_log
     from sandbox.deployment import Deployment
 
     database = Deployment(deployment).log_database
@@ -117,20 +117,40 @@ def audit(
         raise Misconfigured(f"{database}: there is no log; is {deployment} a deployment?")
     _warn_of_readers(database)
     keys = _log_keys(key, is_audit=True)
-    kept = remember.read_bytes() if remember is not None and remember.exists() else None
+    kept = _read(remember) if remember is not None and remember.exists() else None
     checkpoint = Deployment(deployment).checkpoint
     # WHY: read before the log is: a serving process leaves larger ones, and a log of fewer records would look cut.
     published = _read(checkpoint) if checkpoint.exists() else None
     try:
         report = audit_log(database, *keys, remembered=kept, published=published, progress=_progress())
+    except RememberedUnusable as unusable:
+        raise Misconfigured(f"--remember {remember}: {unusable}") from unusable
     except LogInvalid as invalid:
         _fail(invalid, ExitCode.REFUSED, is_json=json)
+    if report.signed_size < report.remembered_size:
+        _fail(_behind(report), ExitCode.INCOMPLETE, is_json=json)
     if remember is not None and report.newest_checkpoint:
-        remember.write_bytes(report.newest_checkpoint)
+        _remember(remember, report.newest_checkpoint)
     if json:
         emit(_report_json(report))
     else:
         _print_report(report)
+
+
+def _behind(report: AuditReport) -> str:
+    """Return what is said of a log whose newest signatures are gone: a crash takes none, and whoever cuts must."""
+    return (
+        f"the log begins with the remembered {counted(report.remembered_size, 'record')}, and its newest signed "
+        f"checkpoint is of {report.signed_size}: signatures are missing; the remembered checkpoint is left as it was"
+    )
+
+
+def _remember(path: Path, content: bytes) -> None:
+    """Put the checkpoint in the file's place, whole or not at all, with the mode that it has."""
+    from sandbox.deployment import replace_file
+
+    path = path.resolve()
+    replace_file(path, content, stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o644)
 
 
 def _warn_of_readers(database: Path) -> None:
@@ -182,8 +202,13 @@ def _log_keys(paths: list[Path], *, is_audit: bool = False) -> tuple[str, ...]:
     return lines
 
 
-def _key_line(text: str) -> str:
-    return _sound_key(text, "--witness") if "+" in text else _read_key(Path(text))
+def _witness_line(text: str) -> str:
+    from sandbox.audit.notes import COSIGNATURE, parse_verifier_key
+
+    line = _sound_key(text, "--witness") if "+" in text and not Path(text).is_file() else _read_key(Path(text))
+    if parse_verifier_key(line).kind != COSIGNATURE:
+        raise Misconfigured(f"--witness {text}: a log's key; those of witnesses, of type 4, are accepted")
+    return line
 
 
 def _sound_key(line: str, place: str) -> str:
@@ -197,12 +222,13 @@ def _sound_key(line: str, place: str) -> str:
     return line
 
 
-def _fail(error: Exception, code: ExitCode, *, is_json: bool) -> NoReturn:
+def _fail(why: Exception | str, code: ExitCode, *, is_json: bool) -> NoReturn:
+    message = str(why)
     if is_json:
-        told: JsonObject = {"message": str(error), "reason": ""}
-        emit({"verified": False, "message": str(error), "error": told, "exit_code": int(code)})
+        told: JsonObject = {"message": message, "reason": ""}
+        emit({"verified": False, "message": message, "error": told, "exit_code": int(code)})
         raise typer.Exit(code)
-    stop(code, f"not valid: {error}")
+    stop(code, f"{'incomplete' if code is ExitCode.INCOMPLETE else 'not valid'}: {message}")
 
 
 def _verified_json(verified: VerifiedReceipt) -> JsonObject:

@@ -164,3 +164,86 @@ def test_the_command_reads_the_file_that_the_service_left(written: Written) -> N
     assert written.run("audit", *where).exit_code == 1
     written.deployment.checkpoint.unlink()
     assert written.run("audit", *where).exit_code == 0
+
+
+def remember(written: Written, kept: Path, *more: str, keys: tuple[str, ...] = ("log", "log-mldsa44")) -> Result:
+    where = ("--deployment", str(written.deployment.root), "--remember", str(kept))
+    return written.run("audit", *where, *more, keys=keys)
+
+
+def size_of(checkpoint: Path) -> int:
+    return parse_checkpoint(parse_note(checkpoint.read_bytes()).text).size
+
+
+@requirement("log:audit:never-backwards")
+def test_signatures_taken_away_do_not_walk_the_remembered_checkpoint_backwards(
+    written: Written, tmp_path: Path
+) -> None:
+    kept = tmp_path / "kept"
+    assert remember(written, kept).exit_code == 0
+    before = kept.read_bytes()
+    assert size_of(kept) == written.size
+    written.deployment.checkpoint.unlink()
+    change(
+        written.deployment.log_database,
+        f"UPDATE checkpoints SET signature = NULL WHERE size > {written.size - 1}",  # noqa: S608 - a number
+    )
+
+    told, asked = remember(written, kept), remember(written, kept, "--json")
+
+    assert (told.exit_code, asked.exit_code) == (3, 3)
+    assert f"newest signed checkpoint is of {written.size - 1}: signatures are missing" in told.stderr
+    assert json.loads(asked.stdout)["verified"] is False
+    assert kept.read_bytes() == before
+    assert written.audit().signed_size == written.size - 1
+
+
+@requirement("log:audit:never-backwards")
+@pytest.mark.parametrize("keys", [("log", "log-mldsa44"), ("log",)])
+def test_a_remembered_signature_is_not_lost(written: Written, tmp_path: Path, keys: tuple[str, ...]) -> None:
+    with open_house(written.deployment.root) as house:
+        LogReader(house.log, house.deployment.checkpoint).publish()
+    kept = tmp_path / "kept"
+    kept.write_bytes(written.published)
+    kept.chmod(0o640)
+    assert len(parse_note(kept.read_bytes()).lines) == 2
+
+    assert remember(written, kept, keys=keys).exit_code == 0
+
+    assert kept.read_bytes() == written.published
+    assert kept.stat().st_mode & 0o777 == 0o640
+    written.deployment.checkpoint.unlink()
+    assert remember(written, kept, keys=keys).exit_code == 0
+    assert len(parse_note(kept.read_bytes()).lines) == 2
+
+
+@requirement("log:audit:never-backwards")
+def test_what_the_service_left_is_remembered_with_both_signatures(written: Written, tmp_path: Path) -> None:
+    with open_house(written.deployment.root) as house:
+        LogReader(house.log, house.deployment.checkpoint).publish()
+    kept = tmp_path / "kept"
+
+    assert remember(written, kept).exit_code == 0
+    assert sorted(line.key_id for line in parse_note(kept.read_bytes()).lines) == sorted(
+        line.key_id for line in parse_note(written.published).lines
+    )
+    assert remember(written, other := tmp_path / "other", keys=("log",)).exit_code == 0
+    assert len(parse_note(other.read_bytes()).lines) == 1, "a line that nobody checked is not vouched for"
+
+
+@requirement("log:audit:remembered")
+@pytest.mark.parametrize("content", [b"", b"text", b"x\n1\nAAAA\n\n\xe2\x80\x94 x AAAAAAAA\n"])
+def test_a_wrong_file_to_remember_is_a_wrong_use(written: Written, tmp_path: Path, content: bytes) -> None:
+    (kept := tmp_path / "kept").write_bytes(content)
+
+    told = remember(written, kept)
+
+    assert isinstance(told.exception, Misconfigured)
+    assert kept.read_bytes() == content
+
+
+@requirement("log:audit:remembered")
+def test_a_remembered_checkpoint_with_a_false_signature_is_told_as_false(written: Written, tmp_path: Path) -> None:
+    (kept := tmp_path / "kept").write_bytes(written.published.replace(f"\n{written.covered}\n".encode(), b"\n1\n", 1))
+
+    assert remember(written, kept).exit_code == 1
