@@ -6,8 +6,8 @@ Opens the log, the identities and the policies and nothing else: a broken tool s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self, final
@@ -25,10 +25,12 @@ from sandbox.receipts import ExecutionLog, LogReader
 from sandbox.receipts.keys import RootKey
 from sandbox.receipts.payloads import PayloadUnreadable
 from sandbox.receipts.reader import LoggedRecord
+from sandbox.receipts.records import call_key
 from sandbox.receipts.subjects import Subjects
+from sandbox.receipts.tree import leaf_hash
 from sandbox.settings import Settings, read_settings
 from sandbox.stages import Action, Credential, Principal
-from sandbox.stores.log import StoreUnavailable
+from sandbox.stores.log import LogStore, StoreUnavailable
 from sandbox.stores.sqlite_log import SqliteLog
 from sandbox.v1 import record_pb2
 
@@ -36,8 +38,11 @@ LOG_ACTIONS: Final = frozenset({Action.LIST_RECORDS.value, Action.READ_PAYLOAD.v
 """What a reviewer on the host does."""
 CHUNK: Final = 1000
 """Records read at once."""
+SQL_CHECK: Final = "sql-check"
+"""Who `sandbox sql check --execute` calls as; it has neither certificate nor token on disk."""
 _INDEX: Final = re.compile(r"[0-9]{1,15}")
 _PSEUDONYM: Final = re.compile(r"[0-9a-f]{8,64}")
+_FINDS: Final = "`sandbox log audit` finds the place"
 
 
 class LogUnreadable(Exception):
@@ -71,11 +76,26 @@ class Filters:
 
 
 @final
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A call as a reviewer reads it."""
+
+    record: record_pb2.Record
+    payloads: Mapping[str, bytes]
+    """Decrypted, by role."""
+    names: Mapping[bytes, str]
+    """Who a pseudonym is."""
+    about_call: str
+    """Of the record of a reading: which call was read."""
+
+
+@final
 class Review:
     """An open log and the identity that reads it."""
 
-    def __init__(self, log: ExecutionLog, principal: Principal) -> None:
+    def __init__(self, deployment: Deployment, log: ExecutionLog, principal: Principal) -> None:
         """Read `log` as `principal`; `opened` asks whether they may."""
+        self._deployment = deployment
         self._log = log
         self._principal = principal
 
@@ -90,9 +110,9 @@ class Review:
         settings, _ = read_settings(deployment.settings)
         principal = _reviewer(deployment, settings, name, Action.READ_PAYLOAD)
         with _damage_told(), closing(ExecutionLog.open(deployment, settings)) as log:
-            yield cls(log, principal)
+            yield cls(deployment, log, principal)
 
-    def call(self, call_id: str) -> tuple[record_pb2.Record, dict[str, bytes]]:
+    def call(self, call_id: str) -> Shown:
         """Return a call's last record and its decrypted payloads; each reading is a record of its own, made first.
 
         `call_id` may be the index of a leaf.
@@ -106,13 +126,23 @@ class Review:
                 raise
             message = f"the log has no call {quoted(call_id)}; `sandbox log list` shows those it has"
             raise Refused(Reason.CALL_UNKNOWN, message) from refused
-        return record, {role: reader.read_payload(self._principal, call_id, role)[0] for role in roles}
+        self._check_call(call_id)
+        payloads = {role: reader.read_payload(self._principal, call_id, role)[0] for role in roles}
+        names = names_in(self._deployment, self._log.store)
+        return Shown(record, payloads, names, call_about(self._log.store, record))
 
     def _call_at(self, index: int) -> str:
-        content = self._log.store.record(index)
+        content = _sound_record(self._log.store, index)
         if content is None:
             raise Refused(Reason.CALL_UNKNOWN, "no such leaf")
         return record_pb2.Record.FromString(content).call_id
+
+    def _check_call(self, call_id: str) -> None:
+        """Raise `LogUnreadable` unless the call's records are those that were hashed, and of this call."""
+        for index in self._log.store.indexes_of_call(call_key(call_id)):
+            content = _sound_record(self._log.store, index)
+            if content is None or record_pb2.Record.FromString(content).call_id != call_id:
+                raise LogUnreadable(f"record {index} is not of the call that it is filed under; {_FINDS}")
 
 
 @final
@@ -151,7 +181,8 @@ class Listing:
         while end > 0:
             begin = max(0, end - CHUNK)
             rows = self._store.records(begin, end - begin)
-            for index, _, content in reversed(rows):
+            for index, leaf, content in reversed(rows):
+                _check_record(index, leaf, content)
                 if not filters.let_pass(record_pb2.Record.FromString(content)):
                     continue
                 if len(found) == limit:
@@ -168,11 +199,19 @@ class Listing:
         known = names_known(self._deployment)
         if who not in known and _PSEUDONYM.fullmatch(who):
             return who
-        subjects = None if self._store is None else Subjects(self._store, RootKey.read(self._deployment))
-        if subjects is None or not subjects.knows(who):
+        found = {} if self._store is None else pseudonyms(self._deployment, self._store, [who])
+        if not found:
             hint = did_you_mean(who, known) or "; a name with a record, or 8 digits of a pseudonym, is accepted"
             raise Misconfigured(f"--principal {quoted(who)}: nobody of that name is in the log{hint}")
-        return subjects.key_of(who).pseudonym.hex()
+        return next(iter(found)).hex()
+
+    def names(self, *further: str) -> Mapping[bytes, str]:
+        """Return who the pseudonyms are, as far as this host knows; `further` are names that the reviewer knows."""
+        return {} if self._store is None else names_in(self._deployment, self._store, *further)
+
+    def call_about(self, record: record_pb2.Record) -> str:
+        """Return the call that the record of a reading is about; empty of other records."""
+        return "" if self._store is None else call_about(self._store, record)
 
 
 KINDS: Final[Mapping[str, int]] = {
@@ -183,6 +222,49 @@ OUTCOMES: Final[Mapping[str, int]] = {
 }
 
 
+def names_in(deployment: Deployment, store: LogStore, *further: str) -> Mapping[bytes, str]:
+    """Return names by pseudonym, of those with a token or certificate here and of `further`.
+
+    Empty for whoever does not hold `keys/root.key`: nobody else can tell who a pseudonym is.
+    """
+    if not (deployment.keys / "root.key").exists():
+        return {}
+    return pseudonyms(deployment, store, [*names_known(deployment), SQL_CHECK, *further])
+
+
+def pseudonyms(deployment: Deployment, store: LogStore, names: Iterable[str]) -> Mapping[bytes, str]:
+    """Return those of `names` that the log knows, by the pseudonym that stands in records instead."""
+    subjects = Subjects(store, RootKey.read(deployment))
+    found: dict[bytes, str] = {}
+    for name in names:
+        if subjects.knows(name):
+            with suppress(PayloadUnreadable):  # erased: nobody can tell any more
+                found[subjects.key_of(name).pseudonym] = name
+    return found
+
+
+def call_about(store: LogStore, record: record_pb2.Record) -> str:
+    """Return the id of the call that the record of a reading is about; empty of other records."""
+    if not record.about_index_plus_one:
+        return ""
+    content = _sound_record(store, record.about_index_plus_one - 1)
+    return "" if content is None else record_pb2.Record.FromString(content).call_id
+
+
+def _sound_record(store: LogStore, index: int) -> bytes | None:
+    rows = store.records(index, 1)
+    if not rows or rows[0][0] != index:
+        return None
+    _check_record(*rows[0])
+    return rows[0][2]
+
+
+def _check_record(index: int, leaf: bytes, content: bytes) -> None:
+    """Raise `LogUnreadable` if the record is not what its leaf was made of: nothing is told of forged records."""
+    if leaf_hash(content) != leaf:
+        raise LogUnreadable(f"record {index} is not the one that was hashed; {_FINDS}")
+
+
 @contextmanager
 def _damage_told() -> Iterator[None]:
     """Turn what a damaged log raises into `LogUnreadable`."""
@@ -191,11 +273,11 @@ def _damage_told() -> Iterator[None]:
     except PayloadUnreadable as error:
         raise LogUnreadable(str(error)) from error
     except DecodeError as error:
-        raise LogUnreadable("a record is damaged; `sandbox log audit` finds the place") from error
+        raise LogUnreadable(f"a record is damaged; {_FINDS}") from error
     except (Refused, StoreUnavailable) as error:
         if isinstance(error, Refused) and not isinstance(error.__cause__, StoreUnavailable):
             raise
-        raise LogUnreadable("the log is damaged or cannot be read; `sandbox log audit` finds the place") from error
+        raise LogUnreadable(f"the log is damaged or cannot be read; {_FINDS}") from error
     except InvalidTag as error:
         raise LogUnreadable("a key in the log does not open with keys/root.key") from error
 

@@ -83,14 +83,15 @@ def show(
 
     try:
         with Review.opened(deployment, name) as review:
-            record, payloads = review.call(call_id)
+            found = review.call(call_id)
     except LogUnreadable as unreadable:
         fail(ExitCode.REFUSED, str(unreadable), is_json=json)
-    shown = {role: readable(payload) for role, payload in payloads.items()}
+    shown = {role: readable(payload) for role, payload in found.payloads.items()}
+    facts = record_facts(found.record, found.names, found.about_call)
     if json:
-        emit({"record": record_facts(record), "payloads": shown})
+        emit({"record": facts, "payloads": shown})
         return
-    lines = [fact_line(field, value) for field, value in record_facts(record).items()]
+    lines = [fact_line(field, value) for field, value in facts.items()]
     lines += [fact_line(role, text) for role, text in shown.items()]
     lines += ["this reading is on record"] if shown else ["the record has no payload; nothing was read, or recorded"]
     sys.stdout.write("\n".join(lines) + "\n")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from sandbox.cli.common import printable
@@ -17,11 +18,17 @@ if TYPE_CHECKING:
 
 PSEUDONYM_SHOWN: Final = 8
 """Hexadecimal digits of a pseudonym in a table; enough to tell callers apart, and `--principal` takes them."""
-_TOOL_SHOWN: Final = 19
+NAME_SHOWN: Final = 9
+TOOL_SHOWN: Final = 18
 
 
-def record_facts(record: record_pb2.Record) -> dict[str, str | int | list[str]]:
-    """Return what a record says, without what it leaves empty; of a leaf that is no record of ours, nothing."""
+def record_facts(
+    record: record_pb2.Record, names: Mapping[bytes, str] = MappingProxyType({}), about_call: str = ""
+) -> dict[str, str | int | list[str]]:
+    """Return what a record says, without what it leaves empty; of a leaf that is no record of ours, nothing.
+
+    `names` are those of known pseudonyms; `about_call` is the call whose reading the record tells of.
+    """
     if not record.schema_version:
         return {}
     facts: dict[str, str | int | list[str]] = {
@@ -42,6 +49,8 @@ def record_facts(record: record_pb2.Record) -> dict[str, str | int | list[str]]:
         "bytes": record.bytes,
         "counted": record.counted,
         "file": record.file,
+        "about_call": about_call,
+        "name": names.get(record.principal_pseudonym, ""),
         "principal": record.principal_pseudonym.hex(),
         "spec_digest": record.spec_digest.hex(),
         "policy_digest": record.policy_digest.hex(),
@@ -86,22 +95,28 @@ def readable(payload: bytes) -> str:
         return printable(text)
 
 
-def listed_json(listed: LoggedRecord) -> JsonObject:
+def listed_json(listed: LoggedRecord, names: Mapping[bytes, str], about_call: str) -> JsonObject:
     """Return one line of `log list` for `--json`."""
-    return {"index": listed.index, **record_facts(_parsed(listed))}
+    return {"index": listed.index, **record_facts(parsed(listed), names, about_call)}
 
 
-def listed_line(listed: LoggedRecord) -> str:
+def listed_line(listed: LoggedRecord, names: Mapping[bytes, str]) -> str:
     """Return one line of the table of `log list`; within 80 columns where the names allow it."""
-    record = _parsed(listed)
-    tool = record.tool or record.file.rpartition("/")[2]
-    shown = tool if len(tool) <= _TOOL_SHOWN else tool[: _TOOL_SHOWN - 1] + "…"
-    who = record.principal_pseudonym.hex()[:PSEUDONYM_SHOWN]
+    record = parsed(listed)
+    tool = _cut(record.tool or record.file.rpartition("/")[2], TOOL_SHOWN)
+    pseudonym = record.principal_pseudonym
+    who = _cut(names.get(pseudonym, ""), NAME_SHOWN) or pseudonym.hex()[:PSEUDONYM_SHOWN]
     time = moment(record.wall_time_us)[:19].replace("T", " ")
-    return printable(f"{listed.index:>6}  {time:<19}  {who:<8}  {shown:<{_TOOL_SHOWN}}  {_ending(record)}").rstrip()
+    line = f"{listed.index:>6}  {time:<19}  {who:<{NAME_SHOWN}}  {tool:<{TOOL_SHOWN}}  {_ending(record)}"
+    return printable(line).rstrip()
 
 
-def _parsed(listed: LoggedRecord) -> record_pb2.Record:
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def parsed(listed: LoggedRecord) -> record_pb2.Record:
+    """Return the record itself."""
     from sandbox.v1 import record_pb2
 
     return record_pb2.Record.FromString(listed.record)
@@ -114,4 +129,6 @@ def _ending(record: record_pb2.Record) -> str:
         return f"ok, {counted(record.rows, 'row')}"
     if record.counted:
         return f"{record.reason} {record.counted} times"
+    if record.about_index_plus_one:
+        return f"{kind}, leaf {record.about_index_plus_one - 1}"
     return record.reason or (status if kind == "read" else kind)

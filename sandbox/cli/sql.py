@@ -37,10 +37,11 @@ def check(
     deployment: DeploymentOption = Path(),
 ) -> None:
     """Decide about each statement, one JSON line each, in order; spends no rate and no cold-parse limit."""
+    from sandbox.reviewing import SQL_CHECK
     from sandbox.trial import opened_trial
 
     claims = claims_of(claim)
-    with opened_trial(deployment, subject="sql-check", is_unlimited=True) as trial, _lines(file) as lines:
+    with opened_trial(deployment, subject=SQL_CHECK, is_unlimited=True) as trial, _lines(file) as lines:
         trial.must_take_sql(tool)
         for number, line in enumerate(lines, start=1):
             if line.strip():

@@ -11,6 +11,7 @@ from conftest import Service
 
 from sandbox.client import Client, Refusal, Result, Unavailable
 from sandbox.deployment import Deployment
+from sandbox.receipts.tree import leaf_hash
 from sandbox.serving import opened_house
 from sandbox.v1 import record_pb2
 
@@ -67,6 +68,7 @@ def test_the_newest_comes_first_and_pages_meet(sandbox: CommandLine, called: tup
         (["--kind", "read"], [0]),
         (["--principal", "agent"], [1, 0]),
         (["--since", "1h", "--principal", "agent"], [1, 0]),
+        (["--since", "yesterday", "--principal", "agent"], [1, 0]),
         (["--since", "2999-01-01"], []),
         (["--since", "2000-01-01T00:00:00Z", "--outcome", "ok"], [0]),
     ],
@@ -85,7 +87,7 @@ def test_filters_choose(
         (["--reason", "SQL_NOT_READ_ONL"], "did you mean `SQL_NOT_READ_ONLY`?"),
         (["--kind", "xyz"], "accepted: "),
         (["--principal", "agnt"], "did you mean `agent`?"),
-        (["--since", "yesterday"], "`2h`, `30min`"),
+        (["--since", "lately"], "`2h`, `30min`"),
     ],
 )
 def test_a_filter_that_cannot_be_is_a_wrong_use(
@@ -113,8 +115,8 @@ def test_a_table_for_people_fits_80_columns(sandbox: CommandLine, called: tuple[
     told = sandbox.run("log", "list", "--limit", "2")
     lines = told.out.splitlines()
     assert (told.code, len(lines)) == (0, 4)
-    assert lines[1].endswith("shop.query           SQL_NOT_READ_ONLY")
-    assert lines[2].endswith("shop.order           ok, 1 row")
+    assert lines[1].endswith("  agent      shop.query          SQL_NOT_READ_ONLY")
+    assert lines[2].endswith("  agent      shop.order          ok, 1 row")
     assert lines[3].startswith("there are more; add --before ")
     assert max(map(len, lines)) <= 80
     by_leaf = sandbox.run("log", "show", lines[1].split()[0], "--json").json()
@@ -154,18 +156,95 @@ def test_what_a_reviewer_asks_for_is_answered_in_a_reviewers_words(
     assert called
 
 
+@requirement("house:review:forged")
+@pytest.mark.parametrize("words", [("list",), ("list", "--limit", "1"), ("show", "LEAF"), ("show", "CALL")])
+def test_a_record_that_is_not_what_was_hashed_is_not_told(
+    words: tuple[str, ...], sandbox: CommandLine, service: Service, called: tuple[str, str]
+) -> None:
+    record = record_pb2.Record.FromString(service.house.log._log.store.records(0, 1000)[-1][2])
+    size = service.house.log._log.store.head().size
+    assert (record.call_id, record.status) == (called[1], record_pb2.RECORD_STATUS_REFUSED)
+    record.status, record.reason = record_pb2.RECORD_STATUS_OK, ""
+    write(sandbox, "UPDATE leaves SET record = ? WHERE idx = ?", (record.SerializeToString(), size - 1))
+    given = [{"LEAF": str(size - 1), "CALL": called[1]}.get(word, word) for word in words]
+
+    told, asked = sandbox.run("log", *given), sandbox.run("log", *given, "--json")
+
+    sentence = f"record {size - 1} is not the one that was hashed; `sandbox log audit` finds the place"
+    assert (told.code, told.out, told.err) == (1, "", f"error: {sentence}\n")
+    assert (asked.code, asked.json()["error"]) == (1, {"message": sentence, "reason": ""})
+
+
+@requirement("house:review:forged")
+def test_a_record_is_not_shown_in_the_place_of_another(sandbox: CommandLine, called: tuple[str, str]) -> None:
+    write(sandbox, "UPDATE leaves SET call_id = (SELECT call_id FROM leaves ORDER BY idx DESC LIMIT 1)", ())
+
+    ended = sandbox.run("log", "show", called[1])
+
+    assert (ended.code, "is not of the call that it is filed under" in ended.err) == (1, True), ended.err
+
+
+def write(sandbox: CommandLine, statement: str, values: tuple[bytes | int, ...]) -> None:
+    database = apsw.Connection(str(sandbox.root / "state" / "log.db"))
+    database.execute(statement, values)
+    database.close()
+
+
 @requirement("house:review:sentence")
 def test_damage_in_the_log_is_told_without_class_names(sandbox: CommandLine, called: tuple[str, str]) -> None:
     assert called
-    database = apsw.Connection(str(sandbox.root / "state" / "log.db"))
-    database.execute("UPDATE leaves SET record = x'ff' WHERE idx = 1")
-    database.close()
+    write(sandbox, "UPDATE leaves SET record = x'ff', hash = ? WHERE idx = 1", (leaf_hash(b"\xff"),))
 
     told, asked = sandbox.run("log", "list"), sandbox.run("log", "list", "--json")
 
     assert (told.code, asked.code) == (1, 1)
     assert told.err == "error: a record is damaged; `sandbox log audit` finds the place\n"
     assert asked.json()["error"]["message"] == "a record is damaged; `sandbox log audit` finds the place"
+
+
+@requirement("house:review:names")
+def test_who_called_is_told_by_name_where_this_host_knows_it(
+    sandbox: CommandLine, deployment: Deployment, called: tuple[str, str]
+) -> None:
+    (refused,) = records_of(sandbox.run("log", "list", "--outcome", "refused", "--json"))
+    assert (refused["name"], refused["call_id"]) == ("agent", called[1])
+    shown = sandbox.run("log", "show", called[1])
+    assert "\nname          agent\n" in shown.out
+    (reading, *_) = records_of(sandbox.run("log", "list", "--kind", "access", "--json"))
+    assert (reading["name"], reading["about_call"]) == ("reviewer", called[1])
+    leaf = records_of(sandbox.run("log", "list", "--outcome", "refused", "--json"))[0]["index"]
+    table = sandbox.run("log", "list", "--kind", "access").out
+    assert f"  reviewer   shop.query          access, leaf {leaf}\n" in table
+    for file in (deployment.tokens / "agent.jwt", deployment.pki / "clients" / "agent.pem"):
+        file.unlink()
+    assert "name" not in records_of(sandbox.run("log", "list", "--outcome", "refused", "--json"))[0]
+    named = records_of(sandbox.run("log", "list", "--outcome", "refused", "--principal", "agent", "--json"))
+    assert named[0]["name"] == "agent", "whoever holds the root key may ask for a name from elsewhere"
+
+
+@requirement("house:review:names")
+def test_without_the_root_key_pseudonyms_stay(
+    sandbox: CommandLine, deployment: Deployment, called: tuple[str, str]
+) -> None:
+    (deployment.keys / "root.key").unlink()
+    (refused,) = records_of(sandbox.run("log", "list", "--outcome", "refused", "--json"))
+    assert (refused["call_id"], "name" in refused, len(str(refused["principal"]))) == (called[1], False, 64)
+
+
+@requirement("house:review:names")
+def test_statements_that_sql_check_executed_are_told_as_its_own(sandbox: CommandLine, deployment: Deployment) -> None:
+    (lines := deployment.root / "lines").write_text('{"id": 1, "sql": "SELECT 1"}\n')
+    checked = sandbox.run("sql", "check", "--tool", "shop.query", "--claim", "region=EU", "--execute", str(lines))
+    assert checked.code == 0, checked.err
+    assert [each["name"] for each in records_of(sandbox.run("log", "list", "--kind", "read", "--json"))] == [
+        "sql-check"
+    ]
+
+
+def records_of(ended: Ended) -> list[dict[str, object]]:
+    records = ended.json()["records"]
+    assert isinstance(records, list)
+    return records
 
 
 @requirement("house:review:sentence")

@@ -34,7 +34,7 @@ def test_what_this_version_does_not_know_is_told_as_numbers(kind: int, wall_time
 
     assert (facts["kind"], facts["status"]) == (str(kind), "99")
     assert facts["time"] == f"{wall_time_us} µs since 1970 UTC"
-    assert listed_line(LoggedRecord(3, foreign.SerializeToString())).isprintable()
+    assert listed_line(LoggedRecord(3, foreign.SerializeToString()), {}).isprintable()
 
 
 def test_known_numbers_have_names() -> None:
