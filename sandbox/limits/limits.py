@@ -28,30 +28,56 @@ _NOTHING_HELD: Final[AbstractContextManager[None]] = nullcontext()
 
 @final
 class _Places:
-    """The places among the concurrent calls of one tool. One object serves them all, for places are alike."""
+    """The places among the concurrent calls of one tool, and who holds how many."""
 
-    __slots__ = ("_lock", "_taken")
+    __slots__ = ("_lock", "_shares", "_taken")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._shares: dict[str, _Share] = {}
         self._taken = 0
 
-    def take(self, most: int) -> bool:
+    def take(self, subject: str, most: int) -> _Share | None:
+        """Take one of `most` places; None if all are taken, or all but one by this principal alone."""
         with self._lock:
             if self._taken >= most:
-                return False
+                return None
+            share = self._shares.get(subject)
+            if share is None:
+                share = self._shares[subject] = _Share(self, subject)
+            elif share.held >= most - 1:
+                return None
             self._taken += 1
-            return True
+            share.held += 1
+            return share
 
-    def leave(self) -> None:
+    def leave(self, share: _Share) -> None:
         with self._lock:
             self._taken -= 1
+            share.held -= 1
+            if not share.held:
+                del self._shares[share.subject]
+
+
+@final
+class _Share:
+    """The places that one principal holds. One object serves them all, for places are alike."""
+
+    __slots__ = ("_places", "held", "subject")
+
+    def __init__(self, places: _Places, subject: str) -> None:
+        self._places = places
+        self.subject = subject
+        self.held = 0
+
+    def leave(self) -> None:
+        self._places.leave(self)
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, *_: object) -> None:
-        self.leave()
+        self._places.leave(self)
 
 
 @final
@@ -76,26 +102,28 @@ class Limits:
     def spend(self, validated: ValidatedCall, *, is_answered: bool) -> AbstractContextManager[None]:
         """Take a place among the tool's concurrent calls, for the block, and charge the rate of principal and tool.
 
+        The last place is never taken by a principal who holds all the others, so that one cannot shut out everybody.
         A call refused by either is charged nothing and holds nothing. An answered call is not charged again.
         """
         limits = validated.spec.limits
         if is_answered or (limits.rate is None and limits.concurrency is None):
             return _NOTHING_HELD
         subject, tool = validated.authenticated.principal.subject, validated.spec.name
-        places = None
+        share = None
         if limits.concurrency is not None:
             places = self._places.get(tool) or self._places.setdefault(tool, _Places())
-            if not places.take(limits.concurrency):
-                message = f"{quoted(tool)} runs {limits.concurrency} calls at once; try again when one has ended"
+            share = places.take(subject, limits.concurrency)
+            if share is None:
+                message = f"{quoted(tool)} runs {_at_once(limits.concurrency)}; try again when one has ended"
                 raise self._held_back(self._limited(CONCURRENCY, message, CONCURRENCY_RETRY_S, subject, tool))
         if limits.rate is not None:
             try:
                 self._charge(limits.rate, subject, tool)
             except Refused as refused:
-                if places is not None:
-                    places.leave()
+                if share is not None:
+                    share.leave()
                 raise self._held_back(refused) from None
-        return places or _NOTHING_HELD
+        return share or _NOTHING_HELD
 
     def spend_cold_parse(self, principal: Principal) -> None:
         """Charge one SQL text not met before; raises `Refused` with the delay until the next is accepted."""
@@ -120,6 +148,10 @@ class Limits:
     def _limited(self, rule: str, message: str, delay: float, subject: str, tool: str) -> Refused:
         is_first = self._windows.is_first((subject, tool, rule), self._clock())
         return Refused(Reason.RATE_LIMITED, message, rule=rule, retry_after_s=delay, is_recorded=is_first)
+
+
+def _at_once(most: int) -> str:
+    return "1 call at once" if most == 1 else f"{most} calls at once, of one caller {most - 1}"
 
 
 def _shown(delay: float) -> str:

@@ -43,10 +43,13 @@ def test_a_place_is_freed_however_its_call_ends(error: type[BaseException]) -> N
 @pytest.mark.requirement("limits:concurrency:held-for-the-block")
 def test_a_smaller_number_counts_the_places_already_taken() -> None:
     limits = limits_with(Clock())
-    with limits.spend(call(concurrency=3), is_answered=False), limits.spend(call(concurrency=3), is_answered=False):
+    with (
+        limits.spend(call("alice", concurrency=3), is_answered=False),
+        limits.spend(call("bob", concurrency=3), is_answered=False),
+    ):
         with pytest.raises(Refused):
-            limits.spend(call(concurrency=2), is_answered=False)
-        with limits.spend(call(concurrency=3), is_answered=False):
+            limits.spend(call("carol", concurrency=2), is_answered=False)
+        with limits.spend(call("carol", concurrency=3), is_answered=False):
             pass
 
 
@@ -78,11 +81,12 @@ def test_a_call_refused_by_rate_holds_no_place() -> None:
 
 @pytest.mark.requirement("limits:concurrency:held-for-the-block")
 def test_threads_never_hold_more_places_than_there_are() -> None:
-    limits, validated = limits_with(Clock()), call(concurrency=3)
+    limits = limits_with(Clock())
     inside, most, lock = 0, 0, threading.Lock()
 
-    def work() -> None:
+    def work(subject: str) -> None:
         nonlocal inside, most
+        validated = call(subject, concurrency=3)
         for _ in range(300):
             try:
                 with limits.spend(validated, is_answered=False):
@@ -94,12 +98,12 @@ def test_threads_never_hold_more_places_than_there_are() -> None:
             except Refused:
                 continue
 
-    threads = [threading.Thread(target=work) for _ in range(8)]
+    threads = [threading.Thread(target=work, args=(f"caller {number // 2}",)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert 1 <= most <= 3
     with ExitStack() as held:
-        for _ in range(3):
-            held.enter_context(limits.spend(validated, is_answered=False))
+        for subject in ("alice", "bob", "carol"):
+            held.enter_context(limits.spend(call(subject, concurrency=3), is_answered=False))
