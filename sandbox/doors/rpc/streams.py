@@ -18,8 +18,8 @@ from sandbox.v1 import tool_execution_pb2 as pb
 
 Answer = Callable[[pb.ExecuteRequest], pb.ExecuteResponse]
 
-CALLS_PER_STREAM: Final = 64
-"""Calls of one stream worked on at once; the transport holds the others back."""
+CALLS_PER_STREAM: Final = 16
+"""Calls of one stream that are worked on or whose answers nobody has taken yet; the transport holds the others back."""
 
 
 class StreamRoom:
@@ -67,6 +67,7 @@ class _Stream:
     def stop(self) -> None:
         """Signal the end from any thread."""
         self._is_stopped = True
+        self._slots.release()  # the reader may wait for one
         self._ready.put(None)
 
     def read(self, requests: Iterator[pb.ExecuteStreamRequest]) -> None:
@@ -87,23 +88,28 @@ class _Stream:
 
     def answers(self, idle_s: float) -> Iterator[pb.ExecuteStreamResponse]:
         """Yield answers until the end; raise `Refused` after `idle_s` seconds in which nothing was in flight."""
+        try:
+            while (response := self._next(idle_s)) is not None:
+                yield response
+                # INVARIANT: only what the transport has taken makes room, so a stream nobody reads holds no more.
+                self._slots.release()
+        finally:
+            self.stop()
+
+    def _next(self, idle_s: float) -> pb.ExecuteStreamResponse | None:
         while True:
             try:
-                response = self._ready.get(timeout=idle_s)
+                return self._ready.get(timeout=idle_s)
             except queue.Empty:
                 if self._in_flight > (0 if self._is_read else 1):  # calls, the reader apart
                     continue
                 message = f"the stream was idle for {idle_s} s; open a new one for the next call"
                 raise Refused(Reason.STREAM_IDLE, message) from None
-            if response is None:
-                return
-            yield response
 
     def _work(self, request: pb.ExecuteStreamRequest) -> None:
         try:
             self._ready.put(self._answered(request))
         finally:
-            self._slots.release()
             self._leave()
 
     def _answered(self, request: pb.ExecuteStreamRequest) -> pb.ExecuteStreamResponse:

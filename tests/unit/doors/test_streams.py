@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from sandbox.doors.rpc import guard
-from sandbox.doors.rpc.streams import StreamRoom
+from sandbox.doors.rpc.streams import CALLS_PER_STREAM, StreamRoom
 from sandbox.reasons import Reason, Refused
 from sandbox.settings import ServerSettings
 from sandbox.stages import Cancellation
@@ -102,6 +102,41 @@ def test_a_stream_without_calls_is_closed(room: StreamRoom) -> None:
         list(room.serve("alice", silent(), answer, Cancellation()))
     ended.set()
     assert refused.value.reason is Reason.STREAM_IDLE
+
+
+@pytest.mark.requirement("doors:stream:unread")
+def test_a_stream_that_nobody_reads_takes_no_more_than_its_places(room: StreamRoom) -> None:
+    overrun = threading.Event()
+    many = 3 * CALLS_PER_STREAM
+
+    def eager() -> Iterator[pb.ExecuteStreamRequest]:
+        for tag in range(1, many + 1):
+            if tag > CALLS_PER_STREAM + 2:  # one answer is taken below, and one request waits for a place
+                overrun.set()
+            yield pb.ExecuteStreamRequest(tag=tag, call=pb.ExecuteRequest(tool="a"))
+
+    stream = room.serve("alice", eager(), answer, Cancellation())
+    first = next(stream).tag
+    assert not overrun.wait(0.3)
+
+    assert sorted([first, *(each.tag for each in stream)]) == list(range(1, many + 1))
+
+
+@pytest.mark.requirement("doors:stream:unread")
+def test_a_stream_left_with_unread_answers_lets_its_reader_go(room: StreamRoom) -> None:
+    read_on = threading.Event()
+
+    def eager() -> Iterator[pb.ExecuteStreamRequest]:
+        try:
+            yield from (pb.ExecuteStreamRequest(tag=n, call=pb.ExecuteRequest(tool="a")) for n in range(1000))
+        finally:
+            read_on.set()
+
+    stream = room.serve("alice", eager(), answer, Cancellation())
+    next(stream)
+    stream.close()  # type: ignore[attr-defined]  # as grpc does
+
+    assert read_on.wait(10)
 
 
 @pytest.mark.requirement("doors:stream:bounded")
