@@ -1,13 +1,30 @@
-"""What happened, for operators? One JSON line an event on stderr: ids and digests, never arguments, SQL or results."""
+"""What happened, for operators? One JSON line an event on stderr: ids and digests, never arguments, SQL or results.
+
+Telling never raises: stderr may be a pipe whose reader has gone, and no refusal, fault or reload may hang on that.
+"""
 
 from __future__ import annotations
 
 import sys
 import threading
 import time
-from typing import Final
+from typing import Final, final
 
 import structlog
+
+
+@final
+class _Stderr:
+    """Stderr as it is at each event; there may be none."""
+
+    def write(self, line: str) -> None:
+        if sys.stderr is None:
+            raise OSError
+        sys.stderr.write(line)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
 
 structlog.configure(
     processors=[
@@ -15,7 +32,7 @@ structlog.configure(
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.JSONRenderer(),
     ],
-    logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+    logger_factory=structlog.WriteLoggerFactory(file=_Stderr()),  # type: ignore[arg-type]  # all of a file that it uses
     cache_logger_on_first_use=True,
 )
 _logger = structlog.get_logger()
@@ -27,11 +44,27 @@ MAX_CAUSES: Final = 8
 
 _often_lock = threading.Lock()
 _often: dict[str, tuple[float, int]] = {}
+_lost_lock = threading.Lock()
+_lost = 0
+"""Events that could not be written since the last one that could."""
+
+
+def _say(level: str, event: str, facts: dict[str, str | float | bool]) -> None:
+    global _lost  # noqa: PLW0603 - one stderr, one count
+    with _lost_lock:
+        before, _lost = _lost, 0
+    if before:
+        facts["lost"] = before
+    try:
+        getattr(_logger, level)(event, **facts)
+    except Exception:  # noqa: BLE001 - what cannot be told must not stop what it tells of
+        with _lost_lock:
+            _lost += before + 1
 
 
 def note(event: str, **facts: str | float | bool) -> None:
     """Tell operators of `event`, a fixed phrase; `facts` are ids, digests, counts and names of our own files."""
-    _logger.info(event, **facts)
+    _say("info", event, facts)
 
 
 def note_often(event: str, kind: str, now: float | None = None, causes: str = "") -> None:
@@ -45,12 +78,13 @@ def note_often(event: str, kind: str, now: float | None = None, causes: str = ""
         is_told = moment - told_at >= OFTEN_S
         _often[kind] = (moment, 0) if is_told else (told_at, count + 1)
     if is_told:
-        _logger.info(event, kind=kind, times=count + 1, **({"causes": causes} if causes else {}))
+        facts: dict[str, str | float | bool] = {"kind": kind, "times": count + 1}
+        _say("info", event, facts | ({"causes": causes} if causes else {}))
 
 
 def warn(event: str, **facts: str | float | bool) -> None:
     """Tell operators of `event`, which somebody should look at."""
-    _logger.warning(event, **facts)
+    _say("warning", event, facts)
 
 
 def causes_of(error: BaseException) -> str:
@@ -69,4 +103,4 @@ def broke(event: str, error: BaseException, **facts: str | float | bool) -> None
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     where = f"{trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno}" if trace is not None else ""
-    _logger.error(event, error_class=type(error).__name__, where=where, **facts)
+    _say("error", event, {"error_class": type(error).__name__, "where": where, **facts})

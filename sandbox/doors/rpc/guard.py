@@ -5,6 +5,7 @@ The guard is the outermost layer of every handler: without it grpc sends an unca
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeVar, cast
 
@@ -72,14 +73,16 @@ def guarded_stream(handler: Streaming[Request, Response]) -> Streaming[Request, 
 
 def note_refusal(refused: Refused) -> None:
     """Tell operators of a refusal that has no receipt, and why: a log that cannot be written has a cause."""
-    note_often("refused without a receipt", refused.reason.value, causes=causes_of(refused))
+    with contextlib.suppress(Exception):  # what cannot be told is answered all the same
+        note_often("refused without a receipt", refused.reason.value, causes=causes_of(refused))
 
 
 def as_fault(error: BaseException, where: str) -> Fault:
     """Turn an unforeseen exception into a fault, told to operators by class and place."""
     fault = error if isinstance(error, Fault) else Fault(where)
     if fault.is_new:
-        broke("fault", fault.__cause__ or error, reference=fault.reference)
+        with contextlib.suppress(Exception):
+            broke("fault", fault.__cause__ or error, reference=fault.reference)
     return fault
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import sys
+
 import pytest
 
 from sandbox.telemetry import events
@@ -16,7 +19,7 @@ class Told:
     def info(self, event: str, **facts: object) -> None:
         self.lines.append((event, facts))
 
-    error = info
+    error = warning = info
 
 
 @pytest.fixture
@@ -60,3 +63,47 @@ def test_what_led_to_an_error_is_told_by_class(told: Told) -> None:
     events.note_often("refused", "X", causes=events.causes_of(error))
     assert told.lines == [("refused", {"kind": "X", "times": 1, "causes": "KeyError < ValueError"})]
     assert not events.causes_of(ValueError())
+
+
+class Pipe:
+    """A pipe whose reader has gone, and may come again."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error: Exception | None = error
+        self.text = ""
+
+    def write(self, text: str) -> None:
+        if self.error is not None:
+            raise self.error
+        self.text += text
+
+    def flush(self) -> None:
+        pass
+
+
+@pytest.mark.requirement("telemetry:stderr:never-raises")
+@pytest.mark.parametrize("error", [BrokenPipeError("gone"), ValueError("I/O operation on closed file")])
+def test_telling_nobody_raises_nothing_and_is_counted(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "_often", {})
+    monkeypatch.setattr(events, "_lost", 0)
+    pipe = Pipe(error)
+    monkeypatch.setattr(sys, "stderr", pipe)
+    events.note("reloaded", kind="policies")
+    events.warn("reload refused")
+    events.broke("fault", ValueError("x"))
+    events.note_often("refused", "X")
+    pipe.error = None
+    events.note("draining")
+    events.note("ended")
+    first, second = map(json.loads, pipe.text.splitlines())
+    assert (first["event"], first["lost"]) == ("draining", 4)
+    assert "lost" not in second
+
+
+@pytest.mark.requirement("telemetry:stderr:never-raises")
+def test_without_a_stderr_events_go_nowhere_and_never_to_stdout(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    events.note("reloaded")
+    assert not capsys.readouterr().out
