@@ -22,8 +22,10 @@ class ServerSettings(_Section):
 
     listen: str = "127.0.0.1:7443"
     """HOST:PORT; port 0 takes a free one, told by the `ready` line and in `state/address`."""
-    threads: int = Field(default=96, ge=1, le=1024)
-    """Calls worked on at once; more wait in the transport."""
+    threads: int = Field(default=256, ge=1, le=1024)
+    """Calls worked on at once; more wait in the transport. Made when they are needed."""
+    threads_per_principal: int = Field(default=96, ge=1, le=1024)
+    """Of them, those that one principal may hold; further calls are refused until one has ended."""
     stream_threads: int = Field(default=32, ge=1, le=1024)
     """ExecuteStream streams held at once, over all principals; one idle stream holds a thread."""
     streams_per_principal: int = Field(default=8, ge=1, le=1024)

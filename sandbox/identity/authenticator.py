@@ -29,7 +29,7 @@ MAX_CACHED: Final = 4096
 """Tokens believed at once; about 2 KiB each."""
 
 MAX_GREETED: Final = 4096
-"""Tokens whose signature is remembered; signatures do not change."""
+"""Tokens that are remembered to hold, for as long as principals are."""
 
 
 @final
@@ -53,7 +53,7 @@ class Authenticator:
         self._ticks = ticks
         self._revocations = Revocations(deployment.revocations)
         self._believed: dict[str, tuple[float, bytes, Principal]] = {}
-        self._greeted: set[str] = set()
+        self._greeted: dict[str, tuple[float, str]] = {}
 
     def authenticate(self, proposed: ProposedCall) -> AuthenticatedCall:
         """Prove the caller of a call."""
@@ -83,16 +83,21 @@ class Authenticator:
         self._believe(credential, principal, began + min(self._settings.cache_seconds, ends - now))
         return principal
 
-    def greet(self, token: str) -> None:
-        """Raise `Refused` unless the token bears our signature. Whose it is and whether it holds: `principal` says."""
+    def greet(self, token: str) -> str:
+        """Return whose token it is; raises `Refused` unless it holds now. Whether the peer may use it is not asked."""
         if not token:
             raise _no_token()
-        if token in self._believed or token in self._greeted:
-            return
-        self._tokens.claims_of(token)
+        known = self._greeted.get(token)
+        if known is not None and self._ticks() < known[0]:
+            return known[1]
+        began, now = self._ticks(), self._clock()
+        claims = self._tokens.claims_of(token)
+        principal = principal_of(claims, token, b"")
+        ends = self.check_token(claims, principal, now)
         if len(self._greeted) >= MAX_GREETED:
             self._greeted.clear()
-        self._greeted.add(token)
+        self._greeted[token] = (began + min(self._settings.cache_seconds, ends - now), principal.subject)
+        return principal.subject
 
     def check_token(self, claims: JsonObject, principal: Principal, now: float) -> float:
         """Check everything about a token but its signature and its binding; returns when it ends."""

@@ -13,8 +13,8 @@ from sandbox.toolspec import ToolName, ToolSpec
 class Guests(Protocol):
     """Who asks, for the RPCs that are no calls."""
 
-    def greet(self, token: str) -> None:
-        """Raise `Refused` unless the token bears our signature; says nothing of who holds it."""
+    def greet(self, token: str) -> str:
+        """Return whose token it is; raise `Refused` unless it holds now. Says nothing of who presents it."""
         ...
 
     def principal(self, credential: Credential) -> Principal:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from operator import methodcaller
 from pathlib import Path
@@ -18,6 +17,7 @@ from sandbox.doors.rpc.guard import Unary, guarded, guarded_stream
 from sandbox.doors.rpc.log_service import ExecutionLogServicer
 from sandbox.doors.rpc.standard import ReflectionRoom, add_health, add_reflection
 from sandbox.doors.rpc.streams import StreamRoom
+from sandbox.doors.rpc.threads import CallThreads
 from sandbox.doors.rpc.threshold import Threshold
 from sandbox.doors.rpc.tool_service import ToolExecutionServicer
 from sandbox.settings import ServerSettings
@@ -77,9 +77,10 @@ def open_door(desk: Desk, deployment: Deployment, settings: ServerSettings, add_
 
     Raises `Misconfigured` if the address cannot be taken.
     """
+    threads = CallThreads(settings.threads, settings.threads_per_principal)
     server = grpc.server(
-        ThreadPoolExecutor(settings.threads, thread_name_prefix="call"),
-        interceptors=[Threshold(desk.guests)],
+        threads,
+        interceptors=[Threshold(desk.guests, threads)],
         options=_options(settings),
     )
     streams = StreamRoom(settings)

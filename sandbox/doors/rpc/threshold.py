@@ -7,13 +7,17 @@ every thread by sending headers and nothing else. Everything else about the call
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeAlias, cast, final
+from typing import Final, TypeAlias, cast, final
 
 import grpc
 
 from sandbox.doors.rpc.desk import Guests
 from sandbox.doors.rpc.guard import bearer_token, guarded_stream
-from sandbox.reasons import Refused
+from sandbox.doors.rpc.threads import CallThreads
+from sandbox.reasons import Reason, Refused
+
+RETRY_S: Final = 1.0
+"""When a thread may have become free."""
 
 _Handler: TypeAlias = "grpc.RpcMethodHandler[object, object]"
 
@@ -22,9 +26,10 @@ _Handler: TypeAlias = "grpc.RpcMethodHandler[object, object]"
 class Threshold(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in its stubs only
     """Turns strangers away before a thread waits for what they may never send."""
 
-    def __init__(self, guests: Guests) -> None:
-        """Ask `guests` about tokens."""
+    def __init__(self, guests: Guests, threads: CallThreads) -> None:
+        """Ask `guests` about tokens, and `threads` whether there is one more for whom they belong to."""
         self._guests = guests
+        self._threads = threads
 
     def intercept_service(
         self,
@@ -34,15 +39,22 @@ class Threshold(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in
         """Let the request in, or answer it without reading it."""
         metadata = cast("Sequence[tuple[str, str | bytes]]", handler_call_details.invocation_metadata)
         try:
-            self._guests.greet(bearer_token(metadata))
+            subject = self._guests.greet(bearer_token(metadata))
         except Refused as refused:
             return _turned_away(refused)
+        if not self._threads.expect(subject):
+            return _turned_away(_too_many())
         return continuation(handler_call_details)
+
+
+def _too_many() -> Refused:
+    message = "so many calls of this principal are under way that no more are taken; wait for one to end"
+    return Refused(Reason.RATE_LIMITED, message, rule="limits/threads", retry_after_s=RETRY_S, is_recorded=False)
 
 
 def _turned_away(refused: Refused) -> _Handler:
     # WHY: a handler of streams is called before the first message has come; one of single messages waits for it.
     def answer(_: object, __: grpc.ServicerContext) -> Iterator[object]:
-        raise Refused(refused.reason, refused.message, rule=refused.rule)
+        raise Refused(refused.reason, refused.message, rule=refused.rule, retry_after_s=refused.retry_after_s)
 
     return cast("_Handler", grpc.stream_stream_rpc_method_handler(guarded_stream(answer)))
