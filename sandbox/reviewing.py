@@ -286,11 +286,13 @@ def _reviewer(deployment: Deployment, settings: Settings, name: str, action: Act
     """Return the identity `name`, proven as the service would, if policy permits it `action`."""
     check_name(name)
     certificate, token = certificate_path(deployment, name), token_path(deployment, name)
-    if not (certificate.is_file() and token.is_file()):
-        hint = did_you_mean(name, names_known(deployment)) or (
-            f"; make one with `sandbox token new {name} --role reviewer`"
+    missing = next((file for file in (certificate, token) if not file.is_file()), None)
+    if missing is not None:
+        hint = did_you_mean(name, [known for known in names_known(deployment) if known != name]) or (
+            f"; `sandbox token new {name} --role reviewer` makes what is missing"
         )
-        raise Refused(Reason.CREDENTIAL_MISSING, f"there is no identity {quoted(name)} on this host{hint}")
+        message = f"{missing}: there is no such file, so there is no identity {quoted(name)} on this host{hint}"
+        raise Refused(Reason.CREDENTIAL_MISSING, message)
     credential = Credential(certificate.read_bytes(), read_token(deployment, name))
     principal = Authenticator(deployment, settings.identity).principal(credential)
     load_policies_about(deployment.policies, LOG_ACTIONS).permit_principal(principal, action)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 import sys
 import time
@@ -13,12 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
-from sandbox.cli.common import DeploymentOption, ExitCode, JsonOption, emit, fail, printable, stop, wrapped
+from sandbox.cli.common import DeploymentOption, ExitCode, JsonOption, emit, fail, printable, warn, wrapped
 from sandbox.problems import counted
 from sandbox.values import Cell, JsonObject, JsonValue
 
 if TYPE_CHECKING:
-    from sandbox.client import Answer, Client, ClientError, Explanation, Identity, Refusal, Result, Tool
+    from sandbox.client import Answer, Client, ClientError, Explanation, Identity, Receipt, Refusal, Result, Tool
 
 STARTING_S: Final = 5.0
 """How long a service that is being started is waited for; a command pasted after `sandbox serve &` comes too early."""
@@ -53,6 +54,7 @@ def call(
     def ask(client: Client) -> Answer:
         return client.call(tool, args, request_id=request_id, timeout_s=timeout)
 
+    _check_receipt_path(receipt)
     _tell(_asked(ask, deployment, name, address, is_json=json), receipt, is_json=json)
 
 
@@ -71,6 +73,7 @@ def explain(
     def ask(client: Client) -> Answer:
         return client.explain(tool, args, timeout_s=timeout)
 
+    _check_receipt_path(receipt)
     _tell(_asked(ask, deployment, name, address, is_json=json), receipt, is_json=json)
 
 
@@ -103,6 +106,8 @@ def _asked(ask: Callable[[Client], Told], root: Path, name: str, address: str, *
         message = str(error)
         if message.startswith(_UNREACHED):
             message = f"no service answers at {address or 'the address in state/address'}; is `sandbox serve` running?"
+        if reason and not is_json:
+            message = f"{reason}: {message}"
         fail(code, message, is_json=is_json, reason=reason)
 
 
@@ -145,17 +150,18 @@ def _meaning(error: ClientError) -> tuple[ExitCode, str]:
 def _identity(root: Path, name: str) -> Identity:
     from sandbox.client import Identity
     from sandbox.deployment import Deployment, Misconfigured
-    from sandbox.reasons import quoted
+    from sandbox.reasons import Reason, Refused, quoted
 
     if not _NAME.fullmatch(name):
         raise Misconfigured(f"--as {quoted(name)}: an identity's name has letters, digits, `.`, `_` and `-`")
     try:
         return Identity.from_deployment(root, name)
     except FileNotFoundError as error:
-        what = f"there is no identity `{name}`; make one with `sandbox token new {name}`"
         if not Deployment(root).settings.is_file():
             what = "there is no deployment here; name one with --deployment, or make one with `sandbox init DIR`"
-        raise Misconfigured(f"{error.filename}: {what}") from error
+            raise Misconfigured(f"{error.filename}: {what}") from error
+        what = f"there is no such file; `sandbox token new {name}` makes what the identity {quoted(name)} lacks"
+        raise Refused(Reason.CREDENTIAL_MISSING, f"{error.filename}: {what}") from error
     except UnicodeDecodeError as error:
         token, key = Deployment(root).tokens / f"{name}.jwt", Deployment(root).keys / "log.vkey"
         raise Misconfigured(f"{token if error.encoding == 'ascii' else key}: not text; is it another file?") from error
@@ -180,26 +186,67 @@ def _arguments(tool: Tool) -> str:
     return f"arguments: {', '.join(properties) or 'none'}" if isinstance(properties, Mapping) else ""
 
 
-def _tell(answer: Answer, receipt: Path | None, *, is_json: bool) -> None:
-    from sandbox.client import Explanation, Pending, Refusal, Result
+def _check_receipt_path(path: Path | None) -> None:
+    """Raise `Misconfigured` if no receipt could be written there: before a call that runs but once is made."""
+    from sandbox.deployment import Misconfigured
 
-    if not isinstance(answer, Pending) and answer.receipt is not None and receipt is not None:
-        receipt.write_bytes(answer.receipt.text)
+    if path is None:
+        return
+    if not path.parent.is_dir():
+        raise Misconfigured(f"--receipt {path}: there is no folder {path.parent}; nothing was asked")
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise Misconfigured(f"--receipt {path}: cannot be written; nothing was asked")
+
+
+def _tell(answer: Answer, path: Path | None, *, is_json: bool) -> None:
+    """Print the answer, and keep its receipt: what was answered is told even where the receipt cannot be kept."""
+    problem, is_lost = _kept(answer, path)
+    code = _print(answer, is_json=is_json)
+    if problem:
+        warn(f"--receipt {path}: {problem}")
+    if is_lost and code is ExitCode.GOOD:
+        code = ExitCode.FAULT
+    if code is not ExitCode.GOOD:
+        raise typer.Exit(code)
+
+
+def _kept(answer: Answer, path: Path | None) -> tuple[str, bool]:
+    """Write the receipt; return why there is none in the file, and whether one was lost."""
+    from sandbox.client import Pending
+
+    if path is None:
+        return "", False
+    if isinstance(answer, Pending):
+        return "the call has no receipt before it ends; nothing was written", False
+    if answer.receipt is None:
+        return "this refusal has no receipt, for it is only counted; nothing was written", False
+    try:
+        path.write_bytes(answer.receipt.text)
+    except OSError as error:
+        again = f"`sandbox log show {answer.call_id}` finds the record"
+        return f"the receipt could not be written ({error.strerror}); {again}", True
+    return "", False
+
+
+def _print(answer: Answer, *, is_json: bool) -> ExitCode:
+    from sandbox.client import Explanation, Refusal, Result
+
     match answer:
         case Result():
             emit(_result_json(answer)) if is_json else _print_result(answer)
+            return ExitCode.GOOD
         case Explanation():
             emit(_explanation_json(answer)) if is_json else _print_explanation(answer)
-            if answer.decision != "permit":
-                stop(ExitCode.REFUSED)
+            return ExitCode.GOOD if answer.decision == "permit" else ExitCode.REFUSED
         case Refusal():
             emit(_refusal_json(answer)) if is_json else _print_refusal(answer)
-            stop(ExitCode.REFUSED)
-        case Pending():
+            return ExitCode.REFUSED
+        case _:
             delay = round(answer.retry_after_s, 3)
             text = f"pending: call {answer.call_id} is still running; ask again in {delay} s\n"
             pending: JsonObject = {"outcome": "pending", "call_id": answer.call_id, "retry_after_s": delay}
             emit(pending) if is_json else sys.stdout.write(text)
+            return ExitCode.GOOD
 
 
 def _result_json(result: Result) -> JsonObject:
@@ -211,7 +258,7 @@ def _result_json(result: Result) -> JsonObject:
         "row_count": len(result.rows),
         "truncated_by": result.truncated_by,
         "omitted_columns": dict(result.omitted_columns),
-        "receipt": {"index": result.receipt.verified.index, "tree_size": result.receipt.verified.tree_size},
+        "receipt": _receipt_json(result.receipt),
     }
 
 
@@ -241,7 +288,12 @@ def _refusal_json(refusal: Refusal) -> JsonObject:
         "column": refusal.column,
         "retry_after_s": refusal.retry_after_s,
         "metadata": dict(refusal.metadata),
+        "receipt": None if refusal.receipt is None else _receipt_json(refusal.receipt),
     }
+
+
+def _receipt_json(receipt: Receipt) -> JsonObject:
+    return {"index": receipt.verified.index, "tree_size": receipt.verified.tree_size}
 
 
 def _json_cell(cell: Cell) -> JsonValue:
@@ -284,6 +336,8 @@ def _print_refusal(refusal: Refusal) -> None:
     place = f" (line {refusal.line}, column {refusal.column})" if refusal.line else ""
     rule = f" [{refusal.rule}]" if refusal.rule else ""
     sys.stderr.write(f"refused {refusal.reason}: {refusal.message}{place}{rule}\n")
+    if refusal.receipt is not None:
+        sys.stderr.write(f"receipt {refusal.receipt.verified.index} verified, call {refusal.call_id}\n")
     if refusal.retry_after_s > 0:
         sys.stderr.write(f"try again in {refusal.retry_after_s:.3f} s\n")
 
