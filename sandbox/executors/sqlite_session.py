@@ -19,7 +19,7 @@ from typing import Final, final
 import apsw
 
 from sandbox.executors.engine import Confinement, Fetched, PlanStale
-from sandbox.executors.results import Description, fetch
+from sandbox.executors.results import Description, describe, fetch
 from sandbox.executors.sqlite_authorizer import Authorizer, Beneath
 from sandbox.executors.sqlite_catalogue import BUSY_S, MAX_PREPARED, open_file, unavailable
 from sandbox.executors.sqlite_errors import failed, told
@@ -75,7 +75,7 @@ class Session:
 
     __slots__ = (
         "_authorizer", "_cancellation", "_claims", "_connection", "_deadline", "_described", "_file", "_guard",
-        "_is_starved", "_look_at", "_path", "_schema", "_sql", "_traced",
+        "_is_starved", "_look_at", "_max_bytes", "_path", "_schema", "_sql", "_traced",
         "_woken",
     )  # fmt: skip
 
@@ -90,6 +90,7 @@ class Session:
         self._woken = threading.Event()
         self._traced = 0
         self._described: dict[str, Description] = {}
+        self._max_bytes = confinement.max_bytes
         self._path = path
         self._look_at = time.monotonic() + MOVED_CHECK_S
         # INVARIANT: looked at before it is opened, so that a file replaced in between is found to have moved.
@@ -179,9 +180,8 @@ class Session:
                 return False
             if len(self._described) >= MAX_DESCRIBED:
                 self._described.clear()
-            self._described[self._sql] = Description(
-                tuple((str(name), declared or "") for name, declared, *_ in cursor.get_description())
-            )
+            named = tuple((str(name), declared or "") for name, declared, *_ in cursor.get_description())
+            self._described[self._sql] = describe(named, self._max_bytes)
             self._authorizer.was_asked = False
         return True
 
