@@ -47,5 +47,5 @@ def corpora() -> Path:
     """The shared collections of public vectors and statements beside the checkout; tests skip where there are none."""
     folder = TESTS.parent.parent / "shared" / "corpora"
     if not folder.is_dir():
-        pytest.skip(f"no folder {folder}")
+        pytest.skip(f"public vectors, which are not redistributed: no folder {folder}")
     return folder

@@ -35,7 +35,7 @@ pytestmark = pytest.mark.requirement("log:verify:public-vectors")
 def tlog(corpora: Path) -> Path:
     folder = corpora / "tlog"
     if not folder.is_dir():
-        pytest.skip(f"no folder {folder}")
+        pytest.skip(f"public vectors, which are not redistributed: no folder {folder}")
     return folder
 
 
