@@ -7,7 +7,6 @@ from typing import Final, final
 
 from sandbox.executors.engine import Fetched
 from sandbox.reasons import Reason, Refused
-from sandbox.reasons import Reason, Refused
 from sandbox.stages import ResultColumn, Truncation
 from sandbox.values import Row
 
@@ -18,19 +17,19 @@ _MAX_TYPED: Final = 16
 
 MAX_HEADING_BYTES: Final = 32 * 1024
 """Names and declared types of all columns of a result, in UTF-8: half of what a reply may hold beside the rows."""
+LEAST_HEADING_BYTES: Final = 512
+"""However few bytes a tool's rows may have."""
 
 
 @final
 class Description:
     """The names and declared types of a statement's result columns."""
 
-    __slots__ = ("_named", "_typed", "named_bytes")
+    __slots__ = ("_named", "_typed")
 
     def __init__(self, named: tuple[tuple[str, str], ...]) -> None:
         """Describe columns by (name, declared type), in order; names may repeat."""
         self._named = named
-        self.named_bytes = sum(len(name) + len(declared) for name, declared in named)
-        """Of all names and declared types, which go back with every result."""
         self._typed: dict[tuple[str, ...], tuple[ResultColumn, ...]] = {}
 
     def of(self, rows: Sequence[Row]) -> tuple[ResultColumn, ...]:
@@ -55,7 +54,7 @@ def describe(named: tuple[tuple[str, str], ...], max_bytes: int) -> Description:
 
     Names are a caller's own, may be as long as the text and come back once for each column: they count as rows do.
     """
-    most = min(max_bytes, MAX_HEADING_BYTES)
+    most = min(max(max_bytes, LEAST_HEADING_BYTES), MAX_HEADING_BYTES)
     size = sum(len(text.encode("utf-8", "surrogatepass")) for pair in named for text in pair)
     if size > most:
         message = f"the columns' names and declared types are over {most} bytes; shorter names (`AS`) are accepted"
@@ -64,13 +63,7 @@ def describe(named: tuple[tuple[str, str], ...], max_bytes: int) -> Description:
 
 
 def fetch(source: Iterator[Row], description: Description, max_rows: int, max_bytes: int) -> Fetched:
-    """Take rows until there are no more, or one more than `max_rows`, or their texts alone exceed `max_bytes`.
-
-    Raises `Refused` with `RESULT_TOO_LARGE` where the columns' names alone do.
-    """
-    if description.named_bytes > max_bytes:
-        message = f"the names of the result's columns alone are larger than the tool's {max_bytes} bytes; name them shorter"
-        raise Refused(Reason.RESULT_TOO_LARGE, message, rule="limits/max-bytes")
+    """Take rows until there are no more, or one more than `max_rows`, or their texts alone exceed `max_bytes`."""
     rows: list[Row] = []
     size, truncation = 0, Truncation.NONE
     for row in source:

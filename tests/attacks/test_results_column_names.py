@@ -33,7 +33,7 @@ def shop_of(tmp_path: Path) -> Iterator[Callable[[int], Shop]]:
         shop.executors.close()
 
 
-@pytest.mark.requirement("executors:results:names")
+@pytest.mark.requirement("executors:results:heading")
 @pytest.mark.parametrize(
     ("max_bytes", "name", "number"),
     [
@@ -54,7 +54,7 @@ def test_names_count_as_rows_do(shop_of: Callable[[int], Shop], max_bytes: int, 
     assert shop.query(columns("x" * 50, 20)) == [(1,) * 20]
 
 
-@pytest.mark.requirement("executors:results:names")
+@pytest.mark.requirement("executors:results:heading")
 def test_names_too_long_are_refused_before_a_row_is_computed(shop_of: Callable[[int], Shop]) -> None:
     rows = ", (WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n)"
 
