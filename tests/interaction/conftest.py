@@ -8,6 +8,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from command_line import CommandLine
 
 from sandbox.app import House
 from sandbox.client import Client, Identity
@@ -74,6 +75,14 @@ def deployment(template: Deployment, tmp_path: Path) -> Deployment:
 def service(deployment: Deployment) -> Iterator[Service]:
     with opened_house(deployment.root, listen="127.0.0.1:0", grace_s=0.0) as (house, door):
         yield Service(deployment, house, door.address)
+
+
+@pytest.fixture
+def sandbox(deployment: Deployment, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    """The command line over the deployment."""
+    made = CommandLine(capsys, monkeypatch)
+    made.over(deployment.root)
+    return made
 
 
 @pytest.fixture
