@@ -22,7 +22,7 @@ from sandbox.doors.rpc.server import AddMore, RpcDoor, add_nothing, open_door
 from sandbox.problems import LintFailed
 from sandbox.reasons import Refused
 from sandbox.settings import Settings, read_settings
-from sandbox.telemetry.events import broke, note, note_often, warn
+from sandbox.telemetry.events import broke, note, note_often, take_libraries, warn
 
 BENCH_GRACE_S: Final = 1.0
 
@@ -140,6 +140,7 @@ def serve_forever(root: Path, *, listen: str, grace_s: float) -> None:
     ending = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ending.set())
+    take_libraries()
     with opened_house(root, listen=listen, grace_s=grace_s) as (house, door):
         watcher = threading.Thread(target=_reload_on_change, args=(house, ending), daemon=True, name="watcher")
         watcher.start()

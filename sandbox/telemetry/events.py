@@ -5,6 +5,7 @@ Telling never raises: stderr may be a pipe whose reader has gone, and no refusal
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import time
@@ -104,3 +105,18 @@ def broke(event: str, error: BaseException, **facts: str | float | bool) -> None
         trace = trace.tb_next
     where = f"{trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno}" if trace is not None else ""
     _say("error", event, {"error_class": type(error).__name__, "where": where, **facts})
+
+
+@final
+class _OfLibraries(logging.Handler):
+    """Tells what libraries log by its logger and place: their texts may quote contents."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        cause = record.exc_info[0] if record.exc_info else None
+        where = f"{record.filename}:{record.lineno}"
+        note_often("a library warns", record.name, causes=f"{cause.__name__} at {where}" if cause else where)
+
+
+def take_libraries() -> None:
+    """Tell what libraries log, which would otherwise stand between the events as text."""
+    logging.getLogger().addHandler(_OfLibraries(logging.WARNING))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 
 import pytest
@@ -22,11 +23,17 @@ class Told:
     error = warning = info
 
 
+@pytest.fixture(autouse=True)
+def nothing_told_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin without what other tests have told or lost, and leave them nothing."""
+    monkeypatch.setattr(events, "_often", {})
+    monkeypatch.setattr(events, "_lost", 0)
+
+
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> Told:
     logger = Told()
     monkeypatch.setattr(events, "_logger", logger)
-    monkeypatch.setattr(events, "_often", {})
     return logger
 
 
@@ -84,8 +91,6 @@ class Pipe:
 @pytest.mark.requirement("telemetry:stderr:never-raises")
 @pytest.mark.parametrize("error", [BrokenPipeError("gone"), ValueError("I/O operation on closed file")])
 def test_telling_nobody_raises_nothing_and_is_counted(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "_often", {})
-    monkeypatch.setattr(events, "_lost", 0)
     pipe = Pipe(error)
     monkeypatch.setattr(sys, "stderr", pipe)
     events.note("reloaded", kind="policies")
@@ -107,3 +112,22 @@ def test_without_a_stderr_events_go_nowhere_and_never_to_stdout(
     monkeypatch.setattr(sys, "stderr", None)
     events.note("reloaded")
     assert not capsys.readouterr().out
+
+
+@pytest.mark.requirement("telemetry:stderr:json")
+def test_what_a_library_logs_is_an_event_without_its_text(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    events.take_libraries()
+    logging.getLogger("grpc._server").error("hunter2 %s", "hunter3")
+    try:
+        raise ValueError("hunter2")
+    except ValueError:
+        logging.getLogger("asyncio").exception("hunter2")
+    logging.getLogger("watchfiles.main").info("hunter2")
+
+    assert "hunter" not in repr(told.lines)
+    (grpc, grpc_facts), (asyncio, asyncio_facts) = told.lines
+    assert (grpc, grpc_facts["kind"], grpc_facts["times"]) == ("a library warns", "grpc._server", 1)
+    assert str(grpc_facts["causes"]).startswith("test_events.py:")
+    assert (asyncio, asyncio_facts["kind"]) == ("a library warns", "asyncio")
+    assert str(asyncio_facts["causes"]).startswith("ValueError at test_events.py:")
