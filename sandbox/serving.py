@@ -10,9 +10,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Final, final
+from typing import Final, TypeAlias, final
 
 import watchfiles
 
@@ -141,8 +141,10 @@ def serve_forever(root: Path, *, listen: str, grace_s: float) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ending.set())
     take_libraries()
+    opened_at = _stamps(Deployment(root.resolve()))
     with opened_house(root, listen=listen, grace_s=grace_s) as (house, door):
-        watcher = threading.Thread(target=_reload_on_change, args=(house, ending), daemon=True, name="watcher")
+        watching = (house, ending, opened_at)
+        watcher = threading.Thread(target=_reload_on_change, args=watching, daemon=True, name="watcher")
         watcher.start()
         tools = len(house.loaded.specs.tools)
         sys.stdout.write(f"ready grpc={door.address} tools={tools} pid={os.getpid()}\n")
@@ -152,25 +154,50 @@ def serve_forever(root: Path, *, listen: str, grace_s: float) -> None:
     watcher.join(timeout=5)
 
 
-def _reload_on_change(house: House, ending: threading.Event) -> None:
-    """Reload when specs, policies or connections change; keep the last good set when they do not pass lint."""
+Stamp: TypeAlias = tuple[str, int, int, int]
+"""Of a file: path, inode, size and the time of the last change."""
+
+
+def _stamps(deployment: Deployment) -> frozenset[Stamp]:
+    """Return what changes with what is read; nothing where that cannot be listed."""
+    with suppress(OSError):
+        paths = [deployment.connections, *deployment.toolspecs.iterdir(), *deployment.policies.iterdir()]
+        return frozenset(map(_stamp, paths))
+    return frozenset()
+
+
+def _stamp(path: Path) -> Stamp:
+    try:
+        fact = path.stat()
+    except OSError:  # gone meanwhile, or a link to nothing
+        return str(path), 0, 0, 0
+    return str(path), fact.st_ino, fact.st_size, fact.st_mtime_ns
+
+
+def _reload_on_change(house: House, ending: threading.Event, seen: frozenset[Stamp]) -> None:
+    """Reload when specs, policies or connections change; keep the last good set when they do not pass lint.
+
+    `seen` is what there was before the house was opened: what changed since was perhaps not read.
+    """
     reloader = Reloader(house.reload)
     while not ending.is_set():
         try:
-            for is_changed in _changes(house.deployment, ending):
+            for is_changed in _changes(house.deployment, ending, seen):
                 if is_changed:
                     reloader.changed()
                 else:
                     reloader.tick()
-        except OSError as error:  # a folder vanished before it was watched, or the system has no watch left
+        except Exception as error:  # noqa: BLE001 - a folder vanished, the system has no watch left, or worse
             note_often("watching failed", type(error).__name__)
+            seen = frozenset()  # nobody looked for a while
             ending.wait(FIRST_RETRY_S)
 
 
-def _changes(deployment: Deployment, ending: threading.Event) -> Iterator[bool]:
+def _changes(deployment: Deployment, ending: threading.Event, seen: frozenset[Stamp]) -> Iterator[bool]:
     """Yield whether something that is read has changed, every `LOOK_EVERY_MS` at the latest."""
     rereads = {deployment.toolspecs, deployment.policies}
-    is_unseen = False
+    is_unseen: bool | None = None
+    """Something changed while nobody watched; not known before the watch has begun."""
     while not ending.is_set():
         # WHY: the folder of connections.toml is watched, not the file, for editors replace files and a watch dies with
         # one. It tells of the other two as well: one that is swapped for another is a folder nobody watches yet.
@@ -183,6 +210,8 @@ def _changes(deployment: Deployment, ending: threading.Event) -> Iterator[bool]:
             rust_timeout=LOOK_EVERY_MS,
             yield_on_timeout=True,
         ):
+            if is_unseen is None:
+                is_unseen = _stamps(deployment) != seen
             paths = {Path(path) for _, path in changes}
             if not rereads.isdisjoint(paths):
                 is_unseen = True
@@ -226,12 +255,13 @@ class Reloader:
         return True
 
     def _put_off(self, error: Exception) -> None:
-        problem = f"{type(error).__name__}: {error}"
-        if problem != self._told:
-            _tell(error)
-        self._told = problem
         self._retry_at = self._now() + self._delay_s
         self._delay_s = min(self._delay_s * 2, MAX_RETRY_S)
+        problem, told = f"{type(error).__name__}: {error}", self._told
+        self._told = problem
+        if problem != told:
+            with suppress(Exception):  # telling must not keep the next try from coming
+                _tell(error)
 
 
 def _tell(error: Exception) -> None:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import watchfiles
@@ -219,9 +220,46 @@ def test_a_change_is_taken_at_once_and_the_waiting_is_bounded() -> None:
     assert len(tried) == before + 2
 
 
+@pytest.mark.requirement("app:reload:retried")
+def test_what_cannot_be_told_is_tried_again_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def raising(*_: object, **__: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(serving, "warn", raising)
+    reload, tried, clock = failing(OSError("locked"))
+    reloader = Reloader(reload, clock)
+    assert reloader.changed() is False
+    clock.now = serving.FIRST_RETRY_S
+    reloader.tick()
+    assert tried == [0, serving.FIRST_RETRY_S]
+
+
+@pytest.mark.requirement("app:reload:watched")
+@pytest.mark.parametrize("error", [OSError("no watch left"), RuntimeError("unforeseen")])
+def test_a_watch_that_breaks_begins_anew_and_what_it_missed_is_loaded(
+    error: Exception, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ending, reloads, told, errors = threading.Event(), [], [], [error]
+
+    def watch(*_: object, **__: object) -> Iterator[set[tuple[watchfiles.Change, str]]]:
+        if errors:
+            raise errors.pop()
+        yield set()
+        ending.set()
+
+    monkeypatch.setattr(serving.watchfiles, "watch", watch)
+    monkeypatch.setattr(serving, "FIRST_RETRY_S", 0.0)
+    monkeypatch.setattr(serving, "note_often", lambda *facts: told.append(facts))
+    house = SimpleNamespace(deployment=deployment, reload=lambda: reloads.append(None))
+    serving._reload_on_change(house, ending, serving._stamps(deployment))  # type: ignore[arg-type]
+
+    assert told == [("watching failed", type(error).__name__)]
+    assert len(reloads) == 1
+
+
 @dataclass
 class Watched:
-    """A house under a watcher that says when it has begun to look and when it has reloaded."""
+    """A house under a watcher that says when it looks and when it has reloaded."""
 
     house: House
     looks: queue.SimpleQueue[None]
@@ -237,20 +275,29 @@ class Watched:
 
 
 @pytest.fixture
-def watched(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
+def meanwhile() -> Callable[[Deployment], None]:
+    """What happens after the house is opened and before it is watched."""
+    return lambda _: None
+
+
+@pytest.fixture
+def watched(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[Deployment], None]
+) -> Iterator[Watched]:
     looks: queue.SimpleQueue[None] = queue.SimpleQueue()
     reloads: queue.SimpleQueue[None] = queue.SimpleQueue()
     really_watch = watchfiles.watch
 
     def watch(*folders: Path, **options: object) -> Iterator[set[tuple[watchfiles.Change, str]]]:
-        for number, changes in enumerate(really_watch(*folders, **options)):  # type: ignore[call-overload]
-            if number == 0:
-                looks.put(None)
+        for changes in really_watch(*folders, **options):  # type: ignore[call-overload]
+            looks.put(None)
             yield changes
 
     monkeypatch.setattr(serving.watchfiles, "watch", watch)
     monkeypatch.setattr(serving, "LOOK_EVERY_MS", 100)
+    opened_at = serving._stamps(deployment)
     house, ending = House.open(deployment.root), threading.Event()
+    meanwhile(deployment)
     really_reload = house.reload
 
     def reload() -> None:
@@ -258,7 +305,7 @@ def watched(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Iterator
         reloads.put(None)
 
     monkeypatch.setattr(house, "reload", reload)
-    watcher = threading.Thread(target=serving._reload_on_change, args=(house, ending))
+    watcher = threading.Thread(target=serving._reload_on_change, args=(house, ending, opened_at))
     watcher.start()
     looks.get(timeout=PATIENCE_S)
     yield Watched(house, looks, reloads)
@@ -301,3 +348,19 @@ def test_a_folder_that_is_swapped_for_another_is_loaded_and_watched_on(watched: 
         watched.wait_for(lambda at=f"{round_}.0.0": watched.versions()["shop.order"] == at)
         (deployment.toolspecs / "shop.order.yaml").write_text(of_version(f"{round_}.1.0"), "utf-8")
         watched.wait_for(lambda at=f"{round_}.1.0": watched.versions()["shop.order"] == at)
+
+
+@pytest.mark.requirement("app:reload:watched")
+@pytest.mark.parametrize(
+    "meanwhile", [lambda deployment: (deployment.toolspecs / "shop.order.yaml").write_text(of_version("2.0.0"))]
+)
+def test_what_changed_before_the_watch_began_is_loaded(watched: Watched) -> None:
+    watched.wait_for(lambda: watched.versions()["shop.order"] == "2.0.0")
+
+
+@pytest.mark.requirement("app:reload:watched")
+def test_what_did_not_change_is_not_loaded_again(watched: Watched) -> None:
+    for _ in range(2):
+        watched.looks.get(timeout=PATIENCE_S)
+
+    assert watched.reloads.empty()
