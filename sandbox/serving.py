@@ -135,11 +135,29 @@ def _spare_the_collector() -> None:
     gc.set_threshold(100_000, 50, 100)
 
 
+@final
+class Endings:
+    """The signals that end the service, each counted."""
+
+    def __init__(self) -> None:
+        """Take SIGTERM and SIGINT from now on, for good; the main thread alone may."""
+        # INVARIANT: no Python code of the main thread stands between a signal and whoever waits for it. Its handler
+        # would run in the midst of anything, a lock taken twice included, and not at all while that thread sleeps in
+        # a lock and another took the signal. C writes to this pipe at once, whatever thread it is in.
+        self._came, told = os.pipe()
+        os.set_blocking(told, False)
+        signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+
+    def wait(self) -> None:
+        """Return when one more has come."""
+        os.read(self._came, 1)
+
+
 def serve_forever(root: Path, *, listen: str, grace_s: float) -> None:
-    """Serve until SIGTERM or SIGINT; see `sandbox serve`."""
-    ending = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ending.set())
+    """Serve until SIGTERM or SIGINT, whose second ends the grace; see `sandbox serve`."""
+    endings, ending = Endings(), threading.Event()
     take_libraries()
     opened_at = _stamps(Deployment(root.resolve()))
     with opened_house(root, listen=listen, grace_s=grace_s) as (house, door):
@@ -149,9 +167,17 @@ def serve_forever(root: Path, *, listen: str, grace_s: float) -> None:
         tools = len(house.loaded.specs.tools)
         sys.stdout.write(f"ready grpc={door.address} tools={tools} pid={os.getpid()}\n")
         sys.stdout.flush()
-        ending.wait()
+        endings.wait()
+        ending.set()
         note("draining", grace_s=grace_s)
+        threading.Thread(target=_hurry, args=(endings, door), daemon=True, name="hurry").start()
     watcher.join(timeout=5)
+
+
+def _hurry(endings: Endings, door: RpcDoor) -> None:
+    endings.wait()
+    note("ending at once")
+    door.hurry()
 
 
 Stamp: TypeAlias = tuple[str, int, int, int]

@@ -18,7 +18,7 @@ def serve(
     """Serve the deployment's tools over gRPC with mutual TLS.
 
     Prints one line `ready grpc=HOST:PORT …` when calls are answered. Specs, policies and connections are reloaded when
-    their files change; SIGTERM or Ctrl-C drains and ends.
+    their files change; SIGTERM or Ctrl-C drains and ends, a second one ends at once.
     """
     from sandbox.serving import serve_forever
 

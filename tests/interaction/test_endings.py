@@ -1,0 +1,158 @@
+"""Does a service end when it is told to, and go on when nobody listens to what it tells?"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import grpc
+import pytest
+import watchfiles
+from conftest import POINT
+
+from sandbox.client import Client, Identity, NotAuthenticated, Refusal
+from sandbox.deployment import Deployment
+from sandbox.v1 import tool_execution_pb2 as pb
+
+TOLD_AT_ONCE = """
+import signal
+from sandbox.serving import Endings
+endings = Endings()
+print("begun", flush=True)
+for _ in range(50_000):
+    signal.raise_signal(signal.SIGTERM)
+    endings.wait()
+for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, signal.SIG_IGN)  # more come while the interpreter ends, which is another matter
+print("taken", flush=True)
+"""
+
+TAKEN_BY_ANOTHER = """
+import signal, threading
+from sandbox.serving import Endings
+endings, waiting = Endings(), threading.Semaphore(0)
+def take():
+    for _ in range(100):
+        waiting.acquire()
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+threading.Thread(target=take, daemon=True).start()
+for _ in range(100):
+    waiting.release()
+    endings.wait()
+"""
+"""The main thread sleeps when another thread takes the signal."""
+
+PATIENCE_S = 30.0
+GRACE_S = 60.0
+
+
+@contextmanager
+def served(deployment: Deployment, **more: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    command = [sys.executable, "-m", "sandbox.cli.main", "serve", "--listen", "127.0.0.1:0", "--grace", str(GRACE_S)]
+    process = subprocess.Popen(  # noqa: S603 - our own command
+        [*command, "--deployment", str(deployment.root)],
+        stdout=subprocess.PIPE,
+        text=True,
+        **{"stderr": subprocess.PIPE, **more},  # type: ignore[call-overload]
+    )
+    try:
+        assert process.stdout is not None
+        ready = process.stdout.readline()
+        yield process, ready.split("grpc=")[1].split()[0]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.requirement("app:serve:ends")
+def test_signals_that_come_at_any_moment_are_taken() -> None:
+    with subprocess.Popen([sys.executable, "-c", TOLD_AT_ONCE], stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        give_up = time.monotonic() + 2 * PATIENCE_S
+        while process.poll() is None and time.monotonic() < give_up:
+            process.send_signal(signal.SIGINT)
+        process.kill()
+        assert (process.stdout.read(), process.wait()) == ("taken\n", 0)
+
+
+@pytest.mark.requirement("app:serve:ends")
+def test_signals_that_another_thread_takes_wake_who_waits() -> None:
+    done = subprocess.run([sys.executable, "-c", TAKEN_BY_ANOTHER], timeout=PATIENCE_S, check=False)  # noqa: S603
+    assert done.returncode == 0
+
+
+@pytest.mark.requirement("app:serve:ends")
+def test_a_second_signal_ends_the_grace_at_once(deployment: Deployment) -> None:
+    ending = threading.Event()
+
+    def silent() -> Iterator[pb.ExecuteStreamRequest]:
+        yield pb.ExecuteStreamRequest(call=pb.ExecuteRequest(tool="shop.order", arguments_json=b'{"id":1}'))
+        ending.wait(2 * PATIENCE_S)
+
+    with served(deployment) as (process, address):
+        agent = Identity.from_deployment(deployment.root, "agent")
+        with grpc.secure_channel(address, agent.channel_credentials()) as channel:
+            stream = channel.stream_stream(
+                "/sandbox.v1.ToolExecutionService/ExecuteStream",
+                pb.ExecuteStreamRequest.SerializeToString,
+                pb.ExecuteStreamResponse.FromString,
+            )
+            held = stream(silent(), metadata=agent.metadata())
+            assert next(held).response.HasField("result")
+            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGTERM)
+            try:
+                assert process.wait(GRACE_S / 2) == 0
+            finally:
+                ending.set()
+                held.cancel()
+        assert process.stderr is not None
+        told = [json.loads(line)["event"] for line in process.stderr]
+    assert told == ["draining", "ending at once"]
+
+
+@pytest.mark.requirement("app:reload:watched")
+@pytest.mark.requirement("doors:fault:opaque")
+def test_a_service_whose_stderr_nobody_reads_reloads_and_refuses_as_ever(deployment: Deployment) -> None:
+    read, write = os.pipe()
+    with served(deployment, stderr=write) as (_, address):
+        os.close(read)
+        os.close(write)
+        agent = Identity.from_deployment(deployment.root, "agent")
+        with Client(address, agent) as client:
+            for versions in (["2.0.0"], ["broken", "3.0.0"]):
+                for version in versions:
+                    (deployment.toolspecs / "shop.order.yaml").write_text(POINT.replace("1.0.0", version), "utf-8")
+                wait_until(deployment, lambda at=versions[-1]: at in {tool.version for tool in client.tools()})
+        (deployment.policies / "no.cedar").write_text('@id("no") forbid(principal, action, resource);', "utf-8")
+        with Client(address, agent) as client:
+            wait_until(deployment, lambda: isinstance(client.call("shop.order", {"id": 1}), Refusal))
+            answer = client.call("shop.order", {"id": 1})
+            assert isinstance(answer, Refusal)
+            assert answer.reason == "POLICY_DENIED"
+        stranger = Identity(
+            ca_pem=agent.ca_pem,
+            certificate_pem=agent.certificate_pem,
+            key_pem=agent.key_pem,
+            token="x.y.z",
+            log_verifier_key=agent.log_verifier_key,
+        )
+        with Client(address, stranger) as client, pytest.raises(NotAuthenticated, match="does not verify"):
+            client.call("shop.order", {"id": 1})
+
+
+def wait_until(deployment: Deployment, is_so: Callable[[], bool]) -> None:
+    """Wait until the service has brought it about: whatever it loads goes into its log."""
+    give_up = time.monotonic() + PATIENCE_S
+    for _ in watchfiles.watch(deployment.state, rust_timeout=100, yield_on_timeout=True):
+        if is_so():
+            return
+        assert time.monotonic() < give_up, "it never came about"
