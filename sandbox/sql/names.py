@@ -9,7 +9,8 @@ from typing import Literal, TypeAlias, final
 from sqlglot import exp
 
 from sandbox.sql.catalogue import folded
-from sandbox.sql.parse import Parsed
+from sandbox.sql.effort import Effort
+from sandbox.sql.parse import Parsed, start_of
 from sandbox.sql.scope import HIDDEN, Origin, Scope, Source
 from sandbox.sql.tables import Tables
 
@@ -40,12 +41,15 @@ class Finding:
 class Names:
     """Looks names up and notes where they stood, what they read and what they failed to find."""
 
-    __slots__ = ("_counted", "_row_ids", "_strings", "_text", "columns", "findings", "named_at", "stars", "tables")
+    __slots__ = (
+        "_counted", "_row_ids", "_strings", "_text", "columns", "effort", "findings", "named_at", "stars", "tables",
+    )  # fmt: skip
 
     def __init__(self, parsed: Parsed) -> None:
         """Begin with nothing read."""
         lexed = parsed.lexed
         self._text = lexed.text
+        self.effort = Effort(lexed.text)
         self._row_ids = lexed.dialect.row_ids
         self._strings: list[tuple[str, int]] = []
         self._counted: list[exp.Identifier] = []
@@ -57,12 +61,12 @@ class Names:
 
     def find(self, kind: FindingKind, node: exp.Expr | None, name: str = "") -> None:
         """Note a finding where `node` begins."""
-        self.findings.append(Finding(kind, _start(node), name))
+        self.findings.append(Finding(kind, start_of(node), name))
 
     def name(self, node: exp.Expr | None) -> str:
         """Return the folded name of an identifier and note that its place has been read."""
         name = self.alias(node)
-        if type(node) is exp.Identifier and self._text[_start(node)] == "'":
+        if type(node) is exp.Identifier and self._text[start_of(node)] == "'":
             self.find("construct", node, "string as a name")
         return name
 
@@ -71,7 +75,7 @@ class Names:
         if type(node) is not exp.Identifier:
             self.find("construct", node, "name")
             return ""
-        self.named_at.add(_start(node))
+        self.named_at.add(start_of(node))
         return folded(node.this)
 
     def column(self, node: exp.Expr, scope: Scope) -> None:
@@ -90,7 +94,7 @@ class Names:
             if self._column_at(level, name, qualifier, this):
                 return
             level = level.outer
-        start = _start(this)
+        start = start_of(this)
         if qualifier is None and self._text[start] == '"':
             self._strings.append((name, start))
         else:
@@ -98,6 +102,7 @@ class Names:
 
     def _column_at(self, level: Scope, name: str, qualifier: str | None, node: exp.Expr) -> bool:
         """Whether the name is settled at this level; visible columns are noted, hidden ones found."""
+        self.effort.spend(len(level.sources) + 1)
         origins: list[Origin] = []
         is_near = False
         for source in level.sources:
@@ -120,6 +125,7 @@ class Names:
 
         # WHY: after UNION, SQLite first tries the name as a column of each branch; that asks its authorizer.
         """
+        self.effort.spend(len(scope.sources))
         for source in scope.sources:
             self._note([source.columns.get(name)])
 
@@ -135,6 +141,7 @@ class Names:
 
     def all_of(self, source: Source, *, is_star: bool) -> None:
         """Note every visible column of a source, and that a `*` of the statement expands it."""
+        self.effort.spend(len(source.columns))
         source.is_read = True
         if is_star and source.table:
             self.stars.add(source.table)
@@ -142,6 +149,7 @@ class Names:
 
     def shared(self, name: str, left: list[Source], right: list[Source], node: exp.Expr) -> bool:
         """Note a column that a join equates on both sides; False if a side lacks it."""
+        self.effort.spend(len(left) + len(right))
         for source in (*left, *right):
             source.is_read = source.is_read or name in source.columns
         sides = [[source.columns[name] for source in side if name in source.columns] for side in (left, right)]
@@ -171,18 +179,9 @@ class Names:
         # WHY: a common table expression is read where it is used, so SQLite may find a column there that its own
         # place does not have; a name that any table of the statement has is never taken for a mere string.
         """
+        self.effort.spend(len(self._strings) * len(self.tables.columns))
         for name, start in self._strings:
             for columns in self.tables.columns.values():
                 if name in columns and not self._note([columns[name]]):
                     self.findings.append(Finding("column", start, name))
         return tuple(start for _, start in self._strings)
-
-
-def _start(node: exp.Expr | None) -> int:
-    """Where a node begins; identifiers know it, others ask the first identifier within; -1 if nothing tells."""
-    if node is None:
-        return -1
-    if type(node) is not exp.Identifier:
-        node = node.find(exp.Identifier)
-    start = node.meta.get("start", -1) if node is not None else -1
-    return start if isinstance(start, int) else -1

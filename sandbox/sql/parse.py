@@ -49,6 +49,16 @@ def parse(lexed: Lexed) -> Parsed:
     return Parsed(lexed=lexed, tree=tree, kinds=kinds)
 
 
+def start_of(node: exp.Expr | None) -> int:
+    """Where a node begins; identifiers know it, others ask the first identifier within; -1 if nothing tells."""
+    if node is None:
+        return -1
+    if type(node) is not exp.Identifier:
+        node = node.find(exp.Identifier)
+    start = node.meta.get("start", -1) if node is not None else -1
+    return start if isinstance(start, int) else -1
+
+
 def _unparsable(lexed: Lexed, error: Exception | None) -> Refused:
     """Say where the parser stopped, in our words: its own message quotes the text at length."""
     start = 0

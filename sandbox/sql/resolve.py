@@ -175,6 +175,7 @@ class _Resolver:
         for row in node.expressions:
             self._expression(row, scope)
         width = len(node.expressions[0].expressions) if node.expressions else 0
+        self.names.effort.check_width(width)
         return [(f"column{number}", None) for number in range(1, width + 1)]
 
     # Common table expressions
@@ -200,6 +201,7 @@ class _Resolver:
             return
         cte.is_begun = True
         declared = [self.names.name(column) for column in cte.node.args["alias"].args.get("columns") or ()]
+        self.names.effort.check_width(len(declared), cte.node.args["alias"].this)
 
         def show(output: _Output) -> None:
             cte.columns, cte.is_open = _derived(output, declared)
@@ -219,6 +221,7 @@ class _Resolver:
 
     def _sources(self, node: exp.Expr, scope: Scope, conditions: list[exp.Expr]) -> list[Source]:
         """Resolve one item of a FROM clause with the joins that hang on it."""
+        self.names.effort.open_source(node)
         if type(node) is exp.Table:
             sources = [self._table(node, scope)]
         elif type(node) is exp.Subquery and type(node.this) in (exp.Table, exp.Subquery):
@@ -275,8 +278,9 @@ class _Resolver:
             self.names.find("construct", alias.this, "column list after an alias")
         return self.names.alias(alias.this)
 
-    def _join_as_one(self, node: exp.Expr, sources: Iterable[Source]) -> Source:
+    def _join_as_one(self, node: exp.Expr, sources: list[Source]) -> Source:
         columns: dict[str, Origin] = {}
+        self.names.effort.spend(sum(len(source.columns) for source in sources))
         for source in sources:
             for name, origin in source.columns.items():
                 if columns.get(name, HIDDEN) is HIDDEN:
@@ -292,6 +296,7 @@ class _Resolver:
             self.names.find("construct", join.this, "a join of so many tables")
             return
         if args.get("method") == "NATURAL":
+            self.names.effort.spend(sum(len(source.columns) for source in (*left, *right)))
             shared = {name for source in right for name in source.columns}
             for name in shared.intersection(*[{n for source in left for n in source.columns}]):
                 self.names.shared(name, left, right, join.this)
@@ -308,27 +313,34 @@ class _Resolver:
     def _output(self, items: Iterable[exp.Expr], scope: Scope) -> _Output:
         output: _Output = []
         aliases: set[str] = set()
+        width = 0
         for item in items:
             cls = type(item)
-            if cls is exp.Alias:
-                self._expression(item.this, scope)
-                name = self.names.alias(item.args.get("alias"))
-                aliases.add(name)
-                output.append((name, None))
-            elif cls is exp.Column and type(item.this) is exp.Identifier:
-                self.names.column(item, scope)
-                output.append((folded(item.this.this), None))
-            elif cls is exp.Star or cls is exp.Column:
-                output += self._star(item, scope)
+            if cls is exp.Star or (cls is exp.Column and type(item.this) is not exp.Identifier):
+                found = self._star(item, scope)
+                width += _width(found)
+                output += found
             else:
-                self._expression(item, scope)
-                output.append(("", None))
+                output.append((self._named(item, scope, aliases), None))
+                width += 1
+            self.names.effort.check_width(width)
         scope.aliases = frozenset(aliases)
         return output
+
+    def _named(self, item: exp.Expr, scope: Scope, aliases: set[str]) -> str:
+        """Resolve one output that is not `*`; returns its name, if it has one that we know."""
+        if type(item) is exp.Alias:
+            self._expression(item.this, scope)
+            name = self.names.alias(item.args.get("alias"))
+            aliases.add(name)
+            return name
+        self._expression(item, scope)
+        return folded(item.this.this) if type(item) is exp.Column else ""
 
     def _star(self, item: exp.Expr, scope: Scope) -> _Output:
         star = item if type(item) is exp.Star else item.this
         sources: Iterable[Source] = scope.sources
+        self.names.effort.spend(len(scope.sources))
         if any(star.args.values()) or item.args.get("db"):
             self.names.find("construct", item.args.get("table"), "*")
         if table := item.args.get("table"):
@@ -398,8 +410,14 @@ class _Resolver:
     def _boolean(self, node: exp.Expr, scope: Scope) -> None:
         """`TRUE` and `FALSE` are columns in SQLite if a source has such a column."""
         name = "true" if node.this else "false"
+        self.names.effort.spend(len(scope.sources))
         if any(name in source.columns for source in scope.sources):
             self.names.find("construct", None, name)
+
+
+def _width(output: _Output) -> int:
+    """How many columns the engine makes of `*` at the least: none of what is hidden, one of what USING joins."""
+    return len({name for name, origin in output if origin is not HIDDEN})
 
 
 def _derived(output: _Output, declared: list[str]) -> tuple[dict[str, Origin], bool]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+import apsw
 import pytest
-from sql_shop import BOUNDS, CATALOGUE, RULES, ask
+from sql_shop import BOUNDS, CATALOGUE, RULES, ask, open_shop, shadow
 from sqlglot.dialects.sqlite import SQLite
 
 from sandbox.reasons import Reason, Refused
 from sandbox.sql import GateInput, prove
+from sandbox.sql.effort import MAX_COLUMNS
 
 
 def refusal_of(sql: str) -> Refused:
@@ -86,6 +88,62 @@ def test_words_of_other_engines_do_not_make_the_parser_read_twice(sql: str) -> N
     refusal_of(sql)
 
     assert time.process_time() - begun < 0.5  # the bare parser takes minutes
+
+
+def columns(number: int) -> str:
+    return "SELECT " + ", ".join(f"1 AS c{each}" for each in range(number))
+
+
+HUNDRED = f"WITH a AS ({columns(100)}) SELECT "
+TABLES_64 = "SELECT 1 FROM customers" + ", customers" * 63
+
+
+@pytest.mark.requirement("sql:bound:effort")
+@pytest.mark.parametrize(
+    ("accepted", "refused"),
+    [
+        (columns(128), columns(129)),
+        (f"WITH a AS ({columns(128)}) SELECT 1 FROM a", f"WITH a AS ({columns(129)}) SELECT 1 FROM a"),  # noqa: S608 - food for the gate
+        ("VALUES (1" + ", 1" * 127 + ")", "VALUES (1" + ", 1" * 128 + ")"),
+        ("SELECT *" + ", *" * 41 + " FROM customers", "SELECT *" + ", *" * 42 + " FROM customers"),
+        (HUNDRED + "* FROM a NATURAL JOIN a AS b", HUNDRED + "a.*, b.* FROM a, a AS b"),
+    ],
+)
+def test_columns_are_counted_as_the_engine_counts_them(accepted: str, refused: str) -> None:
+    shop = open_shop()
+    shop.limit(apsw.SQLITE_LIMIT_COLUMN, MAX_COLUMNS)
+    shadow(shop)
+
+    assert shop.execute(ask(accepted).sql_to_run).fetchall()
+    with pytest.raises(apsw.SQLError, match="too many columns"):
+        shop.execute(refused)
+    assert refusal_of(refused).rule == "sql/width"
+
+
+@pytest.mark.requirement("sql:bound:effort")
+def test_a_list_of_names_is_as_wide_as_a_query() -> None:
+    names = ", ".join(f"c{number}" for number in range(129))
+    refusal = refusal_of("WITH a (" + names + ") AS (SELECT 1) SELECT 1 FROM a")  # noqa: S608 - food for the gate
+
+    assert (refusal.rule, refusal.line, refusal.column) == ("sql/width", 1, 6)
+
+
+@pytest.mark.requirement("sql:bound:effort")
+def test_tables_of_all_queries_are_counted_together() -> None:
+    many = [TABLES_64] * 4
+    assert ask(" UNION ALL ".join(many)).sql_to_run
+    more = " UNION ALL ".join([*many, "SELECT 1 FROM orders"])
+    refusal = refusal_of(more)
+
+    assert (refusal.reason, refusal.rule) == (Reason.SQL_UNPARSABLE, "sql/sources")
+    assert refusal.column == more.index("orders") + 1
+
+
+@pytest.mark.requirement("sql:bound:effort")
+def test_names_count_as_often_as_there_are_tables_to_look_in() -> None:
+    assert ask("SELECT 1 FROM customers WHERE id" + " + id" * 2_400).sql_to_run
+    assert ask(TABLES_64 + " WHERE id" + " + id" * 1_500).sql_to_run
+    assert refusal_of(TABLES_64 + " WHERE id" + " + id" * 1_600).rule == "sql/effort"
 
 
 @pytest.mark.requirement("sql:gate:only-refusals")
