@@ -5,6 +5,7 @@ This module imports the stages and the reasons and nothing else of ours: adapter
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
@@ -35,8 +36,23 @@ class Identity(Protocol):
         ...
 
 
+class Sealing(Protocol):
+    """A call that has ended, on its way into the log."""
+
+    def wait(self) -> SealedResult:
+        """Return the answer with its receipt, once the record is in the log; nothing is released before.
+
+        Raises `Refused` with `RECEIPT_LOG_UNAVAILABLE` if it cannot be written, `Fault` if it cannot be made.
+        """
+        ...
+
+    def on_sealed(self, callback: Callable[[], None]) -> None:
+        """Call back, from any thread, once `wait` returns or raises at once."""
+        ...
+
+
 class Receipt(Protocol):
-    """The open record of one call. Leaving the block seals it, however it was left."""
+    """The open record of one call. Leaving the block hands it to the log, however it was left."""
 
     @property
     def is_answered(self) -> bool:
@@ -44,8 +60,8 @@ class Receipt(Protocol):
         ...
 
     @property
-    def sealed(self) -> SealedResult:
-        """The sealed result; exists once the block has been left, or at once if `is_answered`."""
+    def sealing(self) -> Sealing:
+        """The answer on its way into the log; exists once the block has been left, or at once if `is_answered`."""
         ...
 
     def intend(self, authorized: AuthorizedCall) -> None:
@@ -155,8 +171,8 @@ class Pipeline:
     policy: Policy
     leases: Leases
 
-    def run(self, proposed: ProposedCall) -> SealedResult:
-        """Take one proposed call to its sealed result: permitted, refused or answered before."""
+    def run(self, proposed: ProposedCall) -> Sealing:
+        """Take one proposed call to its end: permitted, refused or answered before. The log then lets the answer go."""
         authenticated = self.identity.authenticate(proposed)  # who asks? strangers get no receipt
         with self.receipts.open(authenticated) as receipt:  # no record, no call
             validated = self.specs.validate(authenticated)  # is it a call the spec knows, in their scope?
@@ -165,14 +181,14 @@ class Pipeline:
                 planned = self.executors.plan(traced)  # what exactly would run?
                 authorized = self.policy.authorize(planned)  # may they, now, here, this? (decision)
                 if receipt.is_answered:  # the same request as before: authorized again, never run again
-                    return receipt.sealed
+                    return receipt.sealing
                 receipt.intend(authorized)  # effects: durable before the act
                 with self.leases.take(authorized) as lease:  # the least credential that does it
                     executed = self.executors.execute(authorized, lease)  # run it, bounded
                 receipt.settle(self.flow.release(executed))  # what may go back
-        return receipt.sealed
+        return receipt.sealing
 
-    def explain(self, proposed: ProposedCall) -> SealedResult:
+    def explain(self, proposed: ProposedCall) -> Sealing:
         """Say what a call would do, and run nothing."""
         authenticated = self.identity.authenticate(proposed)
         with self.receipts.open(authenticated) as receipt:
@@ -180,7 +196,7 @@ class Pipeline:
             self.policy.permit(authenticated, Action.EXPLAIN, validated.spec.name)  # an action of its own
             with self.limits.spend(validated, is_answered=receipt.is_answered):
                 if receipt.is_answered:
-                    return receipt.sealed
+                    return receipt.sealing
                 planned = self.executors.plan(self.flow.trace(validated))
                 decision = self.policy.decide(planned)
                 receipt.settle(
@@ -196,4 +212,4 @@ class Pipeline:
                         },
                     )
                 )
-        return receipt.sealed
+        return receipt.sealing

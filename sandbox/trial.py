@@ -86,7 +86,7 @@ class Trial:
 
     def call(self, tool: str, arguments: JsonObject, claims: JsonObject) -> SealedResult:
         """Take a call through the whole pipeline."""
-        return self._pipeline.run(
+        sealing = self._pipeline.run(
             ProposedCall(
                 door=DOOR,
                 credential=Credential(self._certificate, self._token(claims)),
@@ -98,6 +98,7 @@ class Trial:
                 received_at=time.monotonic(),
             )
         )
+        return sealing.wait()
 
     def _token(self, claims: JsonObject) -> str:
         own = dict(claims)

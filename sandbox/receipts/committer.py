@@ -5,6 +5,7 @@ No timer gathers a batch: whoever comes while one is being written is in the nex
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import queue
 import threading
@@ -12,10 +13,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, final
 
+from sandbox.reasons import Fault
 from sandbox.receipts.note import NoteSigner
 from sandbox.receipts.opening import found_wrong, has_grown_from
 from sandbox.receipts.proof import path_texts, proof_text
-from sandbox.receipts.records import Entry, in_chain
+from sandbox.receipts.randomness import RANDOMNESS, Draw
+from sandbox.receipts.records import Draft, Entry, in_chain
 from sandbox.receipts.tree import GrownTree, leaf_hash
 from sandbox.stores.log import (
     MAX_PAYLOADS,
@@ -49,46 +52,69 @@ Due = Callable[[], Sequence[tuple[Entry, Callable[[], None]]]]
 """Gives counted refusals whose window has ended, each with a way to put it back if it cannot be written."""
 
 
+def nothing() -> None:
+    """Do nothing when a record has found its place."""
+
+
 @final
 class Committed:
     """A record that has found its place, or the reason why it has none."""
 
-    __slots__ = ("_note", "_path", "_waiting", "entry", "failure", "index", "record")
+    __slots__ = ("_draft", "_then", "_waiting", "entry", "failure", "index", "receipt", "record")
 
-    def __init__(self, entry: Entry) -> None:
-        """Begin to wait for `entry`."""
-        self.entry = entry
+    def __init__(self, draft: Draft, then: Callable[[], None] = nothing) -> None:
+        """Begin to wait; `then` is called on the committer's thread before whoever waits goes on."""
+        self._draft = draft
+        self._then = then
         self.index = -1
         self.record = b""
-        self.failure: BaseException | None = None
-        self._path = b""
-        self._note = b""
+        self.receipt = b""
+        self.failure: StoreUnavailable | Fault | None = None
         self._waiting = threading.Lock()
         self._waiting.acquire()
 
     def wait(self) -> None:
-        """Block until the batch is durable and signed; raise `StoreUnavailable` if it is not, or not in time."""
+        """Block until the batch is durable and signed.
+
+        Raises `StoreUnavailable` if it is not, or not in time, and `Fault` if the entry cannot be made.
+        """
         if not self._waiting.acquire(timeout=MAX_WAIT_S):
             raise StoreUnavailable("the log takes too long")
+        self._waiting.release()
         if self.failure is not None:
-            raise StoreUnavailable(str(self.failure)) from self.failure
+            raise self.failure
 
-    def receipt(self) -> bytes:
-        """Return the receipt's text. Built here, on the waiting thread, while the next batch is being written."""
-        return proof_text(self.record, self.index, self._path, self._note)
+    def make(self, draw: Draw) -> bool:
+        """Make the entry; one that cannot be made fails alone, and False is returned."""
+        try:
+            self.entry: Entry = self._draft.entry(draw)
+        except Exception as error:  # noqa: BLE001 - one call's contents must not take the batch with them
+            fault = error if isinstance(error, Fault) else Fault("receipts")
+            fault.__cause__ = None if fault is error else error
+            self.fail(fault)
+            return False
+        return True
 
     def place(self, index: int, record: bytes) -> None:
         """Note the place; the batch is not yet durable."""
         self.index, self.record = index, record
 
     def settle(self, path: bytes, note: bytes) -> None:
-        """Release the waiting thread with what its receipt is made of."""
-        self._path, self._note = path, note
-        self._waiting.release()
+        """Write the receipt; `release` lets it go."""
+        self.receipt = proof_text(self.record, self.index, path, note)
 
-    def fail(self, failure: BaseException) -> None:
-        """Release the waiting thread without a place."""
+    def fail(self, failure: StoreUnavailable | Fault) -> None:
+        """Release whoever waits, without a place."""
         self.failure = failure
+        self.release()
+
+    def release(self) -> None:
+        """Let whoever waits go on."""
+        # INVARIANT: nothing keeps itself alive: a call waits for no collector of cycles to be freed.
+        then, self._then = self._then, nothing
+        del self._draft
+        with contextlib.suppress(Exception):  # the thread that writes the log must outlive whatever is told of it
+            then()
         self._waiting.release()
 
 
@@ -118,19 +144,22 @@ class Committer:
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self._thread.start()
 
-    def append(self, entry: Entry) -> Committed:
-        """Append an entry and wait until it is durable and signed; raises `StoreUnavailable`."""
-        committed = Committed(entry)
+    def put(self, draft: Draft, then: Callable[[], None] = nothing) -> Committed:
+        """Take a draft for the next batch, and call `then` when it is in the log; raises `StoreUnavailable`."""
+        committed = Committed(draft, then)
         with self._door:
             if self._is_closing:
                 raise StoreUnavailable("the log is closed")
             self._queue.put(committed)
+        return committed
+
+    def wait_for(self, committed: Committed) -> None:
+        """Wait until an entry is durable and signed; raises what `Committed.wait` does."""
         try:
             committed.wait()
         except StoreUnavailable as error:
             self.failure = self.failure or error
             raise
-        return committed
 
     def signed(self, checkpoint: StoredCheckpoint) -> bytes | None:
         """Return the signature of a checkpoint that this process has just committed, once it is made; else None.
@@ -194,7 +223,10 @@ class Committer:
             batch.append(further)
         return batch, False
 
-    def _commit(self, batch: list[Committed]) -> None:
+    def _commit(self, drafts: list[Committed]) -> None:
+        batch = [committed for committed in drafts if committed.make(RANDOMNESS.draw)]
+        if not batch:
+            return
         try:
             with self._store.writing() as writing:
                 old, tree = self._append(writing, batch)
@@ -207,7 +239,7 @@ class Committer:
             self.failure = error
             self._head = None
             for committed in batch:
-                committed.fail(error)
+                committed.fail(_unavailable(error))
             return
         self.failure = None
         self._unwritten = [(signature, tree.size)]
@@ -216,6 +248,8 @@ class Committer:
             self._signed.notify_all()
         for committed, path in zip(batch, paths, strict=True):
             committed.settle(path, note)
+        for committed in batch:
+            committed.release()
 
     def _append(self, writing: Writing, batch: list[Committed]) -> tuple[int, GrownTree]:
         head = writing.head()
@@ -280,6 +314,13 @@ class Committer:
                 self._unwritten = []
             except Exception:  # noqa: BLE001 - this thread must outlive whatever it is
                 return  # the next start signs them again; Ed25519 gives the same bytes
+
+
+def _unavailable(cause: BaseException) -> StoreUnavailable:
+    """Return what to raise for a batch that was not written; one for each caller, for raising changes it."""
+    failure = StoreUnavailable(str(cause))
+    failure.__cause__ = cause
+    return failure
 
 
 def _add_rows(rows: Rows, entry: Entry, index: int, leaf: bytes, record: bytes) -> None:

@@ -12,14 +12,14 @@ from typing import Final, Self, final
 
 from sandbox.build import build_id
 from sandbox.deployment import Deployment, Misconfigured
-from sandbox.reasons import Fault, Reason, Refused
-from sandbox.receipts.committer import Committed, Committer
+from sandbox.reasons import Reason, Refused
+from sandbox.receipts.committer import Committed, Committer, nothing
 from sandbox.receipts.counted import RefusalBook
 from sandbox.receipts.keys import RootKey, read_signer
 from sandbox.receipts.note import NoteSigner
 from sandbox.receipts.opening import check_against_left, check_before_opening
 from sandbox.receipts.payloads import PayloadUnreadable
-from sandbox.receipts.records import MAX_ENTRY_BYTES, Entry, base_record, call_key, new_call_id, with_payloads
+from sandbox.receipts.records import Draft, Entry, base_record, call_key, new_call_id, with_payloads
 from sandbox.receipts.running import RunningCalls
 from sandbox.receipts.subjects import SERVICE, Subjects
 from sandbox.settings import Settings
@@ -97,14 +97,25 @@ class ExecutionLog:
             raise
         return log
 
-    def append(self, entry: Entry) -> Committed:
-        """Append a record and wait for its place; raises `Refused` with `RECEIPT_LOG_UNAVAILABLE`."""
-        if len(entry.record) > MAX_ENTRY_BYTES:
-            raise Fault("receipts: a record larger than a log entry can be")
+    def put(self, draft: Draft, then: Callable[[], None]) -> Committed:
+        """Hand a record over, and be told when it is in; raises `Refused` with `RECEIPT_LOG_UNAVAILABLE`."""
         try:
-            return self._committer.append(entry)
+            return self._committer.put(draft, then)
         except StoreUnavailable as error:
             raise unavailable() from error
+
+    def wait_for(self, committed: Committed) -> None:
+        """Wait for a record's place; raises `Refused` with `RECEIPT_LOG_UNAVAILABLE`, or `Fault`."""
+        try:
+            self._committer.wait_for(committed)
+        except StoreUnavailable as error:
+            raise unavailable() from error
+
+    def append(self, draft: Draft) -> Committed:
+        """Append a record and wait for its place; raises what `put` and `wait_for` do."""
+        committed = self.put(draft, nothing)
+        self.wait_for(committed)
+        return committed
 
     def newest_checkpoint(self) -> StoredCheckpoint:
         """Return the newest checkpoint that has been signed; raises `StoreUnavailable` where there is none."""

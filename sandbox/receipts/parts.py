@@ -11,7 +11,7 @@ from sandbox.receipts.payloads import SubjectKey
 from sandbox.receipts.records import BOOT_ID, SCHEMA_VERSION, Generation, listed
 from sandbox.receipts.subjects import Subjects
 from sandbox.stages import AuthorizedCall, Principal, Rights
-from sandbox.toolspec import ToolSpec
+from sandbox.toolspec import ToolName, ToolSpec
 from sandbox.v1.record_pb2 import Record
 
 MAX_REMEMBERED: Final = 4_096
@@ -56,8 +56,12 @@ class RecordParts:
             known = self._principals[place] = (self._always + part, key)
         return known
 
-    def of_spec(self, spec: ToolSpec) -> bytes:
-        """Return what all records of a tool say."""
+    def of_tool(self, name: str) -> bytes:
+        """Return what all records of a tool say; nothing of one that does not exist."""
+        spec = self._generation.specs.get(ToolName(name))
+        return b"" if spec is None else self._of_spec(spec)
+
+    def _of_spec(self, spec: ToolSpec) -> bytes:
         known = self._specs.get(spec.digest)
         if known is None:
             known = self._specs[spec.digest] = Record(
@@ -86,5 +90,5 @@ class RecordParts:
             ).SerializeToString()
             if len(self._plans) >= MAX_REMEMBERED:
                 self._plans.clear()
-            known = self._plans[place] = (self.of_spec(spec) + part, rights)
+            known = self._plans[place] = (self._of_spec(spec) + part, rights)
         return known[0]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import hmac
-import os
 from typing import Final, final
 
 from cryptography.exceptions import InvalidTag
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from msgspec import Struct
 
 from sandbox.receipts.keys import KEY_BYTES, NONCE_BYTES
+from sandbox.receipts.randomness import RANDOMNESS, Draw
 from sandbox.stores.log import StoredPayload
 from sandbox.v1.record_pb2 import PayloadDescriptor, Record
 
@@ -60,9 +60,9 @@ class SubjectKey:
         self.pseudonym = pseudonym
         self._wrapping = AESGCM(key)
 
-    def seal(self, role: str, plaintext: bytes, call_id: bytes) -> SealedPayload:
+    def seal(self, role: str, plaintext: bytes, call_id: bytes, draw: Draw = RANDOMNESS.draw) -> SealedPayload:
         """Encrypt a payload of a call under a new data key."""
-        random = os.urandom(KEY_BYTES + NONCE_BYTES)
+        random = draw(KEY_BYTES + NONCE_BYTES)
         key, nonce = random[:KEY_BYTES], random[KEY_BYTES:]
         encrypting, committing = _derived(key)
         bound_to = call_id + role.encode("ascii")

@@ -106,7 +106,7 @@ class LogReader:
             message = f"the call has no payload {quoted(role)}; it has {', '.join(roles) or 'none'}"
             raise Refused(Reason.REQUEST_INVALID, message, is_recorded=False)
         access = self._access(principal, index, record.tool, role)
-        receipt = self._log.append(access).receipt()
+        receipt = self._log.append(access).receipt
         return self._opened(index, record, roles.index(role)), receipt
 
     @reading()

@@ -7,11 +7,13 @@ import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, final
+from typing import Final, Protocol, Self, final
 
 from msgspec import Struct
 
+from sandbox.reasons import Fault
 from sandbox.receipts.payloads import SealedPayload
+from sandbox.receipts.randomness import RANDOMNESS, Draw
 from sandbox.receipts.running import RequestKey
 from sandbox.stages import CallId
 from sandbox.toolspec import Digest, ToolName, ToolSpec
@@ -66,10 +68,27 @@ class Entry(Struct, frozen=True, kw_only=True):
     file: tuple[int, str, bytes] | None = None
     """(record kind, name, SHA-256) of a file whose bytes the record commits to."""
 
+    def __post_init__(self) -> None:
+        """Raise `Fault` for a record larger than a log entry can be."""
+        if len(self.record) > MAX_ENTRY_BYTES:
+            raise Fault("receipts: a record larger than a log entry can be")
+
+    def entry(self, _draw: Draw) -> Self:
+        """Return the entry itself: a finished one is its own draft."""
+        return self
+
+
+class Draft(Protocol):
+    """What will become an entry, on the thread that appends it."""
+
+    def entry(self, draw: Draw) -> Entry:
+        """Make the entry; keys and nonces come from `draw`."""
+        ...
+
 
 def new_call_id() -> CallId:
     """Mint a UUIDv7 (RFC 9562, section 5.7): sortable by time, unguessable in the rest."""
-    random = int.from_bytes(os.urandom(10), "big")
+    random = int.from_bytes(RANDOMNESS.draw(10), "big")
     value = (time.time_ns() // 1_000_000 << 80 | random) & _UUID_KEPT | _UUID_SET
     text = f"{value:032x}"
     return CallId(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")

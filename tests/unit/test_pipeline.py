@@ -38,7 +38,7 @@ class House:
         self.stop_at = stop_at
         self.is_answered = is_answered
         self.seen: list[str] = []
-        self.sealed = "sealed"
+        self.sealing = "sealing"
 
     def note(self, stage: str) -> SimpleNamespace:
         self.seen.append(stage)
@@ -87,7 +87,7 @@ def pipeline(house: House) -> Pipeline:
 @pytest.mark.requirement("pipeline:order")
 def test_a_call_goes_through_every_stage_in_order() -> None:
     house = House()
-    assert pipeline(house).run("call") == "sealed"
+    assert pipeline(house).run("call") == "sealing"
     assert house.seen == ORDER
 
 
@@ -95,7 +95,7 @@ def test_a_call_goes_through_every_stage_in_order() -> None:
 @pytest.mark.parametrize("stage", ["validate", "spend", "trace", "plan", "authorize", "intend", "take", "execute"])
 def test_what_stops_a_call_leaves_the_later_stages_untouched(stage: str) -> None:
     house = House(stop_at=stage)
-    assert pipeline(house).run("call") == "sealed"
+    assert pipeline(house).run("call") == "sealing"
     reached = [each for each in house.seen if each not in {"free", "give back", "seal"}]
     assert reached == [each for each in ORDER if each not in {"free", "give back", "seal"}][: len(reached)]
     assert reached[-1] == stage
@@ -115,7 +115,7 @@ def test_strangers_and_a_broken_log_leave_no_receipt(stage: str) -> None:
 @pytest.mark.requirement("pipeline:order")
 def test_an_answered_request_is_authorized_again_and_not_run() -> None:
     house = House(is_answered=True)
-    assert pipeline(house).run("call") == "sealed"
+    assert pipeline(house).run("call") == "sealing"
     assert "authorize" in house.seen
     assert "execute" not in house.seen
 
@@ -123,7 +123,7 @@ def test_an_answered_request_is_authorized_again_and_not_run() -> None:
 @pytest.mark.requirement("pipeline:order")
 def test_an_explained_request_is_not_charged_again() -> None:
     house = House(is_answered=True)  # its `spend` asserts that it is told so
-    assert pipeline(house).explain("call") == "sealed"
+    assert pipeline(house).explain("call") == "sealing"
     assert "permit" in house.seen
     assert "decide" not in house.seen
 
@@ -131,6 +131,6 @@ def test_an_explained_request_is_not_charged_again() -> None:
 @pytest.mark.requirement("pipeline:order")
 def test_explaining_decides_and_never_executes() -> None:
     house = House()
-    assert pipeline(house).explain("call") == "sealed"
+    assert pipeline(house).explain("call") == "sealing"
     assert "decide" in house.seen
     assert not {"take", "execute", "intend", "authorize"} & set(house.seen)

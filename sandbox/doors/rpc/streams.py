@@ -6,17 +6,21 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final
 
-from sandbox.doors.rpc.guard import ENDING, as_fault, note_refusal
+from sandbox.doors.rpc.guard import as_fault, note_refusal
 from sandbox.doors.rpc.places import Places
 from sandbox.doors.rpc.status import retry_after_ms
+from sandbox.doors.rpc.wire import fill_response
+from sandbox.pipeline import Sealing
 from sandbox.reasons import Reason, Refused, Status
 from sandbox.settings import ServerSettings
 from sandbox.stages import Cancellation
 from sandbox.v1 import tool_execution_pb2 as pb
 
-Answer = Callable[[pb.ExecuteRequest], pb.ExecuteResponse]
+Take = Callable[[pb.ExecuteRequest], Sealing]
+"""Takes a call to its end."""
 
 CALLS_PER_STREAM: Final = 16
 """Calls of one stream that are worked on or whose answers nobody has taken yet; the transport holds the others back."""
@@ -35,11 +39,11 @@ class StreamRoom:
         self._places = Places(settings.streams_per_principal, "streams")
 
     def serve(
-        self, subject: str, requests: Iterator[pb.ExecuteStreamRequest], answer: Answer, hung_up: Cancellation
+        self, subject: str, requests: Iterator[pb.ExecuteStreamRequest], take: Take, hung_up: Cancellation
     ) -> Iterator[pb.ExecuteStreamResponse]:
         """Yield an answer to each request until the caller has no more, hangs up or stays idle too long."""
         with self._places.take(subject):
-            stream = _Stream(self._workers, answer)
+            stream = _Stream(self._workers, take)
             hung_up.on_cancel(stream.stop)
             self._readers.submit(stream.read, requests)
             yield from stream.answers(self._settings.stream_idle_seconds)
@@ -53,14 +57,15 @@ class StreamRoom:
 class _Stream:
     """One stream's calls in flight."""
 
-    def __init__(self, workers: ThreadPoolExecutor, answer: Answer) -> None:
+    def __init__(self, workers: ThreadPoolExecutor, take: Take) -> None:
         self._workers = workers
-        self._answer = answer
-        self._ready: queue.SimpleQueue[pb.ExecuteStreamResponse | None] = queue.SimpleQueue()
-        """Answers to be sent; None ends the stream."""
+        self._take = take
+        self._ready: queue.SimpleQueue[tuple[int, Sealing | pb.StreamError] | None] = queue.SimpleQueue()
+        """Calls that have ended, by tag; None wakes whoever writes, to look whether the stream is over."""
         self._slots = threading.Semaphore(CALLS_PER_STREAM)
-        self._lock = threading.Lock()
-        self._in_flight = 1  # the reader itself
+        self._taken = 0
+        """Written by the reader alone, as `_answered` is by whoever writes answers."""
+        self._answered = 0
         self._is_read = False
         self._is_stopped = False
 
@@ -77,61 +82,70 @@ class _Stream:
                 self._slots.acquire()
                 if self._is_stopped:
                     return
-                with self._lock:
-                    self._in_flight += 1
+                self._taken += 1
                 self._workers.submit(self._work, request)
         except Exception:  # noqa: BLE001 - grpc raises a bare Exception here when the caller hangs up
             self.stop()
         finally:
             self._is_read = True
-            self._leave()
+            self._ready.put(None)
 
     def answers(self, idle_s: float) -> Iterator[pb.ExecuteStreamResponse]:
         """Yield answers until the end; raise `Refused` after `idle_s` seconds in which nothing was in flight."""
         try:
-            while (response := self._next(idle_s)) is not None:
-                yield response
+            while not (self._is_stopped or (self._is_read and self._answered == self._taken)):
+                ended = self._next(idle_s)
+                if ended is None:
+                    continue
+                self._answered += 1
+                yield _response(*ended)
                 # INVARIANT: only what the transport has taken makes room, so a stream nobody reads holds no more.
                 self._slots.release()
         finally:
             self.stop()
 
-    def _next(self, idle_s: float) -> pb.ExecuteStreamResponse | None:
+    def _next(self, idle_s: float) -> tuple[int, Sealing | pb.StreamError] | None:
         while True:
             try:
                 return self._ready.get(timeout=idle_s)
             except queue.Empty:
-                if self._in_flight > (0 if self._is_read else 1):  # calls, the reader apart
+                if self._taken > self._answered:
                     continue
                 message = f"the stream was idle for {idle_s} s; open a new one for the next call"
                 raise Refused(Reason.STREAM_IDLE, message) from None
 
     def _work(self, request: pb.ExecuteStreamRequest) -> None:
+        tag = request.tag
         try:
-            self._ready.put(self._answered(request))
-        finally:
-            self._leave()
+            sealing = self._take(request.call)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the call is answered
+            self._ready.put((tag, _error(error)))
+        else:
+            # The worker is free for the next call while the log takes this one's record.
+            sealing.on_sealed(partial(self._ready.put, (tag, sealing)))
 
-    def _answered(self, request: pb.ExecuteStreamRequest) -> pb.ExecuteStreamResponse:
-        try:
-            return pb.ExecuteStreamResponse(tag=request.tag, response=self._answer(request.call))
-        except Refused as refused:
-            note_refusal(refused)
-            error = pb.StreamError(
-                status_code=int(refused.status),
-                reason=refused.reason.value,
-                message=refused.message,
-                retry_after_ms=retry_after_ms(refused),
-            )
-        except ENDING:
-            raise
-        except BaseException as unforeseen:  # noqa: BLE001 - nothing but a reference may reach the wire
-            error = pb.StreamError(status_code=int(Status.INTERNAL), message=str(as_fault(unforeseen, "stream call")))
-        return pb.ExecuteStreamResponse(tag=request.tag, error=error)
 
-    def _leave(self) -> None:
-        with self._lock:
-            self._in_flight -= 1
-            is_last = self._in_flight == 0
-        if is_last:
-            self._ready.put(None)
+def _response(tag: int, ended: Sealing | pb.StreamError) -> pb.ExecuteStreamResponse:
+    """Return the answer to a call that has ended."""
+    response = pb.ExecuteStreamResponse(tag=tag)
+    if isinstance(ended, pb.StreamError):
+        response.error.CopyFrom(ended)
+        return response
+    try:
+        fill_response(response.response, ended.wait())
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the call is answered
+        response.error.CopyFrom(_error(error))
+    return response
+
+
+def _error(error: BaseException) -> pb.StreamError:
+    """Return what a call that has no receipt is told: a refusal's reason, or a fault's reference and nothing else."""
+    if isinstance(error, Refused):
+        note_refusal(error)
+        return pb.StreamError(
+            status_code=int(error.status),
+            reason=error.reason.value,
+            message=error.message,
+            retry_after_ms=retry_after_ms(error),
+        )
+    return pb.StreamError(status_code=int(Status.INTERNAL), message=str(as_fault(error, "stream call")))

@@ -14,6 +14,7 @@ from sandbox.doors.rpc.guard import credential_of
 from sandbox.doors.rpc.pages import page_of
 from sandbox.doors.rpc.streams import StreamRoom
 from sandbox.doors.rpc.wire import execute_response
+from sandbox.pipeline import Sealing
 from sandbox.reasons import Reason, Refused
 from sandbox.stages import (
     Action,
@@ -22,7 +23,6 @@ from sandbox.stages import (
     Explanation,
     ProposedCall,
     ResultBody,
-    SealedResult,
     StillRunning,
 )
 from sandbox.toolspec import ToolSpec
@@ -61,7 +61,7 @@ class ToolExecutionServicer:
         cancellation = Cancellation(_deadline(context))
         if not context.add_callback(cancellation.cancel):
             raise Refused(Reason.CALL_CANCELLED, "the caller hung up before the call began")
-        return execute_response(self._take(request, credential_of(context), cancellation))
+        return execute_response(self._take(request, credential_of(context), cancellation).wait())
 
     def execute_stream(
         self, requests: Iterator[pb.ExecuteStreamRequest], context: grpc.ServicerContext
@@ -72,16 +72,16 @@ class ToolExecutionServicer:
         hung_up = Cancellation(_deadline(context))
         context.add_callback(hung_up.cancel)
 
-        def answer(request: pb.ExecuteRequest) -> pb.ExecuteResponse:
+        def take(request: pb.ExecuteRequest) -> Sealing:
             cancellation = Cancellation(hung_up.deadline)
             stop = cancellation.cancel
             hung_up.on_cancel(stop)
             try:
-                return execute_response(self._take(request, credential, cancellation))
+                return self._take(request, credential, cancellation)
             finally:
                 hung_up.forget(stop)
 
-        yield from self._streams.serve(principal.subject, requests, answer, hung_up)
+        yield from self._streams.serve(principal.subject, requests, take, hung_up)
 
     def get_call(self, request: pb.GetCallRequest, context: grpc.ServicerContext) -> pb.GetCallResponse:
         """Answer for one of the caller's own calls; with what came of it only if that is still permitted."""
@@ -109,7 +109,7 @@ class ToolExecutionServicer:
         was_running = self._desk.calls.cancel(principal, call_id=call_id, request_id=request_id)
         return pb.CancelCallResponse(was_running=was_running)
 
-    def _take(self, request: pb.ExecuteRequest, credential: Credential, cancellation: Cancellation) -> SealedResult:
+    def _take(self, request: pb.ExecuteRequest, credential: Credential, cancellation: Cancellation) -> Sealing:
         pipeline = self._desk.pipeline
         way = pipeline.explain if request.validate_only else pipeline.run
         return way(

@@ -33,7 +33,14 @@ _COLUMNS: Final[dict[int, tuple[tuple[ResultColumn, ...], outcome_pb2.Result]]] 
 
 def execute_response(sealed: SealedResult) -> tool_execution_pb2.ExecuteResponse:
     """Return the wire form of a sealed result."""
-    response = tool_execution_pb2.ExecuteResponse(call_id=sealed.call_id, receipt=sealed.receipt)
+    response = tool_execution_pb2.ExecuteResponse()
+    fill_response(response, sealed)
+    return response
+
+
+def fill_response(response: tool_execution_pb2.ExecuteResponse, sealed: SealedResult) -> None:
+    """Write a sealed result into an empty message."""
+    response.call_id, response.receipt = sealed.call_id, sealed.receipt
     match sealed.answer:
         case ResultBody() as body:
             _fill_result(response.result, body)
@@ -46,7 +53,6 @@ def execute_response(sealed: SealedResult) -> tool_execution_pb2.ExecuteResponse
             _fill_explanation(response.explanation, explanation)
         case _ as never:
             assert_never(never)
-    return response
 
 
 def _fill_result(result: outcome_pb2.Result, body: ResultBody) -> None:

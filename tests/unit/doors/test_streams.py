@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from sandbox.doors.rpc import guard
 from sandbox.doors.rpc.streams import CALLS_PER_STREAM, StreamRoom
 from sandbox.reasons import Reason, Refused
+from sandbox.receipts.sealing import Sealed
 from sandbox.settings import ServerSettings
-from sandbox.stages import Cancellation
+from sandbox.stages import CallId, Cancellation, Explanation, Rights, SealedResult
 from sandbox.v1 import tool_execution_pb2 as pb
 
 
@@ -31,7 +32,13 @@ def requests(*tools: str) -> Iterator[pb.ExecuteStreamRequest]:
         yield pb.ExecuteStreamRequest(tag=tag, call=pb.ExecuteRequest(tool=tool))
 
 
-def answer(request: pb.ExecuteRequest) -> pb.ExecuteResponse:
+def sealed(call_id: str) -> Sealed:
+    nothing = Rights(relations=(), columns=(), functions=(), claims=())
+    explanation = Explanation(decision="permit", rule_ids=(), sql_to_run="", rights=nothing, row_filters={})
+    return Sealed(SealedResult(call_id=CallId(call_id), tool="t", answer=explanation, receipt=b"proof"))
+
+
+def answer(request: pb.ExecuteRequest) -> Sealed:
     if request.tool == "limited":
         raise Refused(Reason.RATE_LIMITED, "later", retry_after_s=0.25)
     if request.tool == "unlogged":
@@ -40,7 +47,7 @@ def answer(request: pb.ExecuteRequest) -> pb.ExecuteResponse:
         raise ValueError("a secret")
     if request.tool == "panicking":
         raise Panic("a secret")
-    return pb.ExecuteResponse(call_id=request.tool)
+    return sealed(request.tool)
 
 
 @pytest.mark.requirement("doors:stream:answers")
@@ -54,6 +61,54 @@ def test_every_call_is_answered_under_its_tag(room: StreamRoom) -> None:
     for tag in (3, 5):
         assert by_tag[tag].error.reason == ""
         assert by_tag[tag].error.message.startswith("internal fault, reference ")
+
+
+class Held:
+    """A call that has ended, and whose record is not yet in the log."""
+
+    def __init__(self, answer: Sealed | Refused) -> None:
+        self._answer = answer
+        self._told: list[Callable[[], None]] = []
+
+    def on_sealed(self, callback: Callable[[], None]) -> None:
+        self._told.append(callback)
+
+    def wait(self) -> SealedResult:
+        if isinstance(self._answer, Refused):
+            raise self._answer
+        return self._answer.wait()
+
+    def let_go(self) -> None:
+        for callback in self._told:
+            callback()
+
+
+@pytest.mark.requirement("doors:stream:free-workers")
+@pytest.mark.requirement("doors:stream:answers")
+def test_the_log_holds_up_answers_and_no_calls() -> None:
+    room = StreamRoom(ServerSettings(streams_per_principal=1, stream_threads=2, threads=1))
+    unlogged = Refused(Reason.RECEIPT_LOG_UNAVAILABLE, "later")
+    held = [Held(sealed("a")), Held(unlogged), Held(sealed("b"))]
+    coming, all_taken = iter(held), threading.Semaphore(0)
+
+    def take(_: pb.ExecuteRequest) -> Held:
+        all_taken.release()
+        return next(coming)
+
+    stream = room.serve("alice", requests("a", "unlogged", "b"), take, Cancellation())
+    letting_go = threading.Thread(target=let_go_when_taken, args=(held, all_taken))
+    letting_go.start()
+    by_tag = {each.tag: each for each in stream}
+    letting_go.join()
+    room.close()
+    assert (by_tag[1].response.call_id, by_tag[3].response.call_id) == ("a", "b")
+    assert by_tag[2].error.reason == "RECEIPT_LOG_UNAVAILABLE"
+
+
+def let_go_when_taken(held: list[Held], taken: threading.Semaphore) -> None:
+    assert all(taken.acquire(timeout=10) for _ in held), "one worker was held up by the first call's record"
+    for each in reversed(held):
+        each.let_go()
 
 
 @pytest.mark.requirement("doors:fault:told")
@@ -166,9 +221,9 @@ def test_a_stream_whose_call_still_runs_is_not_idle() -> None:
         yield pb.ExecuteStreamRequest(tag=1, call=pb.ExecuteRequest(tool="slow"))
         ended.wait(30)
 
-    def slow(_: pb.ExecuteRequest) -> pb.ExecuteResponse:
+    def slow(_: pb.ExecuteRequest) -> Sealed:
         never.wait(0.5)  # many times as long as a stream may be idle
-        return pb.ExecuteResponse(call_id="slow")
+        return sealed("slow")
 
     stream = room.serve("alice", one_call_and_silence(), slow, Cancellation())
     assert next(stream).response.call_id == "slow"

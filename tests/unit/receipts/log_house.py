@@ -114,10 +114,10 @@ class House:
         with self.receipts.open(authenticated) as receipt:
             authorized = authorize(authenticated)
             if receipt.is_answered:
-                return receipt.sealed
+                return receipt.sealing.wait()
             receipt.intend(authorized)
             receipt.settle(release(authorized, rows))
-        return receipt.sealed
+        return receipt.sealing.wait()
 
     def refuse(self, authenticated: AuthenticatedCall, refused: Refused | None = None) -> SealedResult:
         """Take a call to a refusal."""
@@ -125,7 +125,7 @@ class House:
             raise refused or Refused(
                 Reason.SQL_NOT_READ_ONLY, "statement 1 contains `DELETE`", rule="sql/read-only", construct="DELETE"
             )
-        return receipt.sealed
+        return receipt.sealing.wait()
 
     def explain(self, authenticated: AuthenticatedCall) -> SealedResult:
         """Take a call to an explanation."""
@@ -139,7 +139,7 @@ class House:
                     row_filters={"orders": "region = claim('region')"},
                 )
             )
-        return receipt.sealed
+        return receipt.sealing.wait()
 
 
 @contextmanager

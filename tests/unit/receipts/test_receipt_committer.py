@@ -37,6 +37,12 @@ def unavailable(act: Callable[[], object]) -> Refused:
     return caught.value
 
 
+def appended_to(committer: Committer, record: bytes) -> Committed:
+    committed = committer.put(Entry(record=record, call_id=b""))
+    committer.wait_for(committed)
+    return committed
+
+
 @contextmanager
 def full_disk(house: House) -> Iterator[None]:
     """Let the log's file grow no more."""
@@ -209,7 +215,7 @@ def test_a_full_disk_releases_nothing_and_refuses_the_next_before_it_runs(house:
         with house.receipts.open(call_of(arguments)) as receipt:
             ran.append(arguments)
             receipt.settle(release(authorize(call_of(arguments))))
-        ran.append(receipt.sealed.receipt)
+        ran.append(receipt.sealing.wait().receipt)
 
     with full_disk(house):
         refusal = unavailable(lambda: call(b"x" * 100_000))
@@ -286,10 +292,7 @@ def test_what_is_queued_when_the_log_closes_is_written(
     store = SqliteLog(tmp_path / "other.db")
     committer = Committer(store, house.log.signer, list)
     appended: list[int] = []
-    threads = [
-        threading.Thread(target=lambda: appended.append(committer.append(Entry(record=b"r", call_id=b"")).index))
-        for _ in range(8)
-    ]
+    threads = [threading.Thread(target=lambda: appended.append(appended_to(committer, b"r").index)) for _ in range(8)]
     closing = threading.Thread(target=committer.close)
     with store.writing():  # nothing is written while somebody else holds the log
         for thread in threads:
@@ -316,10 +319,10 @@ def test_the_committer_outlives_an_error_nobody_foresaw(tmp_path: Path, house: H
 
     store = SqliteLog(tmp_path / "other.db")
     committer = Committer(store, house.log.signer, broken)
-    committer.append(Entry(record=b"a", call_id=b""))
+    appended_to(committer, b"a")
     assert raised.wait(10)
 
-    assert committer.append(Entry(record=b"b", call_id=b"")).index == 1
+    assert appended_to(committer, b"b").index == 1
     committer.close()
     store.close()
 
@@ -328,10 +331,10 @@ def test_the_committer_outlives_an_error_nobody_foresaw(tmp_path: Path, house: H
 def test_a_committer_refuses_entries_behind_its_end(tmp_path: Path, house: House) -> None:
     store = SqliteLog(tmp_path / "other.db")
     committer = Committer(store, house.log.signer, list)
-    committer.append(Entry(record=b"", call_id=b""))
+    appended_to(committer, b"")
     committer.close()
     with pytest.raises(StoreUnavailable):
-        committer.append(Entry(record=b"", call_id=b""))
+        appended_to(committer, b"")
     store.close()
 
 
@@ -411,7 +414,7 @@ def test_receipts_long_after_are_the_same_across_tiles(house: House) -> None:
         ]
         committer._commit(waiting)
         for each in waiting[:: max(1, batch // 7)]:
-            given[each.index] = each.receipt()
+            given[each.index] = each.receipt
     for index, receipt in given.items():
         assert stored_receipt(store, house.log.note_of, index, store.record(index) or b"") == receipt
     assert LogReader(house.log).consistency_proof(store.checkpoints(0, 1)[0].size, 0)[0]

@@ -40,7 +40,7 @@ def test_nobody_finds_stops_or_proves_a_strangers_call(house: House) -> None:
         lambda: calls.find(principal_of(), call_id=sealed.call_id.upper() + "0"),
     ]
     with house.receipts.open(running) as open_receipt:
-        attempts.append(lambda: calls.cancel(stranger, call_id=open_receipt._call_id))
+        attempts.append(lambda: calls.cancel(stranger, call_id=open_receipt._running.call_id))
         for attempt in attempts:
             with pytest.raises(Refused) as caught:
                 attempt()
@@ -56,6 +56,7 @@ def test_a_running_call_is_stopped_by_its_caller(house: House) -> None:
     with house.receipts.open(call) as receipt:
         assert calls.cancel(principal_of(), request_id="a")
         receipt.settle(release(authorize(call)))
+    receipt.sealing.wait()
 
     assert call.proposed.cancellation.is_cancelled
     assert not calls.cancel(principal_of(), request_id="a")
@@ -68,7 +69,7 @@ def test_a_call_that_broke_is_told_as_that_very_fault_however_often_it_is_asked_
 
     for _ in range(2):
         with pytest.raises(Fault) as again:
-            Calls(house.log).find(principal_of(), call_id=receipt._call_id)
+            Calls(house.log).find(principal_of(), call_id=receipt._running.call_id)
         assert (str(again.value), again.value.is_new) == (str(broke.value), False)
 
 

@@ -101,10 +101,10 @@ def test_a_running_request_is_pending_and_runs_once(house: House) -> None:
         outer.settle(release(authorize(call)))
 
     assert isinstance(inner.answer, StillRunning)
-    assert (inner.call_id, inner.receipt) == (outer.sealed.call_id, b"")
+    assert (inner.call_id, inner.receipt) == (outer.sealing.wait().call_id, b"")
     assert found == inner
     assert replay.reason is Reason.CALL_REPLAYED
-    assert house.answer(call_of(request_id="r1")) == outer.sealed
+    assert house.answer(call_of(request_id="r1")) == outer.sealing.wait()
 
 
 @requirement("log:request-id:running")
@@ -117,7 +117,7 @@ def test_many_threads_with_one_id_run_it_once(house: House) -> None:
             if not receipt.is_answered:
                 ran.append(call)
                 receipt.settle(release(authorize(call)))
-        sealed.append(receipt.sealed)
+        sealed.append(receipt.sealing.wait())
 
     threads = [threading.Thread(target=take) for _ in range(16)]
     for thread in threads:

@@ -68,7 +68,7 @@ def test_an_authors_statement_is_left_to_its_spec(house: House) -> None:
         receipt.intend(authorized)
         receipt.settle(release(authorized))
 
-    assert [payload.role for payload in record_of(house, receipt.sealed).payloads] == ["arguments", "result"]
+    assert [payload.role for payload in record_of(house, receipt.sealing.wait()).payloads] == ["arguments", "result"]
 
 
 @requirement("log:call:recorded")
@@ -90,12 +90,12 @@ def test_a_call_stopped_at_the_engine_tells_what_ran(house: House) -> None:
         receipt.intend(authorize(call))
         raise Refused(Reason.EXECUTION_TIMED_OUT, "the statement took longer than 5 s")
 
-    record = record_of(house, receipt.sealed)
+    record = record_of(house, receipt.sealing.wait())
     assert (record.kind, record.reason) == (record_pb2.RECORD_KIND_REFUSAL, "EXECUTION_TIMED_OUT")
     assert (list(record.policy_rule_ids), record.connection) == (["allow-all"], "shop")
     assert list(record.columns) == ["orders.cents", "orders.region"]
     assert [payload.role for payload in record.payloads] == ["arguments", "proposed_sql", "run_sql", "refusal"]
-    assert read(house, receipt.sealed.call_id, "run_sql") == authorize(call).planned.plan.sql_to_run.encode()
+    assert read(house, receipt.sealing.wait().call_id, "run_sql") == authorize(call).planned.plan.sql_to_run.encode()
 
 
 @requirement("log:call:recorded")

@@ -1,0 +1,171 @@
+"""What will the record of a call say? How the call ended, kept until the committer's thread makes the record of it.
+
+Records are made there and not by the thread that took the call: a batch of them in one go costs half as much CPU as the
+same ones made one by one between other work (docs/performance.md).
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple, TypeAlias, assert_never, final
+
+from msgspec import Struct
+
+from sandbox.reasons import Reason, Refused
+from sandbox.receipts.answers import abridged, explanation_payload, refusal_payload, result_payload
+from sandbox.receipts.parts import RecordParts
+from sandbox.receipts.payloads import SubjectKey
+from sandbox.receipts.randomness import Draw
+from sandbox.receipts.records import Entry, call_key, listed, with_payloads
+from sandbox.receipts.running import RequestKey
+from sandbox.stages import AuthenticatedCall, AuthorizedCall, CallId, Explanation, ReleasedResult, Truncation
+from sandbox.v1 import record_pb2
+from sandbox.v1.record_pb2 import Record, Timings
+
+_TRUNCATION: Final = {Truncation.NONE: 0, Truncation.ROWS: 1, Truncation.BYTES: 2}
+MAX_UINT32: Final = 2**32 - 1
+
+
+@final
+class Broke(Struct, frozen=True):
+    """A call that ended with a fault."""
+
+    payload: bytes
+    """What a reviewer is told of it."""
+
+
+Ending: TypeAlias = "ReleasedResult | Explanation | Refused | Broke"
+"""How a call ends on record: a closed union, matched with `assert_never`."""
+
+
+class _Said(NamedTuple):
+    own: Record
+    """What is not the same in other calls' records."""
+    part: bytes
+    """What all records of its plan, or of its tool, say."""
+    contents: list[tuple[str, bytes]]
+    """Payloads by role."""
+
+
+@final
+class CallDraft(Struct, frozen=True, kw_only=True):
+    """The record of a call that has ended, not made yet."""
+
+    parts: RecordParts
+    principal_part: bytes
+    subject_key: SubjectKey
+    call_id: CallId
+    authenticated: AuthenticatedCall
+    authorized: AuthorizedCall | None
+    """What was permitted, if it came so far."""
+    decide_us: int
+    elapsed_us: int
+    ended_us: int
+    """Microseconds since 1970 UTC."""
+    request: RequestKey | None
+    """A `request_id` that the answer stands for."""
+    ending: Ending
+
+    def entry(self, draw: Draw) -> Entry:
+        """Make the record and encrypt its payloads."""
+        own, part, contents = self._said()
+        key = call_key(self.call_id)
+        payloads = [self.subject_key.seal(role, content, key, draw) for role, content in contents]
+        own.call_id = self.call_id
+        own.wall_time_us = self.ended_us
+        own.door = self.authenticated.proposed.door
+        return Entry(
+            record=self.principal_part + part + with_payloads(own, payloads),
+            call_id=key,
+            token_digest=self.authenticated.principal.token_digest,
+            payloads=payloads,
+            request=self.request,
+        )
+
+    def _said(self) -> _Said:
+        match self.ending:
+            case ReleasedResult() as released:
+                return self._result(released)
+            case Refused() as refused:
+                return self._refusal(refused)
+            case Explanation() as explanation:
+                return self._explanation(explanation)
+            case Broke(payload=payload):
+                return self._fault(payload)
+            case _ as never:
+                assert_never(never)
+
+    def _result(self, released: ReleasedResult) -> _Said:
+        executed, body = released.executed, released.body
+        own = Record(
+            kind=record_pb2.RECORD_KIND_READ,
+            status=record_pb2.RECORD_STATUS_OK,
+            lease_digest=executed.lease_digest,
+            rows=body.row_count,
+            bytes=len(body.rows_json),
+            truncation=_TRUNCATION[body.truncation],
+            timings=Timings(decide_us=self.decide_us, execute_us=min(executed.execute_us, MAX_UINT32)),
+        )
+        contents = [
+            ("arguments", self.authenticated.proposed.arguments_json),
+            *_statements(executed.authorized),
+            ("result", result_payload(body)),
+        ]
+        return _Said(own, self.parts.of_plan(executed.authorized), contents)
+
+    def _explanation(self, explanation: Explanation) -> _Said:
+        own = Record(
+            kind=record_pb2.RECORD_KIND_EXPLANATION,
+            status=record_pb2.RECORD_STATUS_OK,
+            policy_rule_ids=listed(explanation.rule_ids),
+            timings=Timings(decide_us=self.elapsed_us),
+        )
+        contents = [
+            ("arguments", self.authenticated.proposed.arguments_json),
+            ("explanation", explanation_payload(explanation)),
+        ]
+        return _Said(own, self.parts.of_tool(self.authenticated.proposed.tool), contents)
+
+    def _refusal(self, refused: Refused) -> _Said:
+        own = Record(
+            kind=record_pb2.RECORD_KIND_REFUSAL,
+            status=record_pb2.RECORD_STATUS_REFUSED,
+            reason=refused.reason.value,
+            rule=refused.rule,
+            timings=self._timings(),
+        )
+        # WHY: nothing of an unknown tool, whose name is what its caller typed.
+        part = b"" if refused.reason is Reason.TOOL_UNKNOWN else self._part_reached()
+        return _Said(own, part, self._abridged_with("refusal", refusal_payload(refused)))
+
+    def _fault(self, payload: bytes) -> _Said:
+        own = Record(kind=record_pb2.RECORD_KIND_READ, status=record_pb2.RECORD_STATUS_FAULT, timings=self._timings())
+        return _Said(own, self._part_reached(), self._abridged_with("fault", payload))
+
+    def _part_reached(self) -> bytes:
+        """Return the record's part about the plan where one was permitted, else about the tool."""
+        if self.authorized is not None:
+            return self.parts.of_plan(self.authorized)
+        return self.parts.of_tool(self.authenticated.proposed.tool)
+
+    def _abridged_with(self, role: str, content: bytes) -> list[tuple[str, bytes]]:
+        """Return the contents of a call without a result: what was asked, what was to run (if known), its end."""
+        statements = [] if self.authorized is None else _statements(self.authorized)
+        asked = [("arguments", self.authenticated.proposed.arguments_json), *statements]
+        return [*((each, abridged(text)) for each, text in asked), (role, content)]
+
+    def _timings(self) -> Timings:
+        """Return how long a call without a result took, the engine's share apart if it came so far."""
+        if self.authorized is None:
+            return Timings(decide_us=self.elapsed_us)
+        return Timings(decide_us=self.decide_us, execute_us=self.elapsed_us - self.decide_us)
+
+
+def _statements(authorized: AuthorizedCall) -> list[tuple[str, bytes]]:
+    """Return a model's statement and what was run of it; an author's is in its spec's leaf already."""
+    plan = authorized.planned.plan
+    if plan.proposed_sql is None:
+        return []
+    return [
+        ("proposed_sql", plan.proposed_sql.encode("utf-8", "surrogatepass")),
+        ("run_sql", plan.sql_to_run.encode("utf-8", "surrogatepass")),
+    ]
