@@ -29,6 +29,11 @@ _LARGEST_POWER: Final = 64 * 1024
 
 _DERIVE: Final = b"sandbox/v1 payload keys"
 _NAME_KEY: Final = b"sandbox/v1 payload key commitment"
+_XOR_36: Final = bytes(byte ^ 0x36 for byte in range(256))
+_XOR_5C: Final = bytes(byte ^ 0x5C for byte in range(256))
+_REST_36: Final = b"\x36" * (64 - KEY_BYTES)
+_REST_5C: Final = b"\x5c" * (64 - KEY_BYTES)
+"""What the zeros become that fill a key of `KEY_BYTES` up to SHA-256's block of 64 bytes."""
 _sha256 = hashlib.sha256
 _sha512 = hashlib.sha512
 
@@ -71,7 +76,7 @@ class SubjectKey:
         field = _field_template(role, len(padded)) % (
             _sha256(ciphertext).digest(),
             _sha256(_NAME_KEY + key).digest(),
-            hmac.digest(committing, plaintext, "sha256"),
+            _committed(committing, plaintext),
         )
         return SealedPayload(field, self.subject, nonce + self._wrapping.encrypt(nonce, key, bound_to), ciphertext)
 
@@ -86,7 +91,7 @@ class SubjectKey:
         except (InvalidTag, ValueError) as error:
             raise PayloadUnreadable("the payload does not decrypt under its subject's key") from error
         plaintext = _unpadded(padded)
-        names_text = hmac.digest(committing, plaintext, "sha256")
+        names_text = _committed(committing, plaintext)
         is_key = descriptor.key_commitment == _sha256(_NAME_KEY + key).digest()
         if not (is_key and hmac.compare_digest(descriptor.plaintext_commitment, names_text)):
             raise PayloadUnreadable("the payload is not the one that its record commits to")
@@ -100,6 +105,15 @@ def _derived(key: bytes) -> tuple[bytes, bytes]:
     """
     both = _sha512(_DERIVE + key).digest()
     return both[:KEY_BYTES], both[KEY_BYTES:]
+
+
+def _committed(key: bytes, plaintext: bytes) -> bytes:
+    """Return HMAC-SHA-256 (RFC 2104) under a key of 32 bytes.
+
+    `hmac.digest` gives the same bytes, but lets every other thread in between.
+    """
+    inner = _sha256(key.translate(_XOR_36) + _REST_36 + plaintext).digest()
+    return _sha256(key.translate(_XOR_5C) + _REST_5C + inner).digest()
 
 
 @functools.lru_cache(maxsize=256)

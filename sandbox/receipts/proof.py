@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
+from binascii import b2a_base64
 from collections.abc import Sequence
 from typing import Final
 
@@ -13,7 +13,7 @@ MAGIC: Final = b"c2sp.org/tlog-proof@v1\n"
 
 def path_text(path: Sequence[bytes]) -> bytes:
     """Return the lines of an inclusion path."""
-    return b"".join([b64encode(node) + b"\n" for node in path])
+    return b"".join([b2a_base64(node) for node in path])
 
 
 def path_texts(nodes: NodeSource, first: int, size: int) -> list[bytes]:
@@ -27,11 +27,11 @@ def path_texts(nodes: NodeSource, first: int, size: int) -> list[bytes]:
             continue
         middle = start + split(end - start)
         if middle > first:
-            waiting.append((start, middle, b64encode(nodes.node(middle, end)) + b"\n" + above))
-        waiting.append((middle, end, b64encode(nodes.node(start, middle)) + b"\n" + above))
+            waiting.append((start, middle, b2a_base64(nodes.node(middle, end)) + above))
+        waiting.append((middle, end, b2a_base64(nodes.node(start, middle)) + above))
     return texts
 
 
 def proof_text(record: bytes, index: int, path: bytes, checkpoint: bytes) -> bytes:
     """Return the receipt's text."""
-    return b"%bextra %b\nindex %d\n%b\n%b" % (MAGIC, b64encode(record), index, path, checkpoint)
+    return b"%bextra %bindex %d\n%b\n%b" % (MAGIC, b2a_base64(record), index, path, checkpoint)

@@ -88,14 +88,11 @@ class Draft(Protocol):
 
 def new_call_id() -> CallId:
     """Mint a UUIDv7 (RFC 9562, section 5.7): sortable by time, unguessable in the rest."""
-    random = int.from_bytes(RANDOMNESS.draw(10), "big")
-    value = (time.time_ns() // 1_000_000 << 80 | random) & _UUID_KEPT | _UUID_SET
-    text = f"{value:032x}"
-    return CallId(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
+    digits = ((time.time_ns() // 1_000_000).to_bytes(6, "big") + RANDOMNESS.draw(10)).hex()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return CallId(f"{digits[:8]}-{digits[8:12]}-7{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}")
 
 
-_UUID_KEPT: Final = (1 << 128) - 1 & ~(0xF << 76) & ~(0x3 << 62)
-_UUID_SET: Final = 0x7 << 76 | 0x2 << 62
 _CALL_ID: Final = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 
 
