@@ -17,7 +17,7 @@ from sandbox.reasons import Fault
 from sandbox.receipts.note import NoteSigner
 from sandbox.receipts.opening import found_wrong, has_grown_from
 from sandbox.receipts.proof import path_texts, proof_text
-from sandbox.receipts.randomness import RANDOMNESS, Draw
+from sandbox.receipts.randomness import Draw, Randomness
 from sandbox.receipts.records import Draft, Entry, in_chain
 from sandbox.receipts.tree import GrownTree, leaf_hash
 from sandbox.stores.log import (
@@ -127,6 +127,7 @@ class Committer:
         self._store = store
         self._signer = signer
         self._due = due
+        self._draw = Randomness().draw
         self._queue: queue.SimpleQueue[Committed | None] = queue.SimpleQueue()
         self._chains: dict[bytes, Chain] = {}
         self._head: Head | None = None
@@ -224,7 +225,7 @@ class Committer:
         return batch, False
 
     def _commit(self, drafts: list[Committed]) -> None:
-        batch = [committed for committed in drafts if committed.make(RANDOMNESS.draw)]
+        batch = [committed for committed in drafts if committed.make(self._draw)]
         if not batch:
             return
         try:

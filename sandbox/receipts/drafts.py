@@ -57,10 +57,11 @@ class CallDraft(Struct, frozen=True, kw_only=True):
     authenticated: AuthenticatedCall
     authorized: AuthorizedCall | None
     """What was permitted, if it came so far."""
-    decide_us: int
-    elapsed_us: int
-    ended_us: int
-    """Microseconds since 1970 UTC."""
+    decided_at: float
+    ended_at: float
+    """`time.monotonic()` seconds, both."""
+    wall_time_us: int
+    """When it ended, since 1970 UTC."""
     request: RequestKey | None
     """A `request_id` that the answer stands for."""
     ending: Ending
@@ -71,7 +72,7 @@ class CallDraft(Struct, frozen=True, kw_only=True):
         key = call_key(self.call_id)
         payloads = [self.subject_key.seal(role, content, key, draw) for role, content in contents]
         own.call_id = self.call_id
-        own.wall_time_us = self.ended_us
+        own.wall_time_us = self.wall_time_us
         own.door = self.authenticated.proposed.door
         return Entry(
             record=self.principal_part + part + with_payloads(own, payloads),
@@ -103,7 +104,7 @@ class CallDraft(Struct, frozen=True, kw_only=True):
             rows=body.row_count,
             bytes=len(body.rows_json),
             truncation=_TRUNCATION[body.truncation],
-            timings=Timings(decide_us=self.decide_us, execute_us=min(executed.execute_us, MAX_UINT32)),
+            timings=Timings(decide_us=self._us_until(self.decided_at), execute_us=min(executed.execute_us, MAX_UINT32)),
         )
         contents = [
             ("arguments", self.authenticated.proposed.arguments_json),
@@ -117,7 +118,7 @@ class CallDraft(Struct, frozen=True, kw_only=True):
             kind=record_pb2.RECORD_KIND_EXPLANATION,
             status=record_pb2.RECORD_STATUS_OK,
             policy_rule_ids=listed(explanation.rule_ids),
-            timings=Timings(decide_us=self.elapsed_us),
+            timings=Timings(decide_us=self._us_until(self.ended_at)),
         )
         contents = [
             ("arguments", self.authenticated.proposed.arguments_json),
@@ -155,9 +156,15 @@ class CallDraft(Struct, frozen=True, kw_only=True):
 
     def _timings(self) -> Timings:
         """Return how long a call without a result took, the engine's share apart if it came so far."""
+        elapsed_us = self._us_until(self.ended_at)
         if self.authorized is None:
-            return Timings(decide_us=self.elapsed_us)
-        return Timings(decide_us=self.decide_us, execute_us=self.elapsed_us - self.decide_us)
+            return Timings(decide_us=elapsed_us)
+        decide_us = self._us_until(self.decided_at)
+        return Timings(decide_us=decide_us, execute_us=elapsed_us - decide_us)
+
+    def _us_until(self, moment: float) -> int:
+        """Return the microseconds from the request's arrival to a moment."""
+        return min(max(int((moment - self.authenticated.proposed.received_at) * 1e6), 0), MAX_UINT32)
 
 
 def _statements(authorized: AuthorizedCall) -> list[tuple[str, bytes]]:

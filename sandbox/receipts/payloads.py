@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from msgspec import Struct
 
 from sandbox.receipts.keys import KEY_BYTES, NONCE_BYTES
-from sandbox.receipts.randomness import RANDOMNESS, Draw
+from sandbox.receipts.randomness import Draw, draw
 from sandbox.stores.log import StoredPayload
 from sandbox.v1.record_pb2 import PayloadDescriptor, Record
 
@@ -65,7 +65,7 @@ class SubjectKey:
         self.pseudonym = pseudonym
         self._wrapping = AESGCM(key)
 
-    def seal(self, role: str, plaintext: bytes, call_id: bytes, draw: Draw = RANDOMNESS.draw) -> SealedPayload:
+    def seal(self, role: str, plaintext: bytes, call_id: bytes, draw: Draw = draw) -> SealedPayload:
         """Encrypt a payload of a call under a new data key."""
         random = draw(KEY_BYTES + NONCE_BYTES)
         key, nonce = random[:KEY_BYTES], random[KEY_BYTES:]
@@ -133,8 +133,10 @@ def _field_template(role: str, size_class: int) -> bytes:
 
 def _padded(plaintext: bytes) -> bytes:
     needed = len(plaintext) + _LENGTH_BYTES
-    if needed <= _LARGEST_POWER:
-        size = max(_SMALLEST, 1 << (needed - 1).bit_length())
+    if needed <= _SMALLEST:
+        size = _SMALLEST
+    elif needed <= _LARGEST_POWER:
+        size = 1 << (needed - 1).bit_length()
     else:
         size = -(-needed // _LARGEST_POWER) * _LARGEST_POWER
     return (len(plaintext).to_bytes(_LENGTH_BYTES, "big") + plaintext).ljust(size, b"\x00")

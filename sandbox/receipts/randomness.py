@@ -18,27 +18,37 @@ DRAWN_BYTES: Final = 4 * 1024
 
 
 @final
-class Randomness(threading.local):
-    """Random bytes, drawn for each thread apart; a process that forks off draws its own."""
+class Randomness:
+    """Random bytes for one thread."""
 
-    _bytes = b""
-    _at = 0
+    __slots__ = ("_at", "_bytes")
+
+    def __init__(self) -> None:
+        """Begin with nothing drawn."""
+        self._bytes = b""
+        self._at = 0
 
     def draw(self, count: int) -> bytes:
         """Return `count` random bytes."""
         # INVARIANT: no byte is given twice; what is left and too short is thrown away.
-        start, end = self._at, self._at + count
+        start = self._at
+        end = self._at = start + count
         if end > len(self._bytes):
             self._bytes = os.urandom(max(DRAWN_BYTES, count))
-            start, end = 0, count
-        self._at = end
-        return self._bytes[start:end]
-
-    def forget(self) -> None:
-        """Throw away what this thread has drawn."""
-        self._bytes, self._at = b"", 0
+            start, self._at = 0, count
+        return self._bytes[start : self._at]
 
 
-RANDOMNESS: Final = Randomness()
-"""That of this process."""
-os.register_at_fork(after_in_child=RANDOMNESS.forget)
+_OF_THREAD: Final = threading.local()
+
+
+def draw(count: int) -> bytes:
+    """Return `count` random bytes, on any thread; a process that forks off draws its own."""
+    try:
+        own: Randomness = _OF_THREAD.own
+    except AttributeError:
+        own = _OF_THREAD.own = Randomness()
+    return own.draw(count)
+
+
+os.register_at_fork(after_in_child=_OF_THREAD.__dict__.clear)

@@ -9,7 +9,7 @@ from typing import Self, final
 from sandbox.reasons import Fault, Reason, Refused
 from sandbox.receipts.answers import fault_payload
 from sandbox.receipts.calls import Calls, still_running
-from sandbox.receipts.drafts import MAX_UINT32, Broke, CallDraft, Ending
+from sandbox.receipts.drafts import Broke, CallDraft, Ending
 from sandbox.receipts.log import ExecutionLog, unavailable
 from sandbox.receipts.parts import RecordParts
 from sandbox.receipts.payloads import PayloadUnreadable, SubjectKey
@@ -61,7 +61,7 @@ class Receipt:
     __slots__ = (
         "_authenticated",
         "_authorized",
-        "_decide_us",
+        "_decided_at",
         "_earlier",
         "_house",
         "_outcome",
@@ -88,7 +88,7 @@ class Receipt:
         self._running = Running(
             new_call_id(), proposed.tool, authenticated.principal.subject, proposed.cancellation, key
         )
-        self._decide_us = 0
+        self._decided_at = 0.0
         self._earlier: SealedResult | None = None
         self._authorized: AuthorizedCall | None = None
         self._outcome: ReleasedResult | Explanation | None = None
@@ -111,7 +111,7 @@ class Receipt:
     def intend(self, authorized: AuthorizedCall) -> None:
         """Note what is about to run. No tool of this version has effects, so nothing needs to be durable yet."""
         self._authorized = authorized
-        self._decide_us = self._elapsed_us()
+        self._decided_at = time.monotonic()
 
     def settle(self, outcome: ReleasedResult | Explanation) -> None:
         """Note how it ended."""
@@ -209,9 +209,9 @@ class Receipt:
             call_id=self._running.call_id,
             authenticated=self._authenticated,
             authorized=self._authorized,
-            decide_us=self._decide_us,
-            elapsed_us=self._elapsed_us(),
-            ended_us=time.time_ns() // 1000,
+            decided_at=self._decided_at,
+            ended_at=time.monotonic(),
+            wall_time_us=time.time_ns() // 1000,
             request=request,
             ending=ending,
         )
@@ -223,7 +223,3 @@ class Receipt:
         subject = self._authenticated.principal.subject
         self._house.log.refusals.tally(subject, tool, refused.reason.value, time.monotonic())
         return refused
-
-    def _elapsed_us(self) -> int:
-        elapsed_us = (time.monotonic() - self._authenticated.proposed.received_at) * 1e6
-        return min(max(int(elapsed_us), 0), MAX_UINT32)

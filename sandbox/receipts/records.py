@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from sandbox.reasons import Fault
 from sandbox.receipts.payloads import SealedPayload
-from sandbox.receipts.randomness import RANDOMNESS, Draw
+from sandbox.receipts.randomness import Draw, draw
 from sandbox.receipts.running import RequestKey
 from sandbox.stages import CallId
 from sandbox.toolspec import Digest, ToolName, ToolSpec
@@ -88,11 +88,12 @@ class Draft(Protocol):
 
 def new_call_id() -> CallId:
     """Mint a UUIDv7 (RFC 9562, section 5.7): sortable by time, unguessable in the rest."""
-    digits = ((time.time_ns() // 1_000_000).to_bytes(6, "big") + RANDOMNESS.draw(10)).hex()
-    variant = "89ab"[int(digits[16], 16) & 3]
-    return CallId(f"{digits[:8]}-{digits[8:12]}-7{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}")
+    ms, random = time.time_ns() // 1_000_000, int.from_bytes(draw(10), "big")
+    return CallId(_UUID7 % (ms >> 16, ms & 0xFFFF, random >> 68, random >> 48 & 0x3FFF | 0x8000, random & _48_BITS))
 
 
+_UUID7: Final = "%08x-%04x-7%03x-%04x-%012x"
+_48_BITS: Final = 2**48 - 1
 _CALL_ID: Final = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 
 

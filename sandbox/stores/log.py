@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Final, Protocol, final
+from typing import Final, NamedTuple, Protocol, final
 
 SCHEMA_VERSION: Final = 2
 """Of the store's tables. A store of another version is refused, never guessed at."""
@@ -36,8 +36,7 @@ class Head:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(NamedTuple):
     """Where the chain of one token's records stands."""
 
     sequence: int

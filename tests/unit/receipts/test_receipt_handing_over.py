@@ -15,7 +15,7 @@ from sandbox.audit.verify import verify_receipt
 from sandbox.reasons import Fault, Reason, Refused
 from sandbox.receipts import randomness
 from sandbox.receipts.committer import Committed
-from sandbox.receipts.randomness import DRAWN_BYTES, Draw, Randomness
+from sandbox.receipts.randomness import DRAWN_BYTES, Draw
 from sandbox.receipts.receipts import Receipt
 from sandbox.receipts.records import Entry
 from sandbox.receipts.sealing import Sealed, Sealing
@@ -138,11 +138,10 @@ def test_no_random_byte_is_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:
         return b"".join(next(drawn).to_bytes(4, "big") for _ in range(count // 4))
 
     monkeypatch.setattr(randomness.os, "urandom", numbered)
-    source = Randomness()
     given: list[bytes] = []
 
     def take() -> None:
-        given.extend(source.draw(count) for count in (32, 44, 12, 2 * DRAWN_BYTES, 4, *[44] * 200))
+        given.extend(randomness.draw(count) for count in (32, 44, 12, 2 * DRAWN_BYTES, 4, *[44] * 200))
 
     threads = [threading.Thread(target=take) for _ in range(4)]
     for thread in threads:
@@ -157,10 +156,10 @@ def test_no_random_byte_is_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @requirement("log:payload:random")
 def test_a_process_that_forks_off_draws_its_own() -> None:
-    randomness.RANDOMNESS.draw(16)
+    randomness.draw(16)
     reading, writing = os.pipe()
     if (child := os.fork()) == 0:
-        os.write(writing, randomness.RANDOMNESS.draw(32))
+        os.write(writing, randomness.draw(32))
         os._exit(0)
     os.waitpid(child, 0)
     theirs = os.read(reading, 32)
@@ -168,4 +167,4 @@ def test_a_process_that_forks_off_draws_its_own() -> None:
     os.close(writing)
 
     assert len(theirs) == 32
-    assert randomness.RANDOMNESS.draw(32) != theirs
+    assert randomness.draw(32) != theirs
