@@ -16,7 +16,7 @@ from typing import Final, final
 from sandbox.reasons import Fault
 from sandbox.receipts.note import NoteSigner
 from sandbox.receipts.opening import found_wrong, has_grown_from
-from sandbox.receipts.proof import path_texts, proof_text
+from sandbox.receipts.proof import line, proof_text
 from sandbox.receipts.randomness import Draw, Randomness
 from sandbox.receipts.records import Draft, Entry, in_chain
 from sandbox.receipts.tree import GrownTree, leaf_hash
@@ -235,7 +235,7 @@ class Committer:
             root = tree.root()
             signature = self._signer.sign(tree.size, root)
             note = self._signer.note(tree.size, root, signature)
-            paths = path_texts(tree, old, tree.size)
+            paths = tree.new_paths(old, line)
         except BaseException as error:  # noqa: BLE001 - whoever waits must be told, whatever it is
             self.failure = error
             self._head = None

@@ -6,30 +6,16 @@ from binascii import b2a_base64
 from collections.abc import Sequence
 from typing import Final
 
-from sandbox.receipts.tree import NodeSource, split
-
 MAGIC: Final = b"c2sp.org/tlog-proof@v1\n"
+
+
+line = b2a_base64
+"""Writes one node of a path: base64 and a line feed."""
 
 
 def path_text(path: Sequence[bytes]) -> bytes:
     """Return the lines of an inclusion path."""
-    return b"".join([b2a_base64(node) for node in path])
-
-
-def path_texts(nodes: NodeSource, first: int, size: int) -> list[bytes]:
-    """Return the path lines of the leaves from `first` on, in one walk: neighbours share all but their last lines."""
-    texts = [b""] * (size - first)
-    waiting = [(0, size, b"")]
-    while waiting:
-        start, end, above = waiting.pop()
-        if end - start == 1:
-            texts[start - first] = above
-            continue
-        middle = start + split(end - start)
-        if middle > first:
-            waiting.append((start, middle, b2a_base64(nodes.node(middle, end)) + above))
-        waiting.append((middle, end, b2a_base64(nodes.node(start, middle)) + above))
-    return texts
+    return b"".join([line(node) for node in path])
 
 
 def proof_text(record: bytes, index: int, path: bytes, checkpoint: bytes) -> bytes:

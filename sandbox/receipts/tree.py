@@ -1,13 +1,13 @@
 """What is the root of the tree, and where in it does a leaf stand? RFC 6962, section 2.1, over ranges of leaves.
 
-A node is named by the range of leaves beneath it. `Nodes` computes a node from what it knows (leaves, roots of complete
+A node is named by the range of leaves beneath it. A `NodeSource` knows its hash, or computes it (leaves, complete
 subtrees); the proofs are the same whoever knows.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol, final
 
 HASH_BYTES: Final = 32
@@ -50,36 +50,56 @@ class NodeSource(Protocol):
 
 @final
 class GrownTree:
-    """A tree that has just grown by a batch: the old tree's frontier and the new leaves are all it needs."""
+    """A tree that has just grown by a batch: the old tree's frontier and the new leaves are all it needs.
 
-    __slots__ = ("_known", "_text", "size")
+    Held level by level. A node without a right sibling stands for its parent too, which makes the same tree as
+    splitting at powers of two (RFC 6962, section 2.1).
+    """
 
-    def __init__(self, old_size: int, frontier: bytes, leaves: Iterable[bytes]) -> None:
+    __slots__ = ("_levels", "size")
+
+    def __init__(self, old_size: int, frontier: bytes, leaves: Sequence[bytes]) -> None:
         """Grow a tree of `old_size` leaves, whose complete subtrees have the roots `frontier`, by leaf hashes."""
-        self._known = {
-            place: frontier[i * HASH_BYTES : (i + 1) * HASH_BYTES]
-            for i, place in enumerate(complete_subtrees(old_size))
-        }
-        self.size = old_size
-        for leaf in leaves:
-            self._known[self.size, self.size + 1] = leaf
-            self.size += 1
+        self.size = old_size + len(leaves)
+        self._levels: list[tuple[int, list[bytes]]] = []
+        """Of each level the index of the first node that is known, an even one, and the nodes from there on."""
+        row, level, end = list(leaves), 0, len(frontier)
+        while True:
+            first = old_size >> level
+            if first & 1:  # the last complete subtree of the old tree on this level is the left sibling
+                first -= 1
+                row.insert(0, frontier[end - HASH_BYTES : end])
+                end -= HASH_BYTES
+            self._levels.append((first, row))
+            if first == 0 and len(row) <= 1:
+                return
+            pairs = iter(row)
+            above = [_sha256(b"\x01" + left + right).digest() for left, right in zip(pairs, pairs, strict=False)]
+            row = above + row[-1:] if len(row) & 1 else above
+            level += 1
 
     def node(self, start: int, end: int) -> bytes:
-        """The hash of a node that the batch changed, or of a complete subtree of the old tree."""
-        known = self._known.get((start, end))
-        if known is None:
+        """The hash of a node that the batch changed, or of a complete subtree that stands beside one.
+
+        Raises `LookupError` for a node that only the old tree knows.
+        """
+        level = (end - start - 1).bit_length()
+        if end - start != 1 << level and end != self.size:
             middle = start + split(end - start)
-            known = self._known[start, end] = node_hash(self.node(start, middle), self.node(middle, end))
-        return known
+            return node_hash(self.node(start, middle), self.node(middle, end))
+        first, row = self._levels[level]
+        place = (start >> level) - first
+        if place < 0:
+            raise LookupError(f"the tree does not know its node over leaves {start} to {end}")
+        return row[place]
 
     def root(self) -> bytes:
         """The root."""
-        return self.node(0, self.size)
+        return self._levels[-1][1][0]
 
     def frontier(self) -> bytes:
         """The roots of the complete subtrees, the largest first."""
-        return b"".join(self.node(start, end) for start, end in complete_subtrees(self.size))
+        return b"".join([self.node(start, end) for start, end in complete_subtrees(self.size)])
 
     def completed(self, old_size: int, level_bits: int) -> Iterator[tuple[int, int, bytes]]:
         """Yield (level, index, root) of each subtree of 2^(bits·level) leaves that the batch completed."""
@@ -88,6 +108,22 @@ class GrownTree:
             for index in range(old_size // width, self.size // width):
                 yield level, index, self.node(index * width, (index + 1) * width)
             level += 1
+
+    def new_paths(self, old_size: int, line: Callable[[bytes], bytes]) -> list[bytes]:
+        """Return the inclusion path of each leaf from `old_size` on, its nodes written by `line` and joined.
+
+        Neighbours share all but their first lines, so each node is written once.
+        """
+        above = [b""]
+        for level in range(len(self._levels) - 2, -1, -1):
+            first, row = self._levels[level]
+            siblings = [b""] * len(row)  # the last node of a row may have none
+            paired = len(row) & ~1
+            siblings[0:paired:2] = [line(node) for node in row[1::2]]
+            siblings[1:paired:2] = [line(node) for node in row[0:paired:2]]
+            offset = (first >> 1) - self._levels[level + 1][0]
+            above = [sibling + above[offset + (place >> 1)] for place, sibling in enumerate(siblings)]
+        return above[old_size - self._levels[0][0] :]
 
 
 def inclusion_path(nodes: NodeSource, index: int, size: int) -> list[bytes]:

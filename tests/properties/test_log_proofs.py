@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sandbox.audit.merkle import MerkleInvalid, check_consistency, root_from_inclusion
-from sandbox.receipts.proof import path_text, path_texts
+from sandbox.receipts.proof import line, path_text
 from sandbox.receipts.stored import StoredTree
 from sandbox.receipts.tree import EMPTY_ROOT, GrownTree, consistency_path, inclusion_path, leaf_hash
 from sandbox.stores.log import TILE_BITS
@@ -76,7 +76,7 @@ def test_every_leaf_of_a_batch_has_a_proof_that_verifies(sizes: list[int]) -> No
     trees, store = grow(sizes)
     tree, old = trees[-1], trees[-1].size - sizes[-1]
 
-    texts = path_texts(tree, old, tree.size)
+    texts = tree.new_paths(old, line)
     for index in range(old, tree.size):
         path = inclusion_path(tree, index, tree.size)
         assert root_from_inclusion(store.leaves[index], index, tree.size, path) == tree.root()
