@@ -154,13 +154,9 @@ class Committer:
             self._queue.put(committed)
         return committed
 
-    def wait_for(self, committed: Committed) -> None:
-        """Wait until an entry is durable and signed; raises what `Committed.wait` does."""
-        try:
-            committed.wait()
-        except StoreUnavailable as error:
-            self.failure = self.failure or error
-            raise
+    def doubt(self, error: StoreUnavailable) -> None:
+        """Take nothing more until the log has been probed: somebody waited for a record in vain."""
+        self.failure = self.failure or error
 
     def signed(self, checkpoint: StoredCheckpoint) -> bytes | None:
         """Return the signature of a checkpoint that this process has just committed, once it is made; else None.

@@ -104,17 +104,18 @@ class ExecutionLog:
         except StoreUnavailable as error:
             raise unavailable() from error
 
-    def wait_for(self, committed: Committed) -> None:
-        """Wait for a record's place; raises `Refused` with `RECEIPT_LOG_UNAVAILABLE`, or `Fault`."""
-        try:
-            self._committer.wait_for(committed)
-        except StoreUnavailable as error:
-            raise unavailable() from error
+    def failed(self, error: StoreUnavailable) -> Refused:
+        """Return the refusal for a record that was waited for in vain; calls are refused until the log is probed."""
+        self._committer.doubt(error)
+        return unavailable()
 
     def append(self, draft: Draft) -> Committed:
-        """Append a record and wait for its place; raises what `put` and `wait_for` do."""
+        """Append a record and wait for its place; raises `Refused` with `RECEIPT_LOG_UNAVAILABLE`, or `Fault`."""
         committed = self.put(draft, nothing)
-        self.wait_for(committed)
+        try:
+            committed.wait()
+        except StoreUnavailable as error:
+            raise self.failed(error) from error
         return committed
 
     def newest_checkpoint(self) -> StoredCheckpoint:

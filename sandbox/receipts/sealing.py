@@ -10,6 +10,7 @@ from sandbox.receipts.drafts import CallDraft
 from sandbox.receipts.log import ExecutionLog
 from sandbox.receipts.running import Running
 from sandbox.stages import Answer, SealedResult
+from sandbox.stores.log import StoreUnavailable
 
 
 @final
@@ -33,7 +34,10 @@ class Sealing:
         Raises `Refused` with `RECEIPT_LOG_UNAVAILABLE` if it cannot be written or takes too long, `Fault` if it cannot
         be made; nothing is released then.
         """
-        self._log.wait_for(self._committed)
+        try:
+            self._committed.wait()
+        except StoreUnavailable as error:
+            raise self._log.failed(error) from error
         running = self._running
         return SealedResult(
             call_id=running.call_id, tool=running.tool, answer=self._answer, receipt=self._committed.receipt

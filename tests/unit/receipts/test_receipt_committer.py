@@ -39,7 +39,7 @@ def unavailable(act: Callable[[], object]) -> Refused:
 
 def appended_to(committer: Committer, record: bytes) -> Committed:
     committed = committer.put(Entry(record=record, call_id=b""))
-    committer.wait_for(committed)
+    committed.wait()
     return committed
 
 

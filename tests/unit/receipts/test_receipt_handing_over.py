@@ -103,7 +103,7 @@ def test_a_record_that_cannot_be_made_fails_alone(house: House) -> None:
 
     assert [committed.index for committed in batch] == [size, -1, size + 1]
     with pytest.raises(Fault) as caught:
-        house.log.wait_for(batch[1])
+        batch[1].wait()
     assert isinstance(caught.value.__cause__, UnicodeEncodeError)
     house.log.must_be_writable()
     assert house.answer(call_of()).receipt
