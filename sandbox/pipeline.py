@@ -50,6 +50,11 @@ class Sealing(Protocol):
         """Call back, from any thread, once `wait` returns or raises at once."""
         ...
 
+    @property
+    def is_late(self) -> bool:
+        """Whether `wait` raises at once, because the log takes too long."""
+        ...
+
 
 class Receipt(Protocol):
     """The open record of one call. Leaving the block hands it to the log, however it was left."""

@@ -39,28 +39,25 @@ class Action(StrEnum):
     REFLECT = "Reflect"
 
 
-@final
-class Cancellation:
-    """Tells a running call to stop, from any thread. Signals only: callbacks must return at once."""
+class Moment:
+    """Something that happens once, and tells whoever wants to be told, from any thread."""
 
-    __slots__ = ("_callbacks", "deadline", "is_cancelled")
+    __slots__ = ("_callbacks", "has_come")
 
-    def __init__(self, deadline: float | None = None) -> None:
-        """Make one for a call that must end at `deadline` (`time.monotonic()` seconds), if it has one."""
-        self.deadline = deadline
-        self.is_cancelled = False
-        """Whether somebody has asked the call to stop."""
+    def __init__(self) -> None:
+        """Begin before it."""
+        self.has_come = False
         self._callbacks: list[Callable[[], None]] = []
 
-    def cancel(self) -> None:
-        """Ask the call to stop."""
-        self.is_cancelled = True
+    def come(self) -> None:
+        """Happen: every callback is called once. They must return at once."""
+        self.has_come = True
         self._call_back()
 
-    def on_cancel(self, callback: Callable[[], None]) -> None:
-        """Call `callback` once on cancellation, at once if it has happened."""
+    def on_coming(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once when it happens, at once if it has."""
         self._callbacks.append(callback)
-        if self.is_cancelled:
+        if self.has_come:
             self._call_back()
 
     def forget(self, callback: Callable[[], None]) -> None:
@@ -78,6 +75,26 @@ class Cancellation:
             except IndexError:
                 return
             callback()
+
+
+@final
+class Cancellation(Moment):
+    """Tells a running call to stop, from any thread. Signals only: callbacks must return at once."""
+
+    __slots__ = ("deadline",)
+
+    def __init__(self, deadline: float | None = None) -> None:
+        """Make one for a call that must end at `deadline` (`time.monotonic()` seconds), if it has one."""
+        super().__init__()
+        self.deadline = deadline
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether somebody has asked the call to stop."""
+        return self.has_come
+
+    cancel = Moment.come
+    on_cancel = Moment.on_coming
 
 
 @final

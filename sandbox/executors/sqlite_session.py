@@ -25,7 +25,7 @@ from sandbox.executors.sqlite_catalogue import BUSY_S, MAX_PREPARED, open_file, 
 from sandbox.executors.sqlite_errors import failed, told
 from sandbox.executors.sqlite_views import Views, quoted_name
 from sandbox.reasons import Reason, Refused
-from sandbox.sql import folded
+from sandbox.sql import MAX_COLUMNS, folded
 from sandbox.stages import Cancellation, Rights, SqlPlan
 from sandbox.toolspec import TableRule
 from sandbox.values import Cell, JsonObject
@@ -64,7 +64,7 @@ _LIMITS: Final = {
     apsw.SQLITE_LIMIT_VARIABLE_NUMBER: 250,
     apsw.SQLITE_LIMIT_TRIGGER_DEPTH: 0,
     apsw.SQLITE_LIMIT_WORKER_THREADS: 0,
-    apsw.SQLITE_LIMIT_COLUMN: 128,
+    apsw.SQLITE_LIMIT_COLUMN: MAX_COLUMNS,
 }
 _NOBODY: Final = Cancellation()
 

@@ -5,7 +5,6 @@ No timer gathers a batch: whoever comes while one is being written is in the nex
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import queue
 import threading
@@ -13,11 +12,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, final
 
-from sandbox.reasons import Fault
+from sandbox.receipts.committed import Committed, nothing
 from sandbox.receipts.note import NoteSigner
 from sandbox.receipts.opening import found_wrong, has_grown_from
-from sandbox.receipts.proof import line, proof_text
-from sandbox.receipts.randomness import Draw, Randomness
+from sandbox.receipts.proof import line
+from sandbox.receipts.randomness import Randomness
 from sandbox.receipts.records import Draft, Entry, in_chain
 from sandbox.receipts.tree import GrownTree, leaf_hash
 from sandbox.stores.log import (
@@ -35,8 +34,8 @@ from sandbox.stores.log import (
 MAX_BATCH: Final = 256
 """Beyond this many records a batch gains nothing (research: 64 is within 6 % of 256)."""
 
-MAX_WAIT_S: Final = 10.0
-"""A call waits no longer for its record; it is then refused, and so are all others until a batch succeeds."""
+MAX_QUEUED: Final = 4_096
+"""Records that may wait while the log is held up: callers may hang up without taking their calls back."""
 
 MAX_CHAINS: Final = 10_000
 """Tokens whose chain is remembered; of others the store tells."""
@@ -50,72 +49,6 @@ IDLE_S: Final = 1.0
 
 Due = Callable[[], Sequence[tuple[Entry, Callable[[], None]]]]
 """Gives counted refusals whose window has ended, each with a way to put it back if it cannot be written."""
-
-
-def nothing() -> None:
-    """Do nothing when a record has found its place."""
-
-
-@final
-class Committed:
-    """A record that has found its place, or the reason why it has none."""
-
-    __slots__ = ("_draft", "_then", "_waiting", "entry", "failure", "index", "receipt", "record")
-
-    def __init__(self, draft: Draft, then: Callable[[], None] = nothing) -> None:
-        """Begin to wait; `then` is called on the committer's thread before whoever waits goes on."""
-        self._draft = draft
-        self._then = then
-        self.index = -1
-        self.record = b""
-        self.receipt = b""
-        self.failure: StoreUnavailable | Fault | None = None
-        self._waiting = threading.Lock()
-        self._waiting.acquire()
-
-    def wait(self) -> None:
-        """Block until the batch is durable and signed.
-
-        Raises `StoreUnavailable` if it is not, or not in time, and `Fault` if the entry cannot be made.
-        """
-        if not self._waiting.acquire(timeout=MAX_WAIT_S):
-            raise StoreUnavailable("the log takes too long")
-        self._waiting.release()
-        if self.failure is not None:
-            raise self.failure
-
-    def make(self, draw: Draw) -> bool:
-        """Make the entry; one that cannot be made fails alone, and False is returned."""
-        try:
-            self.entry: Entry = self._draft.entry(draw)
-        except Exception as error:  # noqa: BLE001 - one call's contents must not take the batch with them
-            fault = error if isinstance(error, Fault) else Fault("receipts")
-            fault.__cause__ = None if fault is error else error
-            self.fail(fault)
-            return False
-        return True
-
-    def place(self, index: int, record: bytes) -> None:
-        """Note the place; the batch is not yet durable."""
-        self.index, self.record = index, record
-
-    def settle(self, path: bytes, note: bytes) -> None:
-        """Write the receipt; `release` lets it go."""
-        self.receipt = proof_text(self.record, self.index, path, note)
-
-    def fail(self, failure: StoreUnavailable | Fault) -> None:
-        """Release whoever waits, without a place."""
-        self.failure = failure
-        self.release()
-
-    def release(self) -> None:
-        """Let whoever waits go on."""
-        # INVARIANT: nothing keeps itself alive: a call waits for no collector of cycles to be freed.
-        then, self._then = self._then, nothing
-        del self._draft
-        with contextlib.suppress(Exception):  # the thread that writes the log must outlive whatever is told of it
-            then()
-        self._waiting.release()
 
 
 @final
@@ -145,12 +78,19 @@ class Committer:
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self._thread.start()
 
-    def put(self, draft: Draft, then: Callable[[], None] = nothing) -> Committed:
-        """Take a draft for the next batch, and call `then` when it is in the log; raises `StoreUnavailable`."""
-        committed = Committed(draft, then)
+    @property
+    def is_alive(self) -> bool:
+        """Whether there is somebody to write what is put."""
+        return self._thread.is_alive()
+
+    def put(self, draft: Draft, ended: Callable[[], None] = nothing, told: Callable[[], None] = nothing) -> Committed:
+        """Take a draft for the next batch (what is called when: `Committed`); raises `StoreUnavailable`."""
+        committed = Committed(draft, ended, told)
         with self._door:
             if self._is_closing:
                 raise StoreUnavailable("the log is closed")
+            if self._queue.qsize() >= MAX_QUEUED:
+                raise StoreUnavailable("the log is too far behind")
             self._queue.put(committed)
         return committed
 
@@ -231,7 +171,8 @@ class Committer:
             root = tree.root()
             signature = self._signer.sign(tree.size, root)
             note = self._signer.note(tree.size, root, signature)
-            paths = tree.new_paths(old, line)
+            for committed, path in zip(batch, tree.new_paths(old, line), strict=True):
+                committed.settle(path, note)
         except BaseException as error:  # noqa: BLE001 - whoever waits must be told, whatever it is
             self.failure = error
             self._head = None
@@ -243,8 +184,6 @@ class Committer:
         with self._signed:
             self.newest = StoredCheckpoint(tree.size, root, signature)
             self._signed.notify_all()
-        for committed, path in zip(batch, paths, strict=True):
-            committed.settle(path, note)
         for committed in batch:
             committed.release()
 

@@ -13,7 +13,8 @@ from typing import Final, Self, final
 from sandbox.build import build_id
 from sandbox.deployment import Deployment, Misconfigured
 from sandbox.reasons import Reason, Refused
-from sandbox.receipts.committer import Committed, Committer, nothing
+from sandbox.receipts.committed import Committed, nothing
+from sandbox.receipts.committer import Committer
 from sandbox.receipts.counted import RefusalBook
 from sandbox.receipts.keys import RootKey, read_signer
 from sandbox.receipts.note import NoteSigner
@@ -54,7 +55,7 @@ _DIGEST_FIELDS: Final = {
 
 @final
 class ExecutionLog:
-    """An open log. Everything that is written goes through `append`."""
+    """An open log. Everything that is written goes through `put`, or `append`, which waits for it."""
 
     def __init__(self, store: LogStore, signer: NoteSigner, root: RootKey, settings: Settings) -> None:
         """Hold `store` open; `open` is the usual way."""
@@ -97,25 +98,25 @@ class ExecutionLog:
             raise
         return log
 
-    def put(self, draft: Draft, then: Callable[[], None]) -> Committed:
-        """Hand a record over, and be told when it is in; raises `Refused` with `RECEIPT_LOG_UNAVAILABLE`."""
+    def put(self, draft: Draft, ended: Callable[[], None], told: Callable[[], None]) -> Committed:
+        """Hand a record over (what is called when: `Committed`); raises `Refused` with `RECEIPT_LOG_UNAVAILABLE`."""
         try:
-            return self._committer.put(draft, then)
+            return self._committer.put(draft, ended, told)
         except StoreUnavailable as error:
             raise unavailable() from error
 
-    def failed(self, error: StoreUnavailable) -> Refused:
-        """Return the refusal for a record that was waited for in vain; calls are refused until the log is probed."""
-        self._committer.doubt(error)
-        return unavailable()
-
-    def append(self, draft: Draft) -> Committed:
-        """Append a record and wait for its place; raises `Refused` with `RECEIPT_LOG_UNAVAILABLE`, or `Fault`."""
-        committed = self.put(draft, nothing)
+    def wait_for(self, committed: Committed) -> None:
+        """Wait for a record's place; raises `Refused` with `RECEIPT_LOG_UNAVAILABLE`, or `Fault`."""
         try:
             committed.wait()
         except StoreUnavailable as error:
-            raise self.failed(error) from error
+            self._committer.doubt(error)
+            raise unavailable() from error
+
+    def append(self, draft: Draft) -> Committed:
+        """Append a record and wait for its place; raises what `put` and `wait_for` do."""
+        committed = self.put(draft, nothing, nothing)
+        self.wait_for(committed)
         return committed
 
     def newest_checkpoint(self) -> StoredCheckpoint:
@@ -142,6 +143,8 @@ class ExecutionLog:
 
     def must_be_writable(self) -> None:
         """Raise `Refused` with `RECEIPT_LOG_UNAVAILABLE` while the log cannot be written."""
+        if not self._committer.is_alive:
+            raise unavailable()
         if self._committer.failure is None:
             return
         now = time.monotonic()

@@ -51,4 +51,9 @@ def draw(count: int) -> bytes:
     return own.draw(count)
 
 
-os.register_at_fork(after_in_child=_OF_THREAD.__dict__.clear)
+def _forget() -> None:
+    """Forget what the thread that forked had drawn, the only one of the new process."""
+    _OF_THREAD.__dict__.clear()
+
+
+os.register_at_fork(after_in_child=_forget)

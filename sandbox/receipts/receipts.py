@@ -13,6 +13,7 @@ from sandbox.receipts.drafts import Broke, CallDraft, Ending
 from sandbox.receipts.log import ExecutionLog, unavailable
 from sandbox.receipts.parts import RecordParts
 from sandbox.receipts.payloads import PayloadUnreadable, SubjectKey
+from sandbox.receipts.randomness import draw
 from sandbox.receipts.records import Generation, new_call_id
 from sandbox.receipts.requests import is_remembered, replayed, request_key
 from sandbox.receipts.running import RequestKey, Running
@@ -179,7 +180,9 @@ class Receipt:
     def _seal(self, outcome: ReleasedResult | Explanation | Refused) -> None:
         answer = outcome.body if isinstance(outcome, ReleasedResult) else outcome
         request = self._running.request if is_remembered(answer) else None
-        self._sealing = Sealing(self._house.log, self._running, answer, self._draft(outcome, request))
+        draft = self._draft(outcome, request)
+        made = draft.entry(draw) if draft.is_large else draft
+        self._sealing = Sealing(self._house.log, self._running, answer, made)
 
     def _seal_refusal(self, refused: Refused) -> bool:
         """Record a refusal, or count it; whether it has become the answer."""
@@ -197,7 +200,8 @@ class Receipt:
             raise Refused(
                 Reason.RATE_LIMITED, message, rule="limits/refusals", retry_after_s=delay, is_recorded=False
             ) from refused
-        refused.__traceback__ = None  # its frames know this receipt, which knows the refusal: a cycle
+        # The frames it and its causes were raised through know this receipt, which knows the refusal: a cycle.
+        refused.__traceback__ = refused.__cause__ = refused.__context__ = None
         self._seal(refused)
         return True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -24,6 +25,10 @@ Take = Callable[[pb.ExecuteRequest], Sealing]
 
 CALLS_PER_STREAM: Final = 16
 """Calls of one stream that are worked on or whose answers nobody has taken yet; the transport holds the others back."""
+
+
+LOOK_S: Final = 1.0
+"""How often a stream without answers looks whether the log takes too long."""
 
 
 class StreamRoom:
@@ -60,8 +65,10 @@ class _Stream:
     def __init__(self, workers: ThreadPoolExecutor, take: Take) -> None:
         self._workers = workers
         self._take = take
-        self._ready: queue.SimpleQueue[tuple[int, Sealing | pb.StreamError] | None] = queue.SimpleQueue()
-        """Calls that have ended, by tag; None wakes whoever writes, to look whether the stream is over."""
+        self._ready: queue.SimpleQueue[_Ended | None] = queue.SimpleQueue()
+        """Calls that have their answer; None wakes whoever writes, to look whether the stream is over."""
+        self._handed: dict[_Ended, None] = {}
+        """Calls that have ended and are not answered, the oldest first."""
         self._slots = threading.Semaphore(CALLS_PER_STREAM)
         self._taken = 0
         """Written by the reader alone, as `_answered` is by whoever writes answers."""
@@ -95,44 +102,67 @@ class _Stream:
         try:
             while not (self._is_stopped or (self._is_read and self._answered == self._taken)):
                 ended = self._next(idle_s)
-                if ended is None:
-                    continue
+                if ended is None or self._handed.pop(ended, ended) is not None:
+                    continue  # nothing, or answered before because the log took too long
                 self._answered += 1
-                yield _response(*ended)
+                yield _response(ended)
                 # INVARIANT: only what the transport has taken makes room, so a stream nobody reads holds no more.
                 self._slots.release()
         finally:
             self.stop()
 
-    def _next(self, idle_s: float) -> tuple[int, Sealing | pb.StreamError] | None:
+    def _next(self, idle_s: float) -> _Ended | None:
+        idle_at = time.monotonic() + idle_s
         while True:
             try:
-                return self._ready.get(timeout=idle_s)
+                return self._ready.get(timeout=min(idle_s, LOOK_S))
             except queue.Empty:
+                oldest = next(iter(self._handed), None)
+                if oldest is not None and oldest.is_late:
+                    return oldest
                 if self._taken > self._answered:
-                    continue
-                message = f"the stream was idle for {idle_s} s; open a new one for the next call"
-                raise Refused(Reason.STREAM_IDLE, message) from None
+                    idle_at = time.monotonic() + idle_s
+                elif time.monotonic() >= idle_at:
+                    message = f"the stream was idle for {idle_s} s; open a new one for the next call"
+                    raise Refused(Reason.STREAM_IDLE, message) from None
 
     def _work(self, request: pb.ExecuteStreamRequest) -> None:
         tag = request.tag
         try:
             sealing = self._take(request.call)
         except BaseException as error:  # noqa: BLE001 - whatever it is, the call is answered
-            self._ready.put((tag, _error(error)))
+            ended = _Ended(tag, _error(error))
+            self._handed[ended] = None
+            self._ready.put(ended)
         else:
             # The worker is free for the next call while the log takes this one's record.
-            sealing.on_sealed(partial(self._ready.put, (tag, sealing)))
+            ended = _Ended(tag, sealing)
+            self._handed[ended] = None
+            sealing.on_sealed(partial(self._ready.put, ended))
 
 
-def _response(tag: int, ended: Sealing | pb.StreamError) -> pb.ExecuteStreamResponse:
+class _Ended:
+    """A call that has ended: with an answer that the log may still hold back, or without a receipt."""
+
+    __slots__ = ("how", "tag")
+
+    def __init__(self, tag: int, how: Sealing | pb.StreamError) -> None:
+        self.tag = tag
+        self.how = how
+
+    @property
+    def is_late(self) -> bool:
+        return not isinstance(self.how, pb.StreamError) and self.how.is_late
+
+
+def _response(ended: _Ended) -> pb.ExecuteStreamResponse:
     """Return the answer to a call that has ended."""
-    response = pb.ExecuteStreamResponse(tag=tag)
-    if isinstance(ended, pb.StreamError):
-        response.error.CopyFrom(ended)
+    response = pb.ExecuteStreamResponse(tag=ended.tag)
+    if isinstance(ended.how, pb.StreamError):
+        response.error.CopyFrom(ended.how)
         return response
     try:
-        fill_response(response.response, ended.wait())
+        fill_response(response.response, ended.how.wait())
     except BaseException as error:  # noqa: BLE001 - whatever it is, the call is answered
         response.error.CopyFrom(_error(error))
     return response

@@ -23,6 +23,10 @@ class CallThreads(ThreadPoolExecutor):
         self._held: dict[str, int] = {}
         self._next = threading.local()
 
+    def expect_nobody(self) -> None:
+        """Forget whose request would have been next: it went another way."""
+        self._next.subject = None
+
     def expect(self, subject: str) -> bool:
         """Note whose request this thread submits next; False if they hold all that one may."""
         self._next.subject = subject

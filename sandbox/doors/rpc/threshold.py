@@ -37,6 +37,7 @@ class Threshold(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in
         handler_call_details: grpc.HandlerCallDetails,
     ) -> _Handler | None:
         """Let the request in, or answer it without reading it."""
+        self._threads.expect_nobody()
         metadata = cast("Sequence[tuple[str, str | bytes]]", handler_call_details.invocation_metadata)
         try:
             subject = self._guests.greet(bearer_token(metadata))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from sandbox.doors.rpc import guard
+from sandbox.doors.rpc import guard, streams
 from sandbox.doors.rpc.streams import CALLS_PER_STREAM, StreamRoom
 from sandbox.reasons import Reason, Refused
 from sandbox.receipts.sealing import Sealed
@@ -69,16 +69,22 @@ class Held:
     def __init__(self, answer: Sealed | Refused) -> None:
         self._answer = answer
         self._told: list[Callable[[], None]] = []
+        self._is_in = threading.Event()
+        self.is_late = False
 
     def on_sealed(self, callback: Callable[[], None]) -> None:
         self._told.append(callback)
 
     def wait(self) -> SealedResult:
+        if self.is_late:
+            raise Refused(Reason.RECEIPT_LOG_UNAVAILABLE, "too late")
+        assert self._is_in.wait(10), "somebody waited for a record that was not in the log"
         if isinstance(self._answer, Refused):
             raise self._answer
         return self._answer.wait()
 
     def let_go(self) -> None:
+        self._is_in.set()
         for callback in self._told:
             callback()
 
@@ -103,6 +109,28 @@ def test_the_log_holds_up_answers_and_no_calls() -> None:
     room.close()
     assert (by_tag[1].response.call_id, by_tag[3].response.call_id) == ("a", "b")
     assert by_tag[2].error.reason == "RECEIPT_LOG_UNAVAILABLE"
+
+
+@pytest.mark.requirement("doors:stream:late")
+def test_a_record_that_the_log_takes_too_long_for_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "LOOK_S", 0.01)
+    room = StreamRoom(ServerSettings(streams_per_principal=1, stream_threads=2, threads=1))
+    late, second = Held(sealed("late")), threading.Event()
+    late.is_late = True
+
+    def two() -> Iterator[pb.ExecuteStreamRequest]:
+        yield pb.ExecuteStreamRequest(tag=1, call=pb.ExecuteRequest(tool="late"))
+        second.wait(10)
+        yield pb.ExecuteStreamRequest(tag=2, call=pb.ExecuteRequest(tool="b"))
+
+    stream = room.serve("alice", two(), lambda call: late if call.tool == "late" else sealed("b"), Cancellation())
+    first = next(stream)
+    late.let_go()  # it comes after all, and nobody is told twice
+    second.set()
+    rest = list(stream)
+    room.close()
+    assert (first.tag, first.error.reason) == (1, "RECEIPT_LOG_UNAVAILABLE")
+    assert [each.tag for each in rest] == [2]
 
 
 def let_go_when_taken(held: list[Held], taken: threading.Semaphore) -> None:
@@ -166,7 +194,7 @@ def test_a_stream_that_nobody_reads_takes_no_more_than_its_places(room: StreamRo
 
     def eager() -> Iterator[pb.ExecuteStreamRequest]:
         for tag in range(1, many + 1):
-            if tag > CALLS_PER_STREAM + 2:  # one answer is taken below, and one request waits for a place
+            if tag > CALLS_PER_STREAM + 1:  # one request waits for a place; the answer taken below holds its own
                 overrun.set()
             yield pb.ExecuteStreamRequest(tag=tag, call=pb.ExecuteRequest(tool="a"))
 
@@ -179,16 +207,20 @@ def test_a_stream_that_nobody_reads_takes_no_more_than_its_places(room: StreamRo
 
 @pytest.mark.requirement("doors:stream:unread")
 def test_a_stream_left_with_unread_answers_lets_its_reader_go(room: StreamRoom) -> None:
-    read_on = threading.Event()
+    read_on, waits = threading.Event(), threading.Event()
 
     def eager() -> Iterator[pb.ExecuteStreamRequest]:
         try:
-            yield from (pb.ExecuteStreamRequest(tag=n, call=pb.ExecuteRequest(tool="a")) for n in range(1000))
+            for n in range(1000):
+                if n == CALLS_PER_STREAM:
+                    waits.set()  # this one is read, and waits for a place
+                yield pb.ExecuteStreamRequest(tag=n, call=pb.ExecuteRequest(tool="a"))
         finally:
             read_on.set()
 
     stream = room.serve("alice", eager(), answer, Cancellation())
     next(stream)
+    assert waits.wait(10)
     stream.close()  # type: ignore[attr-defined]  # as grpc does
 
     assert read_on.wait(10)

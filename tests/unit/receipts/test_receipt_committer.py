@@ -20,8 +20,10 @@ from sandbox.audit.verify import verify_receipt
 from sandbox.deployment import Misconfigured
 from sandbox.reasons import Reason, Refused
 from sandbox.receipts import ExecutionLog, LogReader
-from sandbox.receipts.committer import Committed, Committer
+from sandbox.receipts.committed import Committed
+from sandbox.receipts.committer import Committer
 from sandbox.receipts.note import NoteSigner
+from sandbox.receipts.receipts import Receipt
 from sandbox.receipts.records import Entry
 from sandbox.receipts.stored import stored_receipt
 from sandbox.stores.log import StoreUnavailable
@@ -241,10 +243,44 @@ def test_calls_are_taken_again_once_a_probe_has_been_written(house: House, monke
 @requirement("log:unavailable:refused-before")
 def test_a_log_that_takes_too_long_is_not_waited_for(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     house.answer(call_of())
-    monkeypatch.setattr("sandbox.receipts.committer.MAX_WAIT_S", 0.05)
+    monkeypatch.setattr("sandbox.receipts.committed.MAX_WAIT_S", 0.05)
+    going_on = threading.Event()
+    real = SqliteWriting.append
+
+    def hanging(*everything: object) -> None:
+        assert going_on.wait(20)
+        real(*everything)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(SqliteWriting, "append", hanging)
+    refusal = unavailable(lambda: house.answer(call_of()))
+    assert str(refusal.__cause__) == "the log takes too long"
+    assert house.log._committer.failure is not None
+    going_on.set()
+
+
+@requirement("log:unavailable:refused-before")
+def test_a_log_that_nobody_writes_any_more_takes_no_call(house: House) -> None:
+    house.log._committer._queue.put(None)  # the thread's sign to end
+    house.log._committer._thread.join(10)
+
+    unavailable(lambda: house.receipts.open(call_of()))
+
+
+@requirement("log:unavailable:refused-before")
+def test_no_more_records_wait_than_the_memory_holds(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.answer(call_of())
+    monkeypatch.setattr("sandbox.receipts.committer.MAX_QUEUED", 3)
+    taken: list[Receipt] = []
     with house.log.store.writing():
-        unavailable(lambda: house.answer(call_of()))
-        assert house.log._committer.failure is not None
+
+        def hand_over() -> None:
+            with house.receipts.open(call_of()) as receipt:
+                receipt.settle(release(authorize(call_of())))
+            taken.append(receipt)
+
+        refusal = unavailable(lambda: [hand_over() for _ in range(5)])  # the thread holds one already
+    assert str(refusal.__cause__) == "the log is too far behind"
+    assert all(receipt.sealing.wait().receipt for receipt in taken)
 
 
 @requirement("log:unavailable:refused-before")

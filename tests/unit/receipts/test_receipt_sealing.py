@@ -92,6 +92,7 @@ def test_a_call_stopped_at_the_engine_tells_what_ran(house: House) -> None:
 
     record = record_of(house, receipt.sealing.wait())
     assert (record.kind, record.reason) == (record_pb2.RECORD_KIND_REFUSAL, "EXECUTION_TIMED_OUT")
+    assert record.timings.execute_us > 0
     assert (list(record.policy_rule_ids), record.connection) == (["allow-all"], "shop")
     assert list(record.columns) == ["orders.cents", "orders.region"]
     assert [payload.role for payload in record.payloads] == ["arguments", "proposed_sql", "run_sql", "refusal"]
