@@ -10,39 +10,46 @@ from typing import final
 from sandbox.stores.log import StoreUnavailable
 
 
-def lock_file(descriptor: int, timeout_s: float) -> None:
-    """Lock a file against other processes; raises `StoreUnavailable` if they keep it for longer than `timeout_s`."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        _Waiting(descriptor).take(timeout_s)
-
-
 @final
-class _Waiting:
-    """Waits for a file lock in a thread of its own, for the system's own waiting is fair but knows no timeout."""
+class FileLock:
+    """An open file's lock against other processes, taken by one thread at a time."""
 
     def __init__(self, descriptor: int) -> None:
-        self._descriptor = os.dup(descriptor)
-        """The same open file, so the lock is the caller's; it outlives the caller's if that is closed meanwhile."""
-        self._lock = threading.Lock()
-        self._is_wanted = True
-        self._taken = threading.Event()
+        """Lock the file behind `descriptor`, which stays the caller's."""
+        self._descriptor = descriptor
+        self._state = threading.Condition()
+        self._is_waiting = False
+        """A thread of its own waits in the system: fair, and without a timeout. There is never more than one."""
+        self._is_wanted = False
 
     def take(self, timeout_s: float) -> None:
-        threading.Thread(target=self._wait, name="log lock", daemon=True).start()
-        if self._taken.wait(timeout_s):
-            return
-        with self._lock:
-            self._is_wanted = self._taken.is_set()
-        if not self._is_wanted:
+        """Take the lock; raises `StoreUnavailable` if other processes keep it for longer than `timeout_s`."""
+        with self._state:
+            if not self._is_waiting:
+                try:
+                    fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    # The same open file, so the lock is the caller's; it outlives the caller's if that is closed.
+                    again = os.dup(self._descriptor)
+                    self._is_waiting = True
+                    threading.Thread(target=self._wait, args=(again,), name="log lock", daemon=True).start()
+                else:
+                    return
+            self._is_wanted = True
+            is_taken = self._state.wait_for(lambda: not self._is_waiting, timeout_s)
+            self._is_wanted = False
+        if not is_taken:
             raise StoreUnavailable("another process holds the log for too long")
 
-    def _wait(self) -> None:
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        with self._lock:
-            if self._is_wanted:
-                self._taken.set()
-            else:
-                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-        os.close(self._descriptor)
+    def give_back(self) -> None:
+        """Let other processes at the file."""
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def _wait(self, descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with self._state:
+            if not self._is_wanted:
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+            os.close(descriptor)
+            self._is_waiting = False
+            self._state.notify_all()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
 import threading
@@ -14,7 +13,7 @@ from typing import Final, final
 import apsw
 
 from sandbox.deployment import Misconfigured
-from sandbox.stores.file_lock import lock_file
+from sandbox.stores.file_lock import FileLock
 from sandbox.stores.log import (
     SCHEMA_VERSION,
     Chain,
@@ -155,6 +154,7 @@ class SqliteLog:
                 _make(path)
             self._writer = self._opened()
             self._lock_file = None if is_read_only else os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+            self._file_lock = None if self._lock_file is None else FileLock(self._lock_file)
             version = self._writer.pragma("user_version")
         if version != SCHEMA_VERSION:
             self.close()
@@ -165,9 +165,9 @@ class SqliteLog:
         """One transaction: alone among all processes, durable once the block has been left."""
         # WHY: a file lock before BEGIN; SQLite's own waiting starves one of two busy processes (237 against 20,430).
         with self._alone(), _engine_errors():
-            if self._is_closed or self._lock_file is None:
+            if self._is_closed or self._file_lock is None:
                 raise StoreUnavailable("the log is closed or read-only")
-            lock_file(self._lock_file, MAX_WAIT_S)
+            self._file_lock.take(MAX_WAIT_S)
             try:
                 self._writer.execute("BEGIN IMMEDIATE")
                 try:
@@ -178,7 +178,7 @@ class SqliteLog:
                         self._writer.execute("ROLLBACK")
                     raise
             finally:
-                fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+                self._file_lock.give_back()
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -11,7 +11,7 @@ import apsw
 import pytest
 
 from sandbox.deployment import Misconfigured
-from sandbox.stores import file_lock, sqlite_log
+from sandbox.stores import sqlite_log
 from sandbox.stores.log import Head, Rows, StoredPayload, StoredRequest, StoreUnavailable
 from sandbox.stores.sqlite_log import SqliteLog
 
@@ -193,23 +193,6 @@ def test_a_lock_held_by_another_is_waited_for_and_given_up_in_time(
 
     with store.writing() as writing:
         assert writing.head().size == 0
-    store.close()
-
-
-@pytest.mark.requirement("log:lock:bounded")
-def test_a_lock_let_go_in_time_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = SqliteLog(tmp_path / "log.db")
-    real = file_lock._Waiting.take
-    with (tmp_path / "log.db.lock").open("rb") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
-
-        def let_go_first(wait: object, timeout_s: float) -> None:
-            fcntl.flock(other, fcntl.LOCK_UN)
-            real(wait, timeout_s)  # type: ignore[arg-type]
-
-        monkeypatch.setattr(file_lock._Waiting, "take", let_go_first)
-        with store.writing(), pytest.raises(BlockingIOError):
-            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
     store.close()
 
 
