@@ -88,7 +88,7 @@ def open_door(desk: Desk, deployment: Deployment, settings: ServerSettings, add_
         options=_options(settings),
     )
     streams = StreamRoom(settings)
-    _add_services(server, desk, streams)
+    _add_services(server, desk, streams, threads)
     services = (TOOL_SERVICE, LOG_SERVICE)
     health_servicer = add_health(server, desk, services)
     reflections = add_reflection(server, desk, services)
@@ -120,6 +120,7 @@ def tls_credentials(deployment: Deployment) -> grpc.ServerCredentials:
 
 
 Request_co = TypeVar("Request_co", covariant=True)
+Request = TypeVar("Request")
 Response = TypeVar("Response")
 
 
@@ -127,9 +128,13 @@ class _Parsed(Protocol[Request_co]):
     def FromString(self, s: bytes) -> Request_co: ...  # noqa: N802 - protobuf's name
 
 
-def _unary(behaviour: Unary[Request_co, Response], request: _Parsed[Request_co]) -> _Handler:
+def _unary(behaviour: Unary[Request, Response], request: _Parsed[Request], threads: CallThreads) -> _Handler:
+    def counted(message: Request, context: grpc.ServicerContext) -> Response:
+        threads.keep(context)
+        return behaviour(message, context)
+
     handler = grpc.unary_unary_rpc_method_handler(
-        guarded(behaviour),
+        guarded(counted),
         request_deserializer=request.FromString,
         response_serializer=methodcaller("SerializeToString"),
     )
@@ -164,16 +169,16 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
     ]
 
 
-def _add_services(server: grpc.Server, desk: Desk, streams: StreamRoom) -> None:
+def _add_services(server: grpc.Server, desk: Desk, streams: StreamRoom, threads: CallThreads) -> None:
     tools, log = ToolExecutionServicer(desk, streams), ExecutionLogServicer(desk)
     stream_handler = guarded_stream(tools.execute_stream)
     stream_handler.experimental_thread_pool = streams.holders  # type: ignore[attr-defined]  # grpc looks here
     tool_handlers: dict[str, _Handler] = {
-        "ListTools": _unary(tools.list_tools, tool_pb.ListToolsRequest),
-        "GetTool": _unary(tools.get_tool, tool_pb.GetToolRequest),
-        "Execute": _unary(tools.execute, tool_pb.ExecuteRequest),
-        "GetCall": _unary(tools.get_call, tool_pb.GetCallRequest),
-        "CancelCall": _unary(tools.cancel_call, tool_pb.CancelCallRequest),
+        "ListTools": _unary(tools.list_tools, tool_pb.ListToolsRequest, threads),
+        "GetTool": _unary(tools.get_tool, tool_pb.GetToolRequest, threads),
+        "Execute": _unary(tools.execute, tool_pb.ExecuteRequest, threads),
+        "GetCall": _unary(tools.get_call, tool_pb.GetCallRequest, threads),
+        "CancelCall": _unary(tools.cancel_call, tool_pb.CancelCallRequest, threads),
         "ExecuteStream": cast(
             "_Handler",
             grpc.stream_stream_rpc_method_handler(
@@ -184,11 +189,11 @@ def _add_services(server: grpc.Server, desk: Desk, streams: StreamRoom) -> None:
         ),
     }
     log_handlers = {
-        "GetCheckpoint": _unary(log.get_checkpoint, log_pb.GetCheckpointRequest),
-        "ListRecords": _unary(log.list_records, log_pb.ListRecordsRequest),
-        "GetReceipt": _unary(log.get_receipt, log_pb.GetReceiptRequest),
-        "GetConsistencyProof": _unary(log.get_consistency_proof, log_pb.GetConsistencyProofRequest),
-        "ReadPayload": _unary(log.read_payload, log_pb.ReadPayloadRequest),
+        "GetCheckpoint": _unary(log.get_checkpoint, log_pb.GetCheckpointRequest, threads),
+        "ListRecords": _unary(log.list_records, log_pb.ListRecordsRequest, threads),
+        "GetReceipt": _unary(log.get_receipt, log_pb.GetReceiptRequest, threads),
+        "GetConsistencyProof": _unary(log.get_consistency_proof, log_pb.GetConsistencyProofRequest, threads),
+        "ReadPayload": _unary(log.read_payload, log_pb.ReadPayloadRequest, threads),
     }
     server.add_generic_rpc_handlers(
         (

@@ -1,4 +1,7 @@
-"""How many threads may one principal hold? Each request gets one, and waits there for a message that may not come."""
+"""How many requests may one principal have in hand? Each gets a thread, where it waits for a message that may not come.
+
+A request whose answer nobody takes counts until it is taken: its thread is free, but the answer lies in memory.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,30 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar, final
 
+import grpc
+
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+@final
+class _Place:
+    """One request of a principal."""
+
+    __slots__ = ("_leave", "_subject", "is_kept")
+
+    def __init__(self, leave: Callable[[str], None], subject: str) -> None:
+        self._leave = leave
+        self._subject = subject
+        self.is_kept = False
+        """Whether it is given back by the transport, and not when its thread is free."""
+
+    def end(self, _: object) -> None:
+        if not self.is_kept:
+            self._leave(self._subject)
+
+    def leave(self) -> None:
+        self._leave(self._subject)
 
 
 @final
@@ -22,6 +47,7 @@ class CallThreads(ThreadPoolExecutor):
         self._counting = threading.Lock()
         self._held: dict[str, int] = {}
         self._next = threading.local()
+        self._running = threading.local()
 
     def expect_nobody(self) -> None:
         """Forget whose request would have been next: it went another way."""
@@ -40,9 +66,22 @@ class CallThreads(ThreadPoolExecutor):
         self._next.subject = None
         with self._counting:
             self._held[subject] = self._held.get(subject, 0) + 1
-        future = super().submit(fn, *args, **kwargs)
-        future.add_done_callback(lambda _: self._leave(subject))
+        place = _Place(self._leave, subject)
+        future: Future[T] = super().submit(self._run, place, fn, *args, **kwargs)  # type: ignore[arg-type]  # T is fn's own
+        future.add_done_callback(place.end)
         return future
+
+    def keep(self, context: grpc.ServicerContext) -> None:
+        """Count the request that this thread runs until its answer has been sent or its caller is gone."""
+        place: _Place | None = getattr(self._running, "place", None)
+        if place is not None:
+            # INVARIANT: set before grpc may call back, which it does once, on a thread of its own.
+            place.is_kept = True
+            place.is_kept = context.add_callback(place.leave)
+
+    def _run(self, place: _Place, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        self._running.place = place
+        return fn(*args, **kwargs)
 
     def _leave(self, subject: str) -> None:
         with self._counting:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import apsw
+import pytest
 
 from sandbox.deployment import Deployment
 from sandbox.reasons import Reason, Refused
@@ -225,3 +228,20 @@ def release(authorized: AuthorizedCall, rows: bytes = b"[[1]]") -> ReleasedResul
         omitted=(),
     )
     return ReleasedResult(executed=executed, body=body)
+
+
+def unavailable(act: Callable[[], object]) -> Refused:
+    with pytest.raises(Refused) as caught:
+        act()
+    assert caught.value.reason is Reason.RECEIPT_LOG_UNAVAILABLE
+    return caught.value
+
+
+@contextmanager
+def full_disk(house: House) -> Iterator[None]:
+    """Let the log's file grow no more."""
+    connection: apsw.Connection = house.log.store._writer  # type: ignore[attr-defined]
+    pages = connection.pragma("page_count")
+    connection.pragma("max_page_count", pages)
+    yield
+    connection.pragma("max_page_count", 2**30)

@@ -6,53 +6,41 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
 import apsw
 import pytest
-from log_house import House, authorize, call_of, deployment_at, open_house, principal_of, release, settings_of
+from log_house import (
+    House,
+    call_of,
+    deployment_at,
+    full_disk,
+    open_house,
+    principal_of,
+    settings_of,
+    unavailable,
+)
 
 from sandbox.audit.audit import audit_log
 from sandbox.audit.verify import verify_receipt
 from sandbox.deployment import Misconfigured
-from sandbox.reasons import Reason, Refused
 from sandbox.receipts import ExecutionLog, LogReader
 from sandbox.receipts.committed import Committed
 from sandbox.receipts.committer import Committer
 from sandbox.receipts.note import NoteSigner
-from sandbox.receipts.receipts import Receipt
 from sandbox.receipts.records import Entry
 from sandbox.receipts.stored import stored_receipt
 from sandbox.stores.log import StoreUnavailable
-from sandbox.stores.sqlite_log import SqliteLog, SqliteWriting
+from sandbox.stores.sqlite_log import SqliteLog
 
 requirement = pytest.mark.requirement
-
-
-def unavailable(act: Callable[[], object]) -> Refused:
-    with pytest.raises(Refused) as caught:
-        act()
-    assert caught.value.reason is Reason.RECEIPT_LOG_UNAVAILABLE
-    return caught.value
 
 
 def appended_to(committer: Committer, record: bytes) -> Committed:
     committed = committer.put(Entry(record=record, call_id=b""))
     committed.wait()
     return committed
-
-
-@contextmanager
-def full_disk(house: House) -> Iterator[None]:
-    """Let the log's file grow no more."""
-    connection: apsw.Connection = house.log.store._writer  # type: ignore[attr-defined]
-    pages = connection.pragma("page_count")
-    connection.pragma("max_page_count", pages)
-    yield
-    connection.pragma("max_page_count", 2**30)
 
 
 @requirement("log:commit:gapless")
@@ -207,102 +195,6 @@ def test_nothing_is_signed_that_could_not_be_committed(house: House, monkeypatch
 
     assert signed == []
     assert house.log.store.head() == head
-
-
-@requirement("log:unavailable:refused-before")
-def test_a_full_disk_releases_nothing_and_refuses_the_next_before_it_runs(house: House) -> None:
-    ran = []
-
-    def call(arguments: bytes) -> None:
-        with house.receipts.open(call_of(arguments)) as receipt:
-            ran.append(arguments)
-            receipt.settle(release(authorize(call_of(arguments))))
-        ran.append(receipt.sealing.wait().receipt)
-
-    with full_disk(house):
-        refusal = unavailable(lambda: call(b"x" * 100_000))
-        assert len(ran) == 1
-        for _ in range(3):
-            unavailable(lambda: call(b"{}"))
-        assert len(ran) == 1
-
-    assert not refusal.is_recorded
-    assert refusal.retry_after_s > 0
-
-
-@requirement("log:unavailable:recovers")
-def test_calls_are_taken_again_once_a_probe_has_been_written(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sandbox.receipts.log.PROBE_EVERY_S", 0.0)
-    with full_disk(house):
-        unavailable(lambda: house.answer(call_of(b"x" * 100_000)))
-        unavailable(lambda: house.answer(call_of()))
-
-    assert verify_receipt(house.answer(call_of()).receipt, house.vkey).record.token_sequence == 1
-
-
-@requirement("log:unavailable:refused-before")
-def test_a_log_that_takes_too_long_is_not_waited_for(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    house.answer(call_of())
-    monkeypatch.setattr("sandbox.receipts.committed.MAX_WAIT_S", 0.05)
-    going_on = threading.Event()
-    real = SqliteWriting.append
-
-    def hanging(*everything: object) -> None:
-        assert going_on.wait(20)
-        real(*everything)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(SqliteWriting, "append", hanging)
-    refusal = unavailable(lambda: house.answer(call_of()))
-    assert str(refusal.__cause__) == "the log takes too long"
-    assert house.log._committer.failure is not None
-    going_on.set()
-
-
-@requirement("log:unavailable:refused-before")
-def test_a_log_that_nobody_writes_any_more_takes_no_call(house: House) -> None:
-    house.log._committer._queue.put(None)  # the thread's sign to end
-    house.log._committer._thread.join(10)
-
-    unavailable(lambda: house.receipts.open(call_of()))
-
-
-@requirement("log:unavailable:refused-before")
-def test_no_more_records_wait_than_the_memory_holds(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    house.answer(call_of())
-    monkeypatch.setattr("sandbox.receipts.committer.MAX_QUEUED", 3)
-    taken: list[Receipt] = []
-    with house.log.store.writing():
-
-        def hand_over() -> None:
-            with house.receipts.open(call_of()) as receipt:
-                receipt.settle(release(authorize(call_of())))
-            taken.append(receipt)
-
-        refusal = unavailable(lambda: [hand_over() for _ in range(5)])  # the thread holds one already
-    assert str(refusal.__cause__) == "the log is too far behind"
-    assert all(receipt.sealing.wait().receipt for receipt in taken)
-
-
-@requirement("log:unavailable:refused-before")
-def test_somebody_new_does_not_run_if_their_key_cannot_be_kept(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_self: SqliteWriting, _lookup: bytes, _wrapped: bytes) -> None:
-        raise StoreUnavailable("FullError")
-
-    ran = []
-
-    def call() -> None:
-        with house.receipts.open(call_of(principal=principal_of("new", "new"))):
-            ran.append(1)
-
-    monkeypatch.setattr(SqliteWriting, "add_subject", full)
-    unavailable(call)
-    assert ran == []
-
-
-@requirement("log:unavailable:refused-before")
-def test_a_log_that_breaks_while_a_refusal_is_written_releases_none(house: House) -> None:
-    with full_disk(house):
-        unavailable(lambda: [house.refuse(call_of(b"x" * 16_000)) for _ in range(20)])
 
 
 @requirement("log:commit:close")
