@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import struct
 import threading
 from pathlib import Path
 
+import grpc
 import pytest
 
 from sandbox.client import Client, Identity, Refusal, Result
@@ -52,7 +54,9 @@ def header(name: str, value: str) -> bytes:
     return b"\0" + text(name.encode()) + text(value.encode())
 
 
-def ask_without_reading(deployment: Deployment, address: str, calls: int) -> ssl.SSLSocket:
+def ask_without_reading(
+    deployment: Deployment, address: str, calls: int, path: str = EXECUTE, content: bytes = CALL
+) -> ssl.SSLSocket:
     """Make calls over a connection that lets no byte of an answer through: its window is empty."""
     context = ssl.create_default_context(cafile=str(deployment.pki / "ca.pem"))
     context.check_hostname = False
@@ -61,12 +65,12 @@ def ask_without_reading(deployment: Deployment, address: str, calls: int) -> ssl
     host, port = address.rsplit(":", 1)
     connection = context.wrap_socket(socket.create_connection((host, int(port))), server_hostname=host)
     headers = {
-        ":method": "POST", ":scheme": "https", ":path": EXECUTE, ":authority": address,
+        ":method": "POST", ":scheme": "https", ":path": path, ":authority": address,
         "content-type": "application/grpc", "te": "trailers",
         **dict(Identity.from_deployment(deployment.root, "agent").metadata()),
     }  # fmt: skip
     block = b"".join(header(name, value) for name, value in headers.items())
-    message = b"\0" + struct.pack(">I", len(CALL)) + CALL
+    message = b"\0" + struct.pack(">I", len(content)) + content
     initial_window_size_0 = struct.pack(">HI", 4, 0)
     connection.sendall(
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, initial_window_size_0) + frame(4, 1, 0, b"")
@@ -98,6 +102,33 @@ def test_answers_that_nobody_reads_count(tmp_path: Path, monkeypatch: pytest.Mon
             unread.close()
             assert any(is_served(client) for _ in range(200)), "a place was kept for a caller that had gone"
     assert served is not is_on
+
+
+@pytest.mark.requirement("doors:stream:unread")
+def test_a_stream_that_nobody_reads_gives_its_place_back(tmp_path: Path) -> None:
+    deployment = create_deployment(tmp_path / "shop")
+    text = deployment.settings.read_text("utf-8")
+    one = text.replace("#streams_per_principal = 8", "streams_per_principal = 1", 1)
+    one = one.replace("#stream_idle_seconds = 60", "stream_idle_seconds = 1", 1)
+    assert one.count("\nstream") == 2
+    deployment.settings.write_text(one, "utf-8")
+    call = pb.ExecuteStreamRequest(tag=1, call=pb.ExecuteRequest.FromString(CALL))
+    with opened_house(deployment.root, listen="127.0.0.1:0", grace_s=0.0) as (_, door):
+        unread = ask_without_reading(deployment, door.address, 1, EXECUTE + "Stream", call.SerializeToString())
+        identity = Identity.from_deployment(deployment.root, "agent")
+        with grpc.secure_channel(door.address, identity.channel_credentials()) as channel:
+            method = channel.stream_stream(EXECUTE + "Stream", None, pb.ExecuteStreamResponse.FromString)
+            codes = []
+            for _ in range(2_000):
+                stream = method(iter([call.SerializeToString()]), metadata=identity.metadata(), timeout=10)
+                with contextlib.suppress(grpc.RpcError):
+                    assert [answer.tag for answer in stream] == [1]
+                codes.append(stream.code())
+                if codes[-1] is grpc.StatusCode.OK and grpc.StatusCode.RESOURCE_EXHAUSTED in codes:
+                    break
+        unread.close()
+    assert codes[-1] is grpc.StatusCode.OK
+    assert grpc.StatusCode.RESOURCE_EXHAUSTED in codes
 
 
 def is_served(client: Client) -> bool:

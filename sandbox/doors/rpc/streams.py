@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from sandbox.doors.rpc.guard import as_fault, note_refusal
 from sandbox.doors.rpc.places import Places
@@ -28,7 +28,16 @@ CALLS_PER_STREAM: Final = 16
 
 
 LOOK_S: Final = 1.0
-"""How often a stream without answers looks whether the log takes too long."""
+"""How often it is looked whether the log takes too long, nobody takes an answer, or the credential has ended."""
+
+
+class Line(NamedTuple):
+    """The caller's end of a stream."""
+
+    must_hold: Callable[[], object]
+    """Raises `Refused` once the caller's credential has ended."""
+    cut: Callable[[], object]
+    """Ends the stream, also while somebody waits for the caller to take an answer."""
 
 
 class StreamRoom:
@@ -42,19 +51,36 @@ class StreamRoom:
         self._readers = ThreadPoolExecutor(settings.stream_threads, thread_name_prefix="stream-reader")
         self._workers = ThreadPoolExecutor(settings.threads, thread_name_prefix="stream-call")
         self._places = Places(settings.streams_per_principal, "streams")
+        self._open: set[_Stream] = set()
+        self._is_closed = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="stream-watch", daemon=True)
+        self._watcher.start()
 
     def serve(
-        self, subject: str, requests: Iterator[pb.ExecuteStreamRequest], take: Take, hung_up: Cancellation
+        self, subject: str, requests: Iterator[pb.ExecuteStreamRequest], take: Take, hung_up: Cancellation, line: Line
     ) -> Iterator[pb.ExecuteStreamResponse]:
-        """Yield an answer to each request until the caller has no more, hangs up or stays idle too long."""
+        """Yield an answer to each request until the caller has no more, hangs up, stays idle or leaves answers lying.
+
+        Raises `Refused` with `STREAM_IDLE`, or with a `CREDENTIAL_…` reason a moment after the credential has ended.
+        """
         with self._places.take(subject):
-            stream = _Stream(self._workers, take)
+            stream = _Stream(self._workers, take, line)
             hung_up.on_cancel(stream.stop)
-            self._readers.submit(stream.read, requests)
-            yield from stream.answers(self._settings.stream_idle_seconds)
+            self._open.add(stream)
+            try:
+                self._readers.submit(stream.read, requests)
+                yield from stream.answers(self._settings.stream_idle_seconds)
+            finally:
+                self._open.discard(stream)
+
+    def _watch(self) -> None:
+        while not self._is_closed.wait(LOOK_S):
+            for stream in tuple(self._open):
+                stream.look(self._settings.stream_idle_seconds)
 
     def close(self) -> None:
         """Let the threads go once their streams have ended."""
+        self._is_closed.set()
         for pool in (self.holders, self._readers, self._workers):
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -62,9 +88,14 @@ class StreamRoom:
 class _Stream:
     """One stream's calls in flight."""
 
-    def __init__(self, workers: ThreadPoolExecutor, take: Take) -> None:
+    def __init__(self, workers: ThreadPoolExecutor, take: Take, line: Line) -> None:
         self._workers = workers
         self._take = take
+        self._line = line
+        self._offered_at: float | None = None
+        """Since when an answer waits for the caller to take it."""
+        self._refused: BaseException | None = None
+        """Why the stream must end."""
         self._ready: queue.SimpleQueue[_Ended | None] = queue.SimpleQueue()
         """Calls that have their answer; None wakes whoever writes, to look whether the stream is over."""
         self._handed: dict[_Ended, None] = {}
@@ -81,6 +112,18 @@ class _Stream:
         self._is_stopped = True
         self._slots.release()  # the reader may wait for one
         self._ready.put(None)
+
+    def look(self, idle_s: float) -> None:
+        """End the stream if its credential has ended, or if an answer waits to be taken for longer than `idle_s`."""
+        offered_at = self._offered_at
+        waits_s = 0.0 if offered_at is None else time.monotonic() - offered_at
+        try:
+            self._line.must_hold()
+        except BaseException as ended:  # noqa: BLE001 - told by whoever writes the answers, whatever it is
+            self._refused = ended
+            self._ready.put(None)
+        if waits_s > (LOOK_S if self._refused is not None else idle_s):
+            self._line.cut()
 
     def read(self, requests: Iterator[pb.ExecuteStreamRequest]) -> None:
         """Take requests as they come and hand each to a worker."""
@@ -102,10 +145,14 @@ class _Stream:
         try:
             while not (self._is_stopped or (self._is_read and self._answered == self._taken)):
                 ended = self._next(idle_s)
+                if self._refused is not None:
+                    raise self._refused
                 if ended is None or self._handed.pop(ended, ended) is not None:
                     continue  # nothing, or answered before because the log took too long
                 self._answered += 1
+                self._offered_at = time.monotonic()
                 yield _response(ended)
+                self._offered_at = None
                 # INVARIANT: only what the transport has taken makes room, so a stream nobody reads holds no more.
                 self._slots.release()
         finally:

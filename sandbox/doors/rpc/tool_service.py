@@ -12,7 +12,7 @@ import orjson
 from sandbox.doors.rpc.desk import Desk
 from sandbox.doors.rpc.guard import credential_of
 from sandbox.doors.rpc.pages import page_of
-from sandbox.doors.rpc.streams import StreamRoom
+from sandbox.doors.rpc.streams import Line, StreamRoom
 from sandbox.doors.rpc.wire import execute_response
 from sandbox.pipeline import Sealing
 from sandbox.reasons import Reason, Refused
@@ -81,7 +81,8 @@ class ToolExecutionServicer:
             finally:
                 hung_up.forget(stop)
 
-        yield from self._streams.serve(principal.subject, requests, take, hung_up)
+        line = Line(lambda: self._desk.guests.principal(credential), context.cancel)
+        yield from self._streams.serve(principal.subject, requests, take, hung_up, line)
 
     def get_call(self, request: pb.GetCallRequest, context: grpc.ServicerContext) -> pb.GetCallResponse:
         """Answer for one of the caller's own calls; with what came of it only if that is still permitted."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from sandbox.doors.rpc import guard, streams
-from sandbox.doors.rpc.streams import CALLS_PER_STREAM, StreamRoom
+from sandbox.doors.rpc.streams import CALLS_PER_STREAM, Line, StreamRoom
 from sandbox.reasons import Reason, Refused
 from sandbox.receipts.sealing import Sealed
 from sandbox.settings import ServerSettings
@@ -21,6 +21,10 @@ def room() -> Iterator[StreamRoom]:
     made = StreamRoom(ServerSettings(streams_per_principal=2, stream_threads=4, threads=4, stream_idle_seconds=1))
     yield made
     made.close()
+
+
+LINE = Line(lambda: None, lambda: None)
+"""Of a caller whose credential holds."""
 
 
 class Panic(BaseException):
@@ -52,7 +56,9 @@ def answer(request: pb.ExecuteRequest) -> Sealed:
 
 @pytest.mark.requirement("doors:stream:answers")
 def test_every_call_is_answered_under_its_tag(room: StreamRoom) -> None:
-    answers = list(room.serve("alice", requests("a", "limited", "broken", "b", "panicking"), answer, Cancellation()))
+    answers = list(
+        room.serve("alice", requests("a", "limited", "broken", "b", "panicking"), answer, Cancellation(), LINE)
+    )
     by_tag = {each.tag: each for each in answers}
     assert sorted(by_tag) == [1, 2, 3, 4, 5]
     assert by_tag[1].response.call_id == "a"
@@ -101,7 +107,7 @@ def test_the_log_holds_up_answers_and_no_calls() -> None:
         all_taken.release()
         return next(coming)
 
-    stream = room.serve("alice", requests("a", "unlogged", "b"), take, Cancellation())
+    stream = room.serve("alice", requests("a", "unlogged", "b"), take, Cancellation(), LINE)
     letting_go = threading.Thread(target=let_go_when_taken, args=(held, all_taken))
     letting_go.start()
     by_tag = {each.tag: each for each in stream}
@@ -123,7 +129,7 @@ def test_a_record_that_the_log_takes_too_long_for_is_not_waited_for(monkeypatch:
         second.wait(10)
         yield pb.ExecuteStreamRequest(tag=2, call=pb.ExecuteRequest(tool="b"))
 
-    stream = room.serve("alice", two(), lambda call: late if call.tool == "late" else sealed("b"), Cancellation())
+    stream = room.serve("alice", two(), lambda call: late if call.tool == "late" else sealed("b"), Cancellation(), LINE)
     first = next(stream)
     late.let_go()  # it comes after all, and nobody is told twice
     second.set()
@@ -146,7 +152,7 @@ def test_operators_are_told_why_the_log_is_unavailable_to_a_stream(
     told: list[str] = []
     monkeypatch.setattr(guard, "note_often", lambda _, kind, causes: told.append(f"{kind}: {causes}"))
 
-    (answered,) = room.serve("alice", requests("unlogged"), answer, Cancellation())
+    (answered,) = room.serve("alice", requests("unlogged"), answer, Cancellation(), LINE)
 
     assert answered.error.reason == "RECEIPT_LOG_UNAVAILABLE"
     assert told == ["RECEIPT_LOG_UNAVAILABLE: OSError"]
@@ -160,17 +166,17 @@ def test_a_principal_holds_so_many_streams_and_no_more(room: StreamRoom) -> None
         yield pb.ExecuteStreamRequest(tag=1, call=pb.ExecuteRequest(tool="a"))
         held.wait(10)
 
-    open_streams = [room.serve("alice", waiting(), answer, Cancellation()) for _ in range(2)]
+    open_streams = [room.serve("alice", waiting(), answer, Cancellation(), LINE) for _ in range(2)]
     for stream in open_streams:
         assert next(stream).tag == 1
     with pytest.raises(Refused) as refused:
-        next(room.serve("alice", requests("a"), answer, Cancellation()))
+        next(room.serve("alice", requests("a"), answer, Cancellation(), LINE))
     assert (refused.value.reason, refused.value.rule) == (Reason.RATE_LIMITED, "limits/streams")
-    assert [each.tag for each in room.serve("bob", requests("a"), answer, Cancellation())] == [1]
+    assert [each.tag for each in room.serve("bob", requests("a"), answer, Cancellation(), LINE)] == [1]
     held.set()
     for stream in open_streams:
         assert list(stream) == []
-    assert [each.tag for each in room.serve("alice", requests("a"), answer, Cancellation())] == [1]
+    assert [each.tag for each in room.serve("alice", requests("a"), answer, Cancellation(), LINE)] == [1]
 
 
 @pytest.mark.requirement("doors:stream:bounded")
@@ -182,7 +188,7 @@ def test_a_stream_without_calls_is_closed(room: StreamRoom) -> None:
         yield from ()
 
     with pytest.raises(Refused) as refused:
-        list(room.serve("alice", silent(), answer, Cancellation()))
+        list(room.serve("alice", silent(), answer, Cancellation(), LINE))
     ended.set()
     assert refused.value.reason is Reason.STREAM_IDLE
 
@@ -198,7 +204,7 @@ def test_a_stream_that_nobody_reads_takes_no_more_than_its_places(room: StreamRo
                 overrun.set()
             yield pb.ExecuteStreamRequest(tag=tag, call=pb.ExecuteRequest(tool="a"))
 
-    stream = room.serve("alice", eager(), answer, Cancellation())
+    stream = room.serve("alice", eager(), answer, Cancellation(), LINE)
     first = next(stream).tag
     assert not overrun.wait(0.3)
 
@@ -218,7 +224,7 @@ def test_a_stream_left_with_unread_answers_lets_its_reader_go(room: StreamRoom) 
         finally:
             read_on.set()
 
-    stream = room.serve("alice", eager(), answer, Cancellation())
+    stream = room.serve("alice", eager(), answer, Cancellation(), LINE)
     next(stream)
     assert waits.wait(10)
     stream.close()  # type: ignore[attr-defined]  # as grpc does
@@ -235,7 +241,7 @@ def test_a_caller_that_hangs_up_ends_the_stream(room: StreamRoom) -> None:
         yield pb.ExecuteStreamRequest(tag=1, call=pb.ExecuteRequest(tool="a"))
         ended.wait(30)
 
-    stream = room.serve("alice", endless(), answer, hung_up)
+    stream = room.serve("alice", endless(), answer, hung_up, LINE)
     assert next(stream).tag == 1
     hung_up.cancel()
     assert list(stream) == []
@@ -257,10 +263,57 @@ def test_a_stream_whose_call_still_runs_is_not_idle() -> None:
         never.wait(0.5)  # many times as long as a stream may be idle
         return sealed("slow")
 
-    stream = room.serve("alice", one_call_and_silence(), slow, Cancellation())
+    stream = room.serve("alice", one_call_and_silence(), slow, Cancellation(), LINE)
     assert next(stream).response.call_id == "slow"
     with pytest.raises(Refused) as refused:
         next(stream)
     ended.set()
     room.close()
     assert refused.value.reason is Reason.STREAM_IDLE
+
+
+@pytest.mark.requirement("doors:stream:ended-credential")
+def test_a_stream_whose_credential_has_ended_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "LOOK_S", 0.01)
+    room = StreamRoom(ServerSettings(streams_per_principal=1, stream_threads=2, threads=1))
+    revoked, ended = threading.Event(), threading.Event()
+
+    def must_hold() -> None:
+        if revoked.is_set():
+            raise Refused(Reason.CREDENTIAL_INVALID, "revoked")
+
+    def waiting() -> Iterator[pb.ExecuteStreamRequest]:
+        yield pb.ExecuteStreamRequest(tag=1, call=pb.ExecuteRequest(tool="a"))
+        ended.wait(10)
+
+    stream = room.serve("alice", waiting(), answer, Cancellation(), Line(must_hold, lambda: None))
+    assert next(stream).tag == 1
+    revoked.set()
+    with pytest.raises(Refused) as refused:
+        next(stream)
+    ended.set()
+    room.close()
+    assert refused.value.reason is Reason.CREDENTIAL_INVALID
+
+
+@pytest.mark.requirement("doors:stream:ended-credential")
+@pytest.mark.requirement("doors:stream:unread")
+@pytest.mark.parametrize("is_revoked", [True, False])
+def test_a_stream_whose_answer_nobody_takes_is_cut(monkeypatch: pytest.MonkeyPatch, *, is_revoked: bool) -> None:
+    monkeypatch.setattr(streams, "LOOK_S", 0.01)
+    idle_s = 3600 if is_revoked else 0.02
+    settings = ServerSettings.model_construct(streams_per_principal=1, stream_threads=2, threads=1)
+    room = StreamRoom(settings.model_copy(update={"stream_idle_seconds": idle_s}))
+    cut, revoked = threading.Event(), threading.Event()
+
+    def must_hold() -> None:
+        if revoked.is_set():
+            raise Refused(Reason.CREDENTIAL_INVALID, "revoked")
+
+    stream = room.serve("alice", requests("a", "b"), answer, Cancellation(), Line(must_hold, cut.set))
+    assert next(stream).tag == 1  # grpc would ask for the next one once it is sent, and does not ask
+    if is_revoked:
+        revoked.set()
+    assert cut.wait(10)
+    stream.close()  # type: ignore[attr-defined]  # as grpc does
+    room.close()
