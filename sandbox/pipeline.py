@@ -90,7 +90,8 @@ class Receipts(Protocol):
     def open(self, authenticated: AuthenticatedCall) -> Receipt:
         """Open the record of a call, or find the earlier one with the same `request_id`.
 
-        Raises `Refused` with `CALL_REPLAYED` for other bytes, `RECEIPT_LOG_UNAVAILABLE` if the log cannot be written.
+        Raises `Refused` with `RECEIPT_LOG_UNAVAILABLE` if the log cannot be written; entering the block raises it with
+        `CALL_REPLAYED` for other bytes.
         """
         ...
 

@@ -25,12 +25,12 @@ class ServerSettings(_Section):
     threads: int = Field(default=256, ge=1, le=1024)
     """Calls worked on at once; more wait in the transport. Made when they are needed."""
     threads_per_principal: int = Field(default=96, ge=1, le=1024)
-    """Of them, those that one principal may hold; further calls are refused until one has ended."""
+    """Requests of one principal at once, of which each has a thread until its answer is made."""
     stream_threads: int = Field(default=32, ge=1, le=1024)
     """ExecuteStream streams held at once, over all principals; one idle stream holds a thread."""
     streams_per_principal: int = Field(default=8, ge=1, le=1024)
     stream_idle_seconds: int = Field(default=60, ge=1, le=3600)
-    """A stream without a call for so long is closed."""
+    """A stream without a call for so long, or whose next answer nobody takes for so long, is closed."""
     max_message_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024)
 
 
