@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sandbox.cli.common import DeploymentOption, JsonOption, emit
+from sandbox.cli.common import DeploymentOption, JsonOption, emit, wrapped
 
 app = typer.Typer(help="Write first drafts.", no_args_is_help=True)
 
@@ -29,7 +29,10 @@ def tool(
     json: JsonOption = False,
     deployment: DeploymentOption = Path(),
 ) -> None:
-    """Write a tool spec for one table: it passes lint as written, and `sandbox test` can run its examples."""
+    """Write a tool spec that shows every column of one table, for its author to narrow.
+
+    It passes lint as written: outside `toolspecs/` it is a draft, within it a running service offers it at once.
+    """
     from sandbox.deployment import Deployment
     from sandbox.executors import read_catalogue
     from sandbox.specs import read_connections
@@ -44,9 +47,18 @@ def tool(
     elif out is None:
         sys.stdout.write(text)
     else:
-        sys.stdout.write(
-            f"{out}: tool {name}; next: narrow its columns, then `sandbox lint` and `sandbox test {name}`\n"
-        )
+        is_live = out.resolve().parent == Deployment(deployment).toolspecs.resolve()
+        sys.stdout.write(wrapped(_next(out, name, is_live=is_live)) + "\n")
+
+
+def _next(out: Path, name: str, *, is_live: bool) -> str:
+    """Return what was written, who sees it, and what its author does now."""
+    check = f"`sandbox lint` and `sandbox test {name}`"
+    if is_live:
+        told = f"{out}: tool {name}; a running service offers it from now on, with every column listed"
+        return f"{told}; narrow its columns now, or move the file out of toolspecs/ until that is done; then {check}"
+    told = f"{out}: a draft of tool {name}, with every column listed; nobody is offered it yet"
+    return f"{told}; next: narrow its columns, move it into toolspecs/, then {check}"
 
 
 def _write_new(out: Path, text: str) -> None:

@@ -105,6 +105,16 @@ def test_new_tool_from_a_live_table(house: Deployment) -> None:
     assert out.read_text() == told.output, "never overwritten"
 
 
+@pytest.mark.requirement("specs:new:draft")
+def test_new_tool_says_whether_it_is_offered_already(house: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(house.root)
+    words = ("new", "tool", "--connection", "shop", "--table", "orders", "--out")
+    draft = " ".join(run(house, *words, "draft.yaml").output.split())
+    live = " ".join(run(house, *words, "toolspecs/orders.yaml").output.split())
+    assert "nobody is offered it yet; next: narrow its columns, move it into toolspecs/" in draft
+    assert "tool shop.orders; a running service offers it from now on, with every column listed" in live
+
+
 @pytest.mark.requirement("specs:new:passes-lint")
 def test_new_tool_as_json(house: Deployment) -> None:
     told = run(house, "new", "tool", "--connection", "shop", "--table", "customers", "--name", "people", "--json")
