@@ -20,6 +20,7 @@ from sandbox.values import Cell, JsonObject, JsonValue
 
 if TYPE_CHECKING:
     from sandbox.client import Answer, Client, ClientError, Explanation, Identity, Receipt, Refusal, Result, Tool
+    from sandbox.deployment import Deployment
 
 STARTING_S: Final = 5.0
 """How long a service that is being started is waited for; a command pasted after `sandbox serve &` comes too early."""
@@ -160,11 +161,23 @@ def _identity(root: Path, name: str) -> Identity:
         if not Deployment(root).settings.is_file():
             what = "there is no deployment here; name one with --deployment, or make one with `sandbox init DIR`"
             raise Misconfigured(f"{error.filename}: {what}") from error
-        what = f"there is no such file; `sandbox token new {name}` makes what the identity {quoted(name)} lacks"
-        raise Refused(Reason.CREDENTIAL_MISSING, f"{error.filename}: {what}") from error
+        what = f"the identity {quoted(name)} lacks it; {_how_to_make(Deployment(root), name)}"
+        raise Refused(Reason.CREDENTIAL_MISSING, f"{error.filename}: there is no such file; {what}") from error
     except UnicodeDecodeError as error:
         token, key = Deployment(root).tokens / f"{name}.jwt", Deployment(root).keys / "log.vkey"
         raise Misconfigured(f"{token if error.encoding == 'ascii' else key}: not text; is it another file?") from error
+
+
+def _how_to_make(deployment: Deployment, name: str) -> str:
+    """Return the command that makes an identity's files, with a role: a token without one is permitted nothing."""
+    from sandbox.policy import unspoken_roles
+    from sandbox.reasons import quoted
+
+    _, roles = unspoken_roles(deployment.policies, ())
+    if not roles or (deployment.tokens / f"{name}.jwt").exists():
+        return f"`sandbox token new {name}` makes it"
+    spoken = ", ".join(quoted(role) for role in roles)
+    return f"`sandbox token new {name} --role {roles[0]}` makes it (policies speak of the roles {spoken})"
 
 
 def _tool_json(tool: Tool) -> JsonObject:

@@ -56,7 +56,7 @@ def new(
     before = _before(opened, settings, name)
     is_said = bool(role or tools or claim or actor)
     scope = before.scope if before is not None and not is_said else _scope(role, tools, claim, actor)
-    unknown = _unspoken(opened, scope.roles, is_json=json)
+    unknown, named = _unspoken(opened, scope.roles, is_json=json)
     _, is_enrolled = ensure_certificate(opened, name)
     write_token(opened, settings, name, scope, lifetime_s=(hours or settings.token_hours) * 3600)
     minted = _inspect(opened, settings, token_path(opened, name).read_text("ascii").strip())
@@ -67,7 +67,7 @@ def new(
         "replaced": before.token_id if before is not None and before.state == "valid" else None,
         "unknown_roles": unknown,
     }
-    emit(facts) if json else _print_minted(facts, minted)
+    emit(facts) if json else _print_minted(facts, minted, named)
 
 
 @app.command("show")
@@ -79,7 +79,7 @@ def show(
     """Print what a token says and whether it would be accepted now; exit code 1 if not. Never prints the token."""
     opened, settings = _open(deployment)
     shown = _inspect(opened, settings, _token(opened, name))
-    emit(_facts(shown)) if json else _print_shown(shown)
+    emit(_facts(shown)) if json else _print_shown(shown, _unspoken(opened, (), is_json=json)[1])
     if shown.state != "valid":
         stop(ExitCode.REFUSED)
 
@@ -156,8 +156,11 @@ def _scope(role: list[str] | None, tools: list[str] | None, claim: list[str] | N
     )
 
 
-def _unspoken(deployment: Deployment, roles: Sequence[str], *, is_json: bool) -> list[str]:
-    """Return roles that no policy speaks of, and warn people of them: they may be misspelt, and permit nothing now."""
+def _unspoken(deployment: Deployment, roles: Sequence[str], *, is_json: bool) -> tuple[list[str], list[str]]:
+    """Return roles that no policy speaks of, and those that policies name.
+
+    People are warned of the former: they may be misspelt, and permit nothing now.
+    """
     from sandbox.policy import unspoken_roles
     from sandbox.problems import did_you_mean
     from sandbox.reasons import quoted
@@ -167,7 +170,7 @@ def _unspoken(deployment: Deployment, roles: Sequence[str], *, is_json: bool) ->
         known = ", ".join(quoted(name) for name in named) or "none"
         hint = did_you_mean(role, named) or f"; policies name {known}"
         warn(f"no policy speaks of the role {quoted(role)}{hint}")
-    return unknown
+    return unknown, named
 
 
 def _facts(shown: Inspected) -> dict[str, JsonValue]:
@@ -186,14 +189,24 @@ def _facts(shown: Inspected) -> dict[str, JsonValue]:
     }
 
 
-def _print_shown(shown: Inspected) -> None:
+def _without_role(name: str, named: Sequence[str]) -> str:
+    """Return what is said of a token without a role, and how its owner gets one."""
+    from sandbox.reasons import quoted
+
+    if not named:
+        return "none, and policies name none"
+    spoken = ", ".join(quoted(each) for each in named)
+    return f"none; policies speak of the roles {spoken}: `sandbox token new {name} --role {named[0]}`"
+
+
+def _print_shown(shown: Inspected, named: Sequence[str]) -> None:
     from json import dumps
 
     now = time.time()
     lines = {
         "subject": shown.subject,
         "acting": " for ".join(shown.scope.actors),
-        "roles": ", ".join(shown.scope.roles) or "none: policies will hardly permit anything",
+        "roles": ", ".join(shown.scope.roles) or _without_role(shown.subject, named),
         "tools": ", ".join(shown.scope.tools),
         "claims": dumps(shown.scope.claims, ensure_ascii=False) if shown.scope.claims else "",
         "issued": told_time(shown.issued_at, now),
@@ -205,8 +218,8 @@ def _print_shown(shown: Inspected) -> None:
     sys.stdout.write("".join(f"{name:<9} {text}\n" for name, text in lines.items() if text))
 
 
-def _print_minted(facts: JsonObject, minted: Inspected) -> None:
-    _print_shown(minted)
+def _print_minted(facts: JsonObject, minted: Inspected, named: Sequence[str]) -> None:
+    _print_shown(minted, named)
     sys.stdout.write(f"\nwrote {facts['token']}\n")
     if facts["made_certificate"]:
         sys.stdout.write(f"made its client certificate, {minted.certificate}\n")

@@ -54,6 +54,18 @@ def test_an_identity_sees_the_tools_it_may_call(sandbox: CommandLine, service: S
     assert sandbox.run("tools").code == 4
 
 
+@requirement("identity:command:no-role")
+def test_the_way_to_a_missing_identity_ends_at_a_call_that_is_permitted(sandbox: CommandLine, service: Service) -> None:
+    call = ("call", "shop.order", "--args", '{"id": 1}', "--as", "nobody")
+    lost = sandbox.run(*call)
+    assert (lost.code, "(policies speak of the roles `agent`, `reviewer`)" in lost.err) == (4, True), lost.err
+    command = lost.err.split("`")[3]
+    assert command == "sandbox token new nobody --role agent"
+    assert sandbox.run(*command.split()[1:]).code == 0
+    assert sandbox.run(*call).code == 0
+    assert service.house.log._log.store.head().size
+
+
 @requirement("house:cli:explain-codes")
 def test_explain_ends_as_the_contract_says(
     sandbox: CommandLine, deployment: Deployment, service: Service, monkeypatch: pytest.MonkeyPatch

@@ -184,3 +184,19 @@ def test_a_role_that_no_policy_speaks_of_is_warned_of(kit: Kit, capsys: pytest.C
     assert "role `auditor`" not in told
     assert facts["unknown_roles"] == []
     assert not capsys.readouterr().out
+
+
+@pytest.mark.requirement("identity:command:no-role")
+def test_a_token_without_a_role_names_those_that_policies_speak_of(kit: Kit) -> None:
+    (kit.deployment.policies).mkdir(exist_ok=True)
+    (kit.deployment.policies / "a.cedar").write_text(
+        '@id("a") permit (principal in Sandbox::Role::"reader", action, resource);\n'
+        '@id("b") permit (principal in Sandbox::Role::"agent", action, resource);\n'
+    )
+
+    told = run(kit, "new", "zed")
+
+    sentence = "roles     none; policies speak of the roles `agent`, `reader`: `sandbox token new zed --role agent`\n"
+    assert sentence in told
+    assert sentence in run(kit, "show", "zed")
+    assert "roles     agent\n" in run(kit, "new", "zed", "--role", "agent")
