@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from sandbox.cli.common import JsonOption, emit
+from sandbox.cli.common import JsonOption, check_seconds, emit
 from sandbox.values import JsonObject
 
 app = typer.Typer(help="Measure, with yardsticks in the same run. Needs no deployment.", no_args_is_help=True)
 
-SecondsOption = Annotated[float, typer.Option(help="Seconds for each figure.")]
+LEAST_S: Final = 0.1
+"""Shorter, and a figure could be of no call at all."""
+MOST_S: Final = 3_600.0
+
+SecondsOption = Annotated[float, typer.Option(help="Seconds for each figure, 0.1 to 3600.")]
 
 
 @app.callback()
@@ -29,6 +33,7 @@ def call(
     """Measure a governed, logged and sealed point read beside an echo RPC and the bare driver."""
     from sandbox.bench.call import bench_call
 
+    check_seconds("--seconds", seconds, LEAST_S, MOST_S)
     figures = bench_call(seconds, _tell)
     if json:
         emit(figures)
@@ -59,12 +64,13 @@ def _print_ratios(figures: Sequence[JsonObject]) -> None:
 
 @app.command("memory")
 def memory(
-    seconds: Annotated[float, typer.Option(help="Seconds of load after 30 of warm-up.")] = 60.0,
+    seconds: Annotated[float, typer.Option(help="Seconds of load after 30 of warm-up, 0.1 to 3600.")] = 60.0,
     json: JsonOption = False,
 ) -> None:
     """Compare the service's memory before and after a minute of load by 64 callers."""
     from sandbox.bench.steady import bench_memory
 
+    check_seconds("--seconds", seconds, LEAST_S, MOST_S)
     _print_facts(bench_memory(seconds, _tell), is_json=json)
 
 
@@ -73,6 +79,7 @@ def flood(seconds: SecondsOption = 10.0, json: JsonOption = False) -> None:
     """Compare the p99 of hot calls alone and while another caller floods the gate with SQL never met before."""
     from sandbox.bench.steady import bench_flood
 
+    check_seconds("--seconds", seconds, LEAST_S, MOST_S)
     _print_facts(bench_flood(seconds, _tell), is_json=json)
 
 

@@ -116,6 +116,12 @@ def problem_text(problem: Problem) -> str:
     return f"{text}\n{margin}{source}\n{' ' * (len(margin) + column)}^"
 
 
+def check_seconds(flag: str, seconds: float, least: float, most: float) -> None:
+    """Raise `Misconfigured` unless the flag's value is within bounds; NaN is not."""
+    if not least <= seconds <= most:
+        raise Misconfigured(f"{flag} {seconds:g}: {least:g} to {most:g} seconds are accepted")
+
+
 def claims_of(pairs: Sequence[str] | None) -> Mapping[str, JsonValue]:
     """Return the claims of `--claim K=V` options; a value is JSON if it is, else text."""
     from sandbox.identity.strict_json import parse_value
