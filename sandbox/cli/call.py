@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
-from sandbox.cli.common import DeploymentOption, ExitCode, JsonOption, emit, fail, printable, warn, wrapped
+from sandbox.cli.common import (
+    DeploymentOption,
+    ExitCode,
+    JsonOption,
+    check_seconds,
+    emit,
+    fail,
+    printable,
+    warn,
+    wrapped,
+)
 from sandbox.problems import counted
 from sandbox.values import Cell, JsonObject, JsonValue
 
@@ -26,6 +36,9 @@ STARTING_S: Final = 5.0
 """How long a service that is being started is waited for; a command pasted after `sandbox serve &` comes too early."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+_ADDRESS: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
+_LEAST_S: Final = 0.001
+_MOST_S: Final = 86_400.0
 _UNREACHED: Final = "failed to connect to all addresses"
 """How gRPC says that nothing listens there: nothing was sent, so asking again is safe."""
 
@@ -36,7 +49,7 @@ NameOption = Annotated[str, typer.Option("--as", help="The identity to call as; 
 ArgsOption = Annotated[str, typer.Option("--args", help="The arguments as one JSON object, such as '{\"id\": 7}'.")]
 ReceiptOption = Annotated[Path | None, typer.Option("--receipt", help="Write the receipt to this file.")]
 AddressOption = Annotated[str, typer.Option(help="HOST:PORT of the service; by default the one running over DIR.")]
-TimeoutOption = Annotated[float, typer.Option(help="Seconds to wait; the service stops the work then.")]
+TimeoutOption = Annotated[float, typer.Option(help="Seconds to wait, 0.001 to 86400; the service stops the work then.")]
 
 
 def call(
@@ -55,6 +68,7 @@ def call(
     def ask(client: Client) -> Answer:
         return client.call(tool, args, request_id=request_id, timeout_s=timeout)
 
+    check_seconds("--timeout", timeout, _LEAST_S, _MOST_S)
     _check_receipt_path(receipt)
     _tell(_asked(ask, deployment, name, address, is_json=json), receipt, is_json=json)
 
@@ -74,6 +88,7 @@ def explain(
     def ask(client: Client) -> Answer:
         return client.explain(tool, args, timeout_s=timeout)
 
+    check_seconds("--timeout", timeout, _LEAST_S, _MOST_S)
     _check_receipt_path(receipt)
     _tell(_asked(ask, deployment, name, address, is_json=json), receipt, is_json=json)
 
@@ -100,6 +115,7 @@ def _asked(ask: Callable[[Client], Told], root: Path, name: str, address: str, *
     """Ask the service; turn what the client raises into one sentence and an exit code."""
     from sandbox.client import ClientError
 
+    _check_address(address)
     try:
         return _waited(ask, root, name, address)
     except ClientError as error:
@@ -197,6 +213,16 @@ def _tool_json(tool: Tool) -> JsonObject:
 def _arguments(tool: Tool) -> str:
     properties = tool.input_schema.get("properties")
     return f"arguments: {', '.join(properties) or 'none'}" if isinstance(properties, Mapping) else ""
+
+
+def _check_address(address: str) -> None:
+    """Raise `Misconfigured` if nothing can be reached under the text; empty is the service over the deployment."""
+    from sandbox.deployment import Misconfigured
+    from sandbox.reasons import quoted
+
+    found = _ADDRESS.fullmatch(address)
+    if address and not (found and 0 < int(found["port"]) < 65_536):
+        raise Misconfigured(f"--address {quoted(address)}: HOST:PORT is accepted, such as `127.0.0.1:7443`")
 
 
 def _check_receipt_path(path: Path | None) -> None:

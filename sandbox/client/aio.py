@@ -81,5 +81,5 @@ class AsyncClient:
         try:
             response = await rpc(question.request, timeout=timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
-            return question.read_error(error)
+            return question.value_of_error(error, timeout_s)
         return question.value_of(response)

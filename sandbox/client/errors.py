@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterable
-from typing import cast
+from typing import Final, cast
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -17,9 +18,11 @@ _DETAILS = "grpc-status-details-bin"
 _UNAVAILABLE = frozenset(
     {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED}
 )
+_ENDED: Final = re.compile("Cancelling all calls|Socket closed|Connection reset|GOAWAY")
+"""How gRPC says that the other side went away with the request in its hands."""
 
 
-def refusal_or_raise(error: grpc.RpcError) -> Refusal:
+def refusal_or_raise(error: grpc.RpcError, awaited: str = "in time") -> Refusal:
     """Return the refusal that a status carries, if it is about a call; raise what else it means."""
     info, delay_s = _details(error)
     if info is not None and error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
@@ -35,19 +38,28 @@ def refusal_or_raise(error: grpc.RpcError) -> Refusal:
             metadata=metadata,
             receipt=None,
         )
-    raise meaning_of(error) from error
+    raise meaning_of(error, awaited) from error
 
 
-def meaning_of(error: grpc.RpcError) -> ClientError:
-    """Return what a status means to the caller."""
+def meaning_of(error: grpc.RpcError, awaited: str = "in time") -> ClientError:
+    """Return what a status means to the caller, who waited for what `awaited` says."""
     info, delay_s = _details(error)
     message = error.details() or str(error.code())
     reason = info.reason if info is not None else ""
     if error.code() is grpc.StatusCode.UNAUTHENTICATED:
         return NotAuthenticated(message, reason)
+    if info is None and _is_ended(error, message):
+        return Unavailable("the service ended before it answered")
+    if info is None and error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return Unavailable(f"the service did not answer {awaited}")
     if error.code() in _UNAVAILABLE:
         return Unavailable(message, reason, delay_s)
     return ServiceError(message, reason)
+
+
+def _is_ended(error: grpc.RpcError, message: str) -> bool:
+    ends = {grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE}
+    return error.code() in ends and _ENDED.search(message) is not None
 
 
 def _details(error: grpc.RpcError) -> tuple[ErrorInfo | None, float]:

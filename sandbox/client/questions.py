@@ -31,8 +31,14 @@ class Question(Generic[Value]):
     request: bytes
     read: Callable[[bytes], Value]
     """Of the response; see `value_of`."""
-    read_error: Callable[[grpc.RpcError], Value]
-    """Raises a `ClientError` where the error is no value."""
+    read_error: Callable[[grpc.RpcError, str], Value]
+    """Raises a `ClientError` where the error is no value; the text says what was waited for, and how long."""
+    what: str = "the call"
+    """What is waited for."""
+
+    def value_of_error(self, error: grpc.RpcError, timeout_s: float) -> Value:
+        """Read an error that ended the RPC, which was waited for so long."""
+        return self.read_error(error, f"{self.what} within {timeout_s:g} s")
 
     def value_of(self, response: bytes) -> Value:
         """Read a response; raises `ReceiptInvalid`, or `ServiceError` for bytes that are no answer."""
@@ -80,7 +86,7 @@ class Questions:
             return read_answer(found.response, found.tool, self.log_verifier_key)
 
         request = pb.GetCallRequest(call=_reference(call_id, request_id))
-        return Question(SERVICE + "GetCall", request.SerializeToString(), read, _raise)
+        return Question(SERVICE + "GetCall", request.SerializeToString(), read, _raise, "the question about a call")
 
     def cancel(self, call_id: str, request_id: str) -> Question[bool]:
         """Ask to stop one of the caller's own calls; whether it was running."""
@@ -89,7 +95,7 @@ class Questions:
             return pb.CancelCallResponse.FromString(response).was_running
 
         request = pb.CancelCallRequest(call=_reference(call_id, request_id))
-        return Question(SERVICE + "CancelCall", request.SerializeToString(), read, _raise)
+        return Question(SERVICE + "CancelCall", request.SerializeToString(), read, _raise, "the wish to cancel a call")
 
     def tools(self, token: str) -> Question[ToolPage]:
         """Ask for a page of the tools within scope; an empty token is the first one's."""
@@ -99,12 +105,12 @@ class Questions:
             return ToolPage(tuple(map(tool_of, page.tools)), page.next_page_token)
 
         request = pb.ListToolsRequest(page_token=token)
-        return Question(SERVICE + "ListTools", request.SerializeToString(), read, _raise)
+        return Question(SERVICE + "ListTools", request.SerializeToString(), read, _raise, "the question for its tools")
 
 
 def _reference(call_id: str, request_id: str) -> pb.CallReference:
     return pb.CallReference(call_id=call_id) if call_id else pb.CallReference(request_id=request_id)
 
 
-def _raise(error: grpc.RpcError) -> NoReturn:
-    raise meaning_of(error) from error
+def _raise(error: grpc.RpcError, awaited: str) -> NoReturn:
+    raise meaning_of(error, awaited) from error

@@ -82,5 +82,5 @@ class Client:
         try:
             response = rpc(question.request, timeout=timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
-            return question.read_error(error)
+            return question.value_of_error(error, timeout_s)
         return question.value_of(response)

@@ -31,8 +31,9 @@ from sandbox.v1 import tool_execution_pb2 as pb
 class Told(grpc.RpcError):
     """An error as grpc raises it."""
 
-    def __init__(self, code: grpc.StatusCode, reason: str = "", delay_s: int = 0) -> None:
+    def __init__(self, code: grpc.StatusCode, reason: str = "", delay_s: int = 0, sentence: str = "a sentence") -> None:
         self._code = code
+        self.sentence = sentence
         details = [AnyMessage(), AnyMessage()]
         details[0].Pack(ErrorInfo(reason=reason, domain="sandbox.v1", metadata={"rule": "some/rule"}))
         details[1].Pack(RetryInfo(retry_delay=Duration(seconds=delay_s)))
@@ -42,7 +43,7 @@ class Told(grpc.RpcError):
         return self._code
 
     def details(self) -> str:
-        return "a sentence"
+        return self.sentence
 
     def trailing_metadata(self) -> tuple[tuple[str, bytes], ...]:
         return (("grpc-status-details-bin", self._status.SerializeToString()),)
@@ -76,6 +77,25 @@ def test_a_limit_is_a_refusal_and_all_else_is_raised() -> None:
     with pytest.raises(Unavailable) as caught:
         refusal_or_raise(Told(grpc.StatusCode.UNAVAILABLE, "RECEIPT_LOG_UNAVAILABLE"))
     assert caught.value.reason == "RECEIPT_LOG_UNAVAILABLE"
+
+
+@pytest.mark.requirement("client:errors:sentence")
+@pytest.mark.parametrize(
+    ("code", "grpc_says", "sentence"),
+    [
+        (grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded", "the service did not answer the call within 0.5 s"),
+        (grpc.StatusCode.CANCELLED, "Cancelling all calls", "the service ended before it answered"),
+        (grpc.StatusCode.UNAVAILABLE, "Socket closed", "the service ended before it answered"),
+        (grpc.StatusCode.UNAVAILABLE, "recvmsg:Connection reset by peer", "the service ended before it answered"),
+        (grpc.StatusCode.UNAVAILABLE, "of a proxy", "of a proxy"),
+    ],
+)
+def test_no_answer_is_told_in_our_words(code: grpc.StatusCode, grpc_says: str, sentence: str) -> None:
+    with pytest.raises(Unavailable) as caught:
+        Questions("").execute("t", {}).value_of_error(Told(code, sentence=grpc_says), 0.5)
+    assert str(caught.value) == sentence
+    told_by_the_service = meaning_of(Told(code, "SOME_REASON", sentence=grpc_says))
+    assert (str(told_by_the_service), told_by_the_service.reason) == (grpc_says, "SOME_REASON")
 
 
 def test_both_clients_take_the_same_questions() -> None:
