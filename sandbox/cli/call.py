@@ -165,7 +165,7 @@ def _meaning(error: ClientError) -> tuple[ExitCode, str]:
 
 
 def _identity(root: Path, name: str) -> Identity:
-    from sandbox.client import Identity
+    from sandbox.client import Identity, NotAuthenticated, Unavailable
     from sandbox.deployment import Deployment, Misconfigured
     from sandbox.reasons import Reason, Refused, quoted
 
@@ -173,12 +173,12 @@ def _identity(root: Path, name: str) -> Identity:
         raise Misconfigured(f"--as {quoted(name)}: an identity's name has letters, digits, `.`, `_` and `-`")
     try:
         return Identity.from_deployment(root, name)
-    except FileNotFoundError as error:
-        if not Deployment(root).settings.is_file():
-            what = "there is no deployment here; name one with --deployment, or make one with `sandbox init DIR`"
-            raise Misconfigured(f"{error.filename}: {what}") from error
+    except Unavailable as error:
+        raise Misconfigured(f"{error}, --deployment names another") from error
+    except NotAuthenticated as error:
+        missing = error.__cause__.filename if isinstance(error.__cause__, FileNotFoundError) else root
         what = f"the identity {quoted(name)} lacks it; {_how_to_make(Deployment(root), name)}"
-        raise Refused(Reason.CREDENTIAL_MISSING, f"{error.filename}: there is no such file; {what}") from error
+        raise Refused(Reason.CREDENTIAL_MISSING, f"{missing}: there is no such file; {what}") from error
     except UnicodeDecodeError as error:
         token, key = Deployment(root).tokens / f"{name}.jwt", Deployment(root).keys / "log.vkey"
         raise Misconfigured(f"{token if error.encoding == 'ascii' else key}: not text; is it another file?") from error

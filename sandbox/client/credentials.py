@@ -9,7 +9,7 @@ from typing import Final, Self, final
 
 import grpc
 
-from sandbox.client.answers import Unavailable
+from sandbox.client.answers import NotAuthenticated, Unavailable
 
 CHANNEL_OPTIONS: Final = (
     ("grpc.max_receive_message_length", -1),
@@ -34,16 +34,22 @@ class Identity:
     def from_deployment(cls, deployment: str | os.PathLike[str], name: str) -> Self:
         """Read the identity `name` from a deployment folder on this machine.
 
-        Raises `FileNotFoundError` naming the missing file; `sandbox token new NAME` makes one.
+        Raises `NotAuthenticated` naming the missing file, `Unavailable` where there is no deployment.
         """
         root = Path(deployment)
-        return cls.from_files(
-            ca=root / "pki" / "ca.pem",
-            certificate=root / "pki" / "clients" / f"{name}.pem",
-            key=root / "pki" / "clients" / f"{name}.key",
-            token=root / "tokens" / f"{name}.jwt",
-            log_key=root / "keys" / "log.vkey",
-        )
+        try:
+            return cls.from_files(
+                ca=root / "pki" / "ca.pem",
+                certificate=root / "pki" / "clients" / f"{name}.pem",
+                key=root / "pki" / "clients" / f"{name}.key",
+                token=root / "tokens" / f"{name}.jwt",
+                log_key=root / "keys" / "log.vkey",
+            )
+        except FileNotFoundError as error:
+            _check_deployment(root)
+            what = f"there is no such file; the identity `{name}` lacks it"
+            how = f"`sandbox token new {name} --role ROLE` makes it"
+            raise NotAuthenticated(f"{error.filename}: {what}; {how}", "CREDENTIAL_MISSING") from error
 
     @classmethod
     def from_files(cls, *, ca: Path, certificate: Path, key: Path, token: Path, log_key: Path) -> Self:
@@ -68,10 +74,17 @@ class Identity:
 def address_of(deployment: str | os.PathLike[str]) -> str:
     """Return HOST:PORT of the service running over a deployment on this machine.
 
-    Raises `Unavailable` if none has been started there.
+    Raises `Unavailable` if none has been started there, or there is no deployment.
     """
     try:
         return (Path(deployment) / "state" / "address").read_text("ascii").strip()
     except FileNotFoundError as error:
+        _check_deployment(Path(deployment))
         where = Path(deployment).resolve()
         raise Unavailable(f"no service runs over {where}; start one with `sandbox serve`") from error
+
+
+def _check_deployment(root: Path) -> None:
+    """Raise `Unavailable` if the folder is none that `sandbox init` made."""
+    if not (root / "sandbox.toml").is_file():
+        raise Unavailable(f"{root.resolve()}: there is no deployment here; `sandbox init DIR` makes one")

@@ -9,7 +9,7 @@ import pytest
 from command_line import CommandLine
 from conftest import Service
 
-from sandbox.client import Client, Unavailable
+from sandbox.client import Client, NotAuthenticated, Unavailable
 from sandbox.deployment import Deployment
 
 requirement = pytest.mark.requirement
@@ -97,6 +97,20 @@ def test_explain_ends_as_the_contract_says(
 def test_no_service_is_one_clear_sentence(deployment: Deployment) -> None:
     with pytest.raises(Unavailable, match=r"^no service runs over .*; start one with `sandbox serve`$"):
         Client.from_deployment(deployment.root, "agent")
+
+
+@requirement("client:connect:no-identity")
+def test_an_identity_or_a_deployment_that_is_not_there_is_told_by_the_client(service: Service, tmp_path: Path) -> None:
+    root = service.deployment.root
+    with pytest.raises(NotAuthenticated) as missing:
+        Client.from_deployment(root, "zed")
+    what = "there is no such file; the identity `zed` lacks it; `sandbox token new zed --role ROLE` makes it"
+    assert str(missing.value) == f"{root}/pki/clients/zed.pem: {what}"
+    assert missing.value.reason == "CREDENTIAL_MISSING"
+    (tmp_path / "empty").mkdir()
+    for address in ("", service.address):
+        with pytest.raises(Unavailable, match=r"/empty: there is no deployment here; `sandbox init DIR` makes one$"):
+            Client.from_deployment(tmp_path / "empty", "agent", address)
 
 
 @requirement("house:cli:receipt-kept")
