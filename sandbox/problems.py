@@ -13,6 +13,15 @@ from sandbox.values import JsonObject
 
 
 @final
+@dataclass(frozen=True, slots=True, order=True)
+class Mark:
+    """A place in a file, line and column counted from 1."""
+
+    line: int
+    column: int
+
+
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """One thing wrong in one place."""

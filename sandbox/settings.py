@@ -10,6 +10,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sandbox.deployment import Misconfigured
+from sandbox.settings_sentences import told_settings
 from sandbox.toolspec import Digest
 
 
@@ -115,12 +116,12 @@ def read_settings(path: Path) -> tuple[Settings, bytes]:
     try:
         document = tomllib.loads(source.decode("utf-8"))
         return Settings.model_validate(document), source
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise Misconfigured(f"{path}: not TOML: {error}") from error
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise Misconfigured(f"{path}: `{key}`: {first['msg'].lower()}") from error
+    except UnicodeDecodeError as error:
+        raise Misconfigured(f"{path}: byte {error.start + 1} is not UTF-8") from error
+    except (tomllib.TOMLDecodeError, ValidationError) as error:
+        mark, sentence = next(told_settings(error, Settings, source))
+        place = f"{path}:{mark.line}" if mark is not None and mark.line else str(path)
+        raise Misconfigured(f"{place}: {sentence}") from error
 
 
 def digest_of(*sources: bytes) -> Digest:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal, cast, final, get_args
 
+from sandbox.problems import Mark
 from sandbox.reasons import quoted
 from sandbox.specs.document import Shape, choice, entries_of, fields, found, integer, items, number, scalar, text
-from sandbox.specs.findings import Findings, Mark, Rule, choices, suggestion
+from sandbox.specs.findings import Findings, Rule, choices, suggestion
 from sandbox.specs.yaml import Broken, Entry, Node, Scalar
 from sandbox.toolspec import DEFAULT_MAX_BYTES, DEFAULT_MAX_ROWS, DEFAULT_SECONDS, MaskName, Rate, ToolLimits
 

@@ -14,10 +14,10 @@ from types import MappingProxyType
 from typing import Final, TypeGuard, final
 
 from sandbox.deployment import Deployment, Misconfigured
-from sandbox.problems import LintFailed
+from sandbox.problems import LintFailed, Mark
 from sandbox.reasons import quoted
-from sandbox.specs.findings import Findings, Mark, Rule, choices, suggestion
-from sandbox.specs.toml_places import TomlPlaces, toml_complaint
+from sandbox.specs.findings import Findings, Rule, choices, suggestion
+from sandbox.toml_places import TomlPlaces, toml_complaint
 from sandbox.toolspec import Connection, Digest
 
 ENGINES: Final = ("sqlite",)

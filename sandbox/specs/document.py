@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, final
 
+from sandbox.problems import Mark
 from sandbox.reasons import quoted
-from sandbox.specs.findings import Findings, Mark, Rule, choices, suggestion
+from sandbox.specs.findings import Findings, Rule, choices, suggestion
 from sandbox.specs.yaml import Broken, Entries, Entry, Items, Node, Scalar
 
 NOT_BUILT_KEYS: Final[Mapping[str, str]] = MappingProxyType(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, final
 
-from sandbox.problems import Problem, did_you_mean
+from sandbox.problems import Mark, Problem, did_you_mean
 from sandbox.reasons import quoted
 
 MAX_SHOWN_LINE: Final = 400
@@ -53,15 +52,6 @@ class Rule(StrEnum):
     CONNECTION_VALUE = "connection/value"
     CONNECTION_NOT_BUILT = "connection/not-built"
     CONNECTION_CEILING = "connection/ceiling"
-
-
-@final
-@dataclass(frozen=True, slots=True, order=True)
-class Mark:
-    """A place in a file, line and column counted from 1."""
-
-    line: int
-    column: int
 
 
 @final

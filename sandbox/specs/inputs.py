@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, final
 
+from sandbox.problems import Mark
 from sandbox.reasons import quoted
 from sandbox.specs.document import (
     MAX_ARGUMENTS,
@@ -23,7 +24,7 @@ from sandbox.specs.document import (
     sentence,
     text,
 )
-from sandbox.specs.findings import Findings, Mark, Rule, choices
+from sandbox.specs.findings import Findings, Rule, choices
 from sandbox.specs.long_form import check_long_form, is_accepted_pattern
 from sandbox.specs.yaml import Broken, Entries, Entry, Node, Scalar, plain
 from sandbox.values import JsonObject, JsonValue

@@ -8,12 +8,12 @@ from types import MappingProxyType
 from typing import TypeAlias, final
 
 from sandbox.deployment import Misconfigured
-from sandbox.problems import did_you_mean
+from sandbox.problems import Mark, did_you_mean
 from sandbox.reasons import Refused, Stopped, quoted
 from sandbox.settings import SqlSettings
 from sandbox.specs.access import NamedColumn, TableDraft
 from sandbox.specs.document import value_mark
-from sandbox.specs.findings import Findings, Mark, Rule
+from sandbox.specs.findings import Findings, Rule
 from sandbox.specs.inputs import Inputs
 from sandbox.specs.yaml import Scalar
 from sandbox.sql import Bounds, Catalogue, GateInput, TableShape, ceiling_rules, folded, prove, prove_filter

@@ -9,11 +9,11 @@ from types import MappingProxyType
 from typing import Final, final
 
 from sandbox.deployment import Deployment, Misconfigured
-from sandbox.problems import LintFailed, Problem
+from sandbox.problems import LintFailed, Mark, Problem
 from sandbox.reasons import quoted
 from sandbox.settings import Settings
 from sandbox.specs.connections import ConnectionsRead
-from sandbox.specs.findings import Findings, Mark, Rule, suggestion
+from sandbox.specs.findings import Findings, Rule, suggestion
 from sandbox.specs.live import CatalogueOf, Targets, check_ceiling
 from sandbox.specs.tool import Surroundings, ToolRead, read_tool
 from sandbox.specs.yaml import MAX_FILE_BYTES

@@ -11,10 +11,11 @@ from typing import Final, final
 
 from jsonschema_rs import Draft202012Validator, ValidationError
 
+from sandbox.problems import Mark
 from sandbox.reasons import quoted
 from sandbox.specs.compiled import FORMATS, HOLDS_SCHEMA, HOLDS_SCHEMA_LIST, HOLDS_SCHEMA_MAP, compiled
 from sandbox.specs.document import MAX_ARGUMENTS, check_argument_name, found
-from sandbox.specs.findings import Findings, Mark, Rule, suggestion
+from sandbox.specs.findings import Findings, Rule, suggestion
 from sandbox.specs.yaml import Broken, Entries, Entry, Items, Node, Scalar, plain
 
 MAX_EXPANDED: Final = 10_000

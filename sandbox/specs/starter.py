@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from sandbox.deployment import Misconfigured
-from sandbox.problems import LintFailed
+from sandbox.problems import LintFailed, Mark
 from sandbox.reasons import quoted
 from sandbox.settings import Settings
-from sandbox.specs.findings import Findings, Mark, suggestion
+from sandbox.specs.findings import Findings, suggestion
 from sandbox.specs.live import CatalogueOf, Target, Targets
 from sandbox.specs.tool import TOOL_NAME, Surroundings, read_tool
 from sandbox.sql import TableShape, folded

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, final
 
-from sandbox.problems import did_you_mean
+from sandbox.problems import Mark, did_you_mean
 from sandbox.reasons import Reason, Refused, quoted
 from sandbox.settings import Settings
 from sandbox.specs.access import read_allow, read_limits
 from sandbox.specs.arguments import Arguments
 from sandbox.specs.document import Shape, choice, comma_hint, fields, matching, sentence, text
 from sandbox.specs.examples import read_examples
-from sandbox.specs.findings import Findings, Mark, Rule
+from sandbox.specs.findings import Findings, Rule
 from sandbox.specs.inputs import NO_INPUTS, Inputs, read_long_form, read_short_form
 from sandbox.specs.live import Target, Targets, check_statement, gate_input, table_rules
 from sandbox.specs.yaml import Entries, Entry, Items, Node, Scalar, decoded, read_yaml

@@ -26,8 +26,9 @@ from ruamel.yaml.events import (
     StreamStartEvent,
 )
 
+from sandbox.problems import Mark
 from sandbox.reasons import quoted
-from sandbox.specs.findings import Findings, Mark, Rule
+from sandbox.specs.findings import Findings, Rule
 from sandbox.values import JsonValue
 
 MAX_FILE_BYTES: Final = 256 * 1024

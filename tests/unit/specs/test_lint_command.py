@@ -13,6 +13,7 @@ from sandbox.cli import lint, new
 from sandbox.deployment import Deployment, Misconfigured
 from sandbox.policy import STARTER_POLICY
 from sandbox.problems import LintFailed
+from sandbox.settings import read_settings
 
 GOOD = Path(__file__).parents[2] / "fixtures" / "specs" / "good"
 APP = typer.Typer()
@@ -131,9 +132,9 @@ def test_every_wrong_setting_is_told_with_its_line(house: Deployment) -> None:
     found = json.loads(run(house, "lint", "--json").output)["problems"]
     assert [(problem["line"], problem["message"]) for problem in found] == [
         (3, "unknown setting `server.threds`; did you mean `threads`?"),
-        (4, "`server.listen`: input should be a valid string"),
+        (4, '`server.listen`: `7` stands there; a text in quotes is accepted, such as `"127.0.0.1:7443"`'),
         (6, "unknown setting `limit`; did you mean `limits`?"),
-        (10, "`sql.max_depth`: input should be less than or equal to 100"),
+        (10, "`sql.max_depth`: `1000` stands there; at most 100 is accepted"),
     ]
     assert {problem["file"] for problem in found} == {"sandbox.toml"}
 
@@ -148,6 +149,43 @@ def test_settings_that_cannot_be_read_are_a_problem(house: Deployment, source: b
     assert told.exit_code == 1
     assert [problem["line"] for problem in json.loads(told.output)["problems"]] == [line]
     assert str(house.root) not in told.output
+
+
+@pytest.mark.requirement("specs:lint:settings-words")
+@pytest.mark.parametrize(
+    ("source", "place", "key", "sentence"),
+    [
+        ("[server]\nthreds = 5\n", ":2", "", "unknown setting `server.threds`; did you mean `threads`?"),
+        ("[sql]\n\nmax_depth = true\n", ":3", "sql.max_depth", "`true`; an integer is accepted, such as `60`"),
+        ("[identity]\ncache_seconds = nan\n", ":2", "identity.cache_seconds", "`nan`; at most 60 is accepted"),
+        (
+            "[identity]\ncache_seconds = '2'\n",
+            ":2",
+            "identity.cache_seconds",
+            "`2`; a number is accepted, such as `2.0`",
+        ),
+        ("[log]\norigin = 'a b'\n", ":2", "log.origin", r"`a b`; a text that fits `^[^\s+]+$` is accepted"),
+        ("[log]\norigin = ''\n", ":2", "log.origin", "``; a text of at least 1 character is accepted"),
+        ("server = 5\n", ":1", "server", "`5`; a section `[server]` is accepted"),
+        (
+            "[log.origin]\n",
+            "",
+            "log.origin",
+            'a section; a text in quotes is accepted, such as `"sandbox.example/log"`',
+        ),
+        ("[server\n", ":1", "", "not TOML: Expected ']' at the end of a table declaration"),
+    ],
+)
+def test_lint_and_every_other_command_tell_of_settings_alike(
+    house: Deployment, source: str, place: str, key: str, sentence: str
+) -> None:
+    if key:
+        sentence = f"`{key}`: {sentence.replace(';', ' stands there;', 1)}"
+    house.settings.write_text(source)
+    (linted,) = json.loads(run(house, "lint", "--json").output)["problems"]
+    with pytest.raises(Misconfigured) as read:
+        read_settings(house.settings)
+    assert (str(read.value), linted["message"]) == (f"{house.settings}{place}: {sentence}", sentence)
 
 
 @pytest.mark.requirement("specs:new:wrong-flags")

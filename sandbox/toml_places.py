@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final, final
 
-from sandbox.specs.findings import Mark
+from sandbox.problems import Mark
 
 _TOML_PLACE: Final = re.compile(r" \(at line (\d+), column (\d+)\)$")
 
