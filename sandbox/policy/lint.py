@@ -30,7 +30,7 @@ from sandbox.policy.schema import (
     Vocabulary,
     execute_action,
 )
-from sandbox.policy.source import PolicyFile, Statement, statements_of
+from sandbox.policy.source import POLICY_EFFECTS, PolicyFile, Statement, statements_of
 from sandbox.problems import Problem, did_you_mean
 from sandbox.reasons import quoted
 from sandbox.values import JsonValue
@@ -115,8 +115,18 @@ def _syntax_problem(statement: Statement, complaint: str) -> Problem:
     last = len(statement.tokens) - 1
     index = bisect.bisect_left(range(last), True, key=is_beyond)
     if index < last or complaint == cedar_words.TRUNCATED:
+        for begin in (index, index - 1):  # Cedar takes the effect's word for a clause's, and stumbles after it
+            if _begins_another(statement, begin):
+                index, complaint = begin, f"{complaint}; a `;` may be missing before it"
+                break
         return statement.file.problem(statement.tokens[index].offset, "policy/syntax", complaint)
     return statement.problem("policy/syntax", complaint, *cedar_words.needles_of(complaint))
+
+
+def _begins_another(statement: Statement, index: int) -> bool:
+    """Whether the token `index` looks like the beginning of a policy after the end of another."""
+    before = statement.tokens[index - 1].text if index > 0 else ""
+    return before in {")", "}"} and statement.tokens[index].text in {"@", *POLICY_EFFECTS}
 
 
 def _complaint(text: str) -> str:

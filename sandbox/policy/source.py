@@ -22,7 +22,7 @@ _TOKEN: Final = re.compile(
     r"""(?P<space>\s+|//[^\n\r]*)|(?P<string>"(?:\\.|[^"\\])*")|(?P<word>\w+)|(?P<mark>::|==|!=|<=|>=|&&|\|\||.)""",
     re.DOTALL,
 )
-_EFFECTS: Final = frozenset({"permit", "forbid"})
+POLICY_EFFECTS: Final = frozenset({"permit", "forbid"})
 _OPENING: Final = frozenset("([{")
 _CLOSING: Final = frozenset(")]}")
 
@@ -90,7 +90,7 @@ class Statement:
     def problem(self, rule: str, message: str, *needles: str) -> Problem:
         """Return a problem at the first token that reads like a needle, plain or as a string; else at the beginning."""
         wanted = {*needles, *(f'"{needle}"' for needle in needles)}
-        body = next((index for index, token in enumerate(self.tokens) if token.text in _EFFECTS), 0)
+        body = next((index for index, token in enumerate(self.tokens) if token.text in POLICY_EFFECTS), 0)
         place = next((token for token in self.tokens[body:] if token.text in wanted), self.tokens[0])
         return self.file.problem(place.offset, rule, message)
 

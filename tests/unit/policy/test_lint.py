@@ -257,6 +257,19 @@ def test_syntax_errors_are_told_where_they_are(tmp_path: Path, text: str, at: st
     assert (problem.line, problem.column) == place(text + "\x00", at)
 
 
+@pytest.mark.requirement("policy:lint:semicolon")
+@pytest.mark.parametrize("end", ["", "\nwhen { true }"])
+@pytest.mark.parametrize("begin", ['@id("b")\n', ""])
+def test_a_missing_semicolon_is_told_where_the_next_policy_begins(tmp_path: Path, end: str, begin: str) -> None:
+    rest = "forbid (principal, action, resource);"
+    text = f'@id("a") permit (principal, action, resource){end}\n{begin}{rest}'
+    problem = only_problem(tmp_path, text)
+    assert (problem.line, problem.column) == place(text, begin or rest)
+    assert problem.message.endswith("; a `;` may be missing before it")
+    elsewhere = only_problem(tmp_path, '@id("a") permit (principal, action, resource) wen { true };')
+    assert "missing" not in elsewhere.message
+
+
 @pytest.mark.requirement("policy:lint:syntax")
 def test_all_problems_of_all_files_are_told_in_one_pass(tmp_path: Path) -> None:
     broken = (
