@@ -39,6 +39,8 @@ class ConnectionsRead:
     findings: Findings
     marks: Mapping[str, Mark] = field(default_factory=dict)
     """Where each connection's ceiling stands."""
+    path_marks: Mapping[str, Mark] = field(default_factory=dict)
+    """Where each connection's path stands."""
     source: bytes = b""
     """What all of this was read from."""
 
@@ -71,7 +73,8 @@ def lint_connections(deployment: Deployment) -> ConnectionsRead:
         if connection is not None:
             connections[name] = connection
     marks = {name: places.of(name, "ceiling") for name in connections}
-    return ConnectionsRead(MappingProxyType(connections), frozenset(document), findings, marks, source)
+    paths = {name: places.of(name, "path") for name in connections}
+    return ConnectionsRead(MappingProxyType(connections), frozenset(document), findings, marks, paths, source)
 
 
 def _document(source: bytes, file: str) -> tuple[Mapping[str, object], Findings]:

@@ -52,6 +52,7 @@ class Rule(StrEnum):
     CONNECTION_VALUE = "connection/value"
     CONNECTION_NOT_BUILT = "connection/not-built"
     CONNECTION_CEILING = "connection/ceiling"
+    CONNECTION_PATH = "connection/path"
 
 
 @final

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias, final
 
@@ -49,6 +50,12 @@ class Targets:
         self._connections = connections
         self._catalogue_of = catalogue_of
         self._read: dict[str, Target | str] = {}
+        self._told_of_absent: dict[str, str] = {}
+
+    @property
+    def absent(self) -> Mapping[str, str]:
+        """What specs were told of each connection whose database file does not exist."""
+        return self._told_of_absent
 
     @property
     def read(self) -> tuple[Target, ...]:
@@ -61,7 +68,10 @@ class Targets:
         if target is None:
             target = self._read[name] = self._reached(self._connections[name])
         if isinstance(target, str):
-            findings.add(Rule.CONNECTION_UNREADABLE, mark, f"connection {quoted(name)} cannot be read: {target}")
+            message = f"connection {quoted(name)} cannot be read: {target}"
+            findings.add(Rule.CONNECTION_UNREADABLE, mark, message)
+            if not Path(self._connections[name].path).exists():
+                self._told_of_absent[name] = message
             return None
         return target
 

@@ -88,8 +88,10 @@ def lint_specs(
         if source is not None:
             reads.append(read_tool(path.name, source, around))
     _note_taken_names(reads)
+    told_once = set(targets.absent.values())
     for read in reads:
-        problems += read.findings.problems
+        problems += (each for each in read.findings.problems if each.message not in told_once)
+    problems += _absent_problems(deployment, connections, targets)
     problems += _ceiling_problems(connections, targets)
     good = {read.spec.name: read.spec for read in reads if read.spec and not read.findings.problems}
     tools = {name: good[name] for name in sorted(good)}
@@ -139,6 +141,20 @@ def _note_taken_names(reads: list[ToolRead]) -> None:
             place = f"{earlier.findings.file}:{earlier.name_mark.line}"
             message = f"tool name {quoted(read.name)} is taken by {place}"
             read.findings.add(Rule.NAME_TAKEN, read.name_mark, message)
+
+
+def _absent_problems(deployment: Deployment, connections: ConnectionsRead, targets: Targets) -> list[Problem]:
+    """Return one problem for each database file that does not exist, however many specs need it."""
+    findings = connections.findings
+    before = len(findings.problems)
+    for name in sorted(targets.absent):
+        path, root = Path(connections.connections[name].path), deployment.root.absolute()
+        shown = quoted(str(path.relative_to(root) if path.is_relative_to(root) else path), 200)
+        mark = connections.path_marks.get(name, Mark(0, 0))
+        findings.add(
+            Rule.CONNECTION_PATH, mark, f"the database file {shown} of connection {quoted(name)} does not exist"
+        )
+    return findings.problems[before:]
 
 
 def _ceiling_problems(connections: ConnectionsRead, targets: Targets) -> list[Problem]:

@@ -60,6 +60,8 @@ def shop() -> Catalogue:
 def deployment(tmp_path: Path) -> Deployment:
     (tmp_path / "toolspecs").mkdir()
     (tmp_path / "connections.toml").write_text(CONNECTIONS)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "gone.db").touch()
     return Deployment(tmp_path)
 
 

@@ -25,7 +25,6 @@ APP.add_typer(new.app, name="new")
 def house(deployment: Deployment) -> Deployment:
     """A deployment with a real database."""
     root = deployment.root
-    (root / "data").mkdir()
     database = apsw.Connection(str(root / "data" / "shop.db"))
     database.execute(
         "CREATE TABLE orders (id INTEGER PRIMARY KEY, customer_id INTEGER, region TEXT, cents INTEGER, placed_on TEXT);"
@@ -73,6 +72,19 @@ def test_settings_connections_and_specs_are_told_in_one_pass(house: Deployment) 
     assert max(map(len, text.output.splitlines())) <= 80
     assert "    1 | spec: tool/v2\n              ^\n" in text.output
     assert text.output.endswith("policies are checked once connections and specs have no problem\n")
+
+
+@pytest.mark.requirement("specs:connections:absent")
+def test_a_database_that_does_not_exist_is_told_once_where_its_path_stands(house: Deployment) -> None:
+    house.connections.write_text(house.connections.read_text().replace("data/shop.db", "data/shp.db"))
+    design = (house.toolspecs / "design.yaml").read_text()
+    (house.toolspecs / "more.yaml").write_text(design.replace("shop.query", "shop.more"))
+    told = run(house, "lint", "--json")
+    found = json.loads(told.output)
+    (problem,) = found["problems"]
+    assert (told.exit_code, found["tools"]) == (1, [])
+    assert (problem["file"], problem["line"], problem["rule"]) == ("connections.toml", 3, "connection/path")
+    assert problem["message"] == "the database file `data/shp.db` of connection `shop` does not exist"
 
 
 @pytest.mark.requirement("specs:lint:command")
