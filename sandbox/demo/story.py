@@ -36,6 +36,16 @@ SELECT a.name AS airline, count(*) AS departures, round(avg(f.dep_delay), 1) AS 
 FROM flights AS f JOIN airlines AS a ON a.carrier = f.carrier
 GROUP BY a.name ORDER BY departures DESC LIMIT 4 -- the busiest airlines"""
 
+AFTERWARDS: Final = (
+    'export PATH="$PWD/.venv/bin:$PATH"',
+    "sandbox init my-deployment && cd my-deployment",
+    "sandbox serve --listen 127.0.0.1:0 &",
+    'sandbox call shop.query --args \'{"sql": "SELECT count(*) FROM orders"}\'',
+    "sandbox new tool --connection shop --table customers",
+    "kill %1",
+)
+"""What a reader pastes next, from the checkout."""
+
 
 def tell_story(out: Callable[[str], object] = sys.stdout.write) -> None:
     """Make a deployment in a temporary folder, serve it, act as an agent, tamper with the log."""
@@ -96,14 +106,9 @@ class _Teller:
     def end(self) -> None:
         self._out(f"\n{'─' * WIDTH}\n")
         self.say(f"That took {time.monotonic() - self._begun:.1f} s. Now try it with a deployment of your own:")
-        for command in (
-            "sandbox init my-deployment && cd my-deployment",
-            "sandbox serve",
-            'sandbox call shop.query --args \'{"sql": "SELECT count(*) FROM orders"}\'',
-            "sandbox new tool --connection shop --table customers",
-        ):
+        for command in AFTERWARDS:
             self._out(f"    {command}\n")
-        self.say("The launcher is .venv/bin/sandbox; README.md goes on from here.")
+        self.say("Paste them from the checkout; the last one ends the service. README.md goes on from here.")
 
 
 @final

@@ -8,6 +8,8 @@ import pytest
 from pages import RUN, SHOWN, Block, Shell, blocks, commands, is_as_shown
 from source_tree import ROOT
 
+from sandbox.demo.story import AFTERWARDS
+
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")))
 
 
@@ -102,3 +104,16 @@ def test_the_first_calls_can_be_pasted_whole(tmp_path: Path) -> None:
     assert status == 0, printed
     assert "sandbox serve --listen 127.0.0.1:0 &\nsandbox call " in block.text
     assert "verified: leaf " in printed
+
+
+@pytest.mark.requirement("house:docs:demo-pasted")
+def test_what_the_demo_says_at_its_end_can_be_pasted_whole(tmp_path: Path) -> None:
+    with Shell(tmp_path) as shell:
+        status, printed = shell.paste("\n".join(AFTERWARDS))
+        _, jobs = shell.type("wait; jobs")
+
+    assert status == 0, printed
+    assert "1 row, " in printed
+    assert "name: shop.customers\n" in printed
+    assert not jobs.strip()
+    assert max(map(len, AFTERWARDS)) <= 76
