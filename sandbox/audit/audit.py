@@ -36,7 +36,7 @@ EMPTY_ROOT: Final = hashlib.sha256(b"").digest()
 
 _SEEN_BY_OTHERS: Final = (
     "whether others were shown another log (witnesses would tell; not built in this version)",
-    "whether the tail was cut and the rest signed again (a checkpoint kept with --remember would tell)",
+    "whether the tail was cut and the rest signed again (a checkpoint kept from before would tell: --remember)",
 )
 _CONTENTS: Final = "what the encrypted payloads say, and whether their keys are whole (only ciphertexts were compared)"
 

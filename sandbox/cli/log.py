@@ -135,7 +135,7 @@ def audit(
     if json:
         emit(_report_json(report))
     else:
-        _print_report(report)
+        _print_report(report, remember)
 
 
 def _behind(report: AuditReport) -> str:
@@ -268,7 +268,13 @@ def _report_json(report: AuditReport) -> JsonObject:
     }
 
 
-def _print_report(report: AuditReport) -> None:
+def _size_of(checkpoint: bytes) -> int:
+    from sandbox.audit.notes import parse_checkpoint, parse_note
+
+    return parse_checkpoint(parse_note(checkpoint).text).size
+
+
+def _print_report(report: AuditReport, remember: Path | None) -> None:
     what = f"{counted(report.tree_size, 'record')}, {counted(report.checkpoints, 'checkpoint')}"
     what += f", {counted(report.payloads, 'payload')}, {counted(report.tokens, 'token chain')} without a gap"
     lines = [f"verified: {what}"]
@@ -276,6 +282,9 @@ def _print_report(report: AuditReport) -> None:
         lines.append(f"without a signature until the next start: {counted(report.unsigned_checkpoints, 'checkpoint')}")
     if report.remembered_size:
         lines.append(f"the log begins with the remembered {counted(report.remembered_size, 'record')}")
+    if remember is not None and report.newest_checkpoint:
+        kept = f"wrote {remember} ({counted(_size_of(report.newest_checkpoint), 'record')})"
+        lines.append(f"{kept}: the next audit will compare with it")
     lines = [wrapped(line) for line in lines]
     lines += (["also checked:"] if report.checked else []) + [wrapped(f"  {item}", 4) for item in report.checked]
     lines += ["not checked:"] + [wrapped(f"  {item}", 4) for item in report.not_checked]

@@ -107,6 +107,19 @@ def test_a_leaf_given_by_hand_is_what_is_proven(files: Files) -> None:
 
 
 @requirement("log:audit:clean")
+@requirement("log:audit:wrote")
+def test_an_audit_says_what_it_wrote_for_the_next_one(files: Files) -> None:
+    kept = files.root / "kept.txt"
+
+    first, bare = files.audit("--remember", str(kept)).stdout, files.audit().stdout
+
+    assert f"wrote {kept} (7 records): the next audit will compare with it" in " ".join(first.split())
+    assert "wrote" not in bare
+    again = files.audit("--remember", str(kept)).stdout
+    assert "begins with the remembered 7 records\n" in again
+    assert "wrote" in again
+
+
 @requirement("log:audit:remembered")
 def test_an_audit_remembers_and_a_tampered_log_ends_with_1(files: Files) -> None:
     kept = files.root / "kept"
