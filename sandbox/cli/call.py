@@ -99,7 +99,7 @@ def tools(
     deployment: DeploymentOption = Path(),
     json: JsonOption = False,
 ) -> None:
-    """List the tools that this identity may call, as the service tells them to a model."""
+    """List the tools that this identity may see, as the service tells them to a model; policy decides each call."""
     found = _asked(lambda client: client.tools(), deployment, name, address, is_json=json)
     if json:
         emit([_tool_json(tool) for tool in found])
@@ -108,7 +108,7 @@ def tools(
         sys.stdout.write(f"{tool.name} {tool.version} ({tool.effects})\n")
         for line in filter(None, (tool.summary, tool.use_when, _arguments(tool))):
             sys.stdout.write(wrapped(f"    {printable(line)}", 4) + "\n")
-    sys.stdout.write(f"{counted(len(found), 'tool')} within the token's scope\n")
+    sys.stdout.write(f"{counted(len(found), 'tool')} within the token's scope; policy decides each call\n")
 
 
 def _asked(ask: Callable[[Client], Told], root: Path, name: str, address: str, *, is_json: bool) -> Told:
