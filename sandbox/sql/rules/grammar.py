@@ -24,8 +24,9 @@ def check(lexed: Lexed) -> None:
         (index for index, pair in enumerate(pairs) if pair in impossible or _are_strings(pair)), len(pairs) - 1
     )
     first, second = pairs[index]
-    after = quoted(second) if second else "the end"
-    message = f"{quoted(first)} cannot stand before {after}; one of the two is too many"
+    message = f"{quoted(first)} cannot stand before {quoted(second)}; one of the two is too many"
+    if not second:
+        message = f"the statement ends too early: something has to follow {quoted(first)}"
     if keys.count("(") != keys.count(")"):
         message = "parentheses do not close; as many `)` as `(` are accepted"
     raise refused(

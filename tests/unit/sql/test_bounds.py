@@ -21,6 +21,15 @@ def refusal_of(sql: str) -> Refused:
     return caught.value
 
 
+@pytest.mark.requirement("sql:grammar:early-end")
+@pytest.mark.parametrize(("sql", "last"), [("SELECT", "SELECT"), ("SELECT id FROM", "FROM"), ("SELECT id,", ",")])
+def test_a_statement_that_ends_too_early_is_told_so(sql: str, last: str) -> None:
+    refusal = refusal_of(sql)
+    told = f"the statement ends too early: something has to follow `{last}`"
+    assert (refusal.reason, refusal.rule, refusal.message) == (Reason.SQL_UNPARSABLE, "sql/grammar", told)
+    assert refusal_of("SELECT id, FROM orders").message.endswith("one of the two is too many")
+
+
 @pytest.mark.requirement("sql:bound:size")
 def test_a_megabyte_is_refused_in_under_five_milliseconds() -> None:
     sql = "SELECT id" + ", id" * 300_000
