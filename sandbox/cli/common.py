@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 WIDTH: Final = 80
 """Columns that text for people keeps to."""
+NO_TOOLS: Final = "no tools yet; `sandbox new tool` writes one"
 
 
 class ExitCode(enum.IntEnum):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
-from sandbox.cli.common import DeploymentOption, ExitCode, JsonOption, emit, problem_text, stop
+from sandbox.cli.common import NO_TOOLS, DeploymentOption, ExitCode, JsonOption, emit, problem_text, stop
 from sandbox.problems import counted
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Linted:
     problems: Sequence[Problem]
     """In file and line order."""
     files: int
-    """Files read."""
+    """Files that there are to lint, policies that wait for sound specs too."""
     tools: tuple[str, ...]
     """The tools without a problem."""
     are_policies_linted: bool
@@ -63,15 +63,14 @@ def lint_deployment(deployment: Deployment) -> Linted:
     specs = lint_specs(deployment, connections, read_catalogue, settings or Settings())
     problems += [*connections.findings.problems, *specs.problems]
     are_specs_good = not connections.findings.problems and not specs.problems
-    files = 2 + specs.files
+    files = 2 + specs.files + len(list(deployment.policies.glob("*.cedar")))
     if are_specs_good:
         from sandbox.policy import load_policies
 
         try:
-            files += len(load_policies(deployment.policies, specs.specs.tools).sources)
+            load_policies(deployment.policies, specs.specs.tools)
         except LintFailed as failed:
             problems += failed.problems
-            files += len({problem.file for problem in failed.problems})
     ordered = sorted(dict.fromkeys(problems), key=lambda problem: (problem.file, problem.line, problem.column))
     return Linted(ordered, files, tuple(specs.specs.tools), are_specs_good)
 
@@ -80,7 +79,9 @@ def _tell(found: Linted) -> None:
     for problem in found.problems:
         sys.stdout.write(problem_text(problem) + "\n")
     said = counted(len(found.problems), "problem") if found.problems else "no problems"
-    told = f"{said} in {counted(found.files, 'file')}; tools without a problem: {len(found.tools)}"
-    sys.stdout.write(told + "\n")
+    tools = f"tools without a problem: {len(found.tools)}"
+    if not found.tools and not found.problems:
+        tools = NO_TOOLS
+    sys.stdout.write(f"{said} in {counted(found.files, 'file')}; {tools}\n")
     if not found.are_policies_linted:
         sys.stdout.write("policies are checked once connections and specs have no problem\n")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sandbox.cli.common import DeploymentOption, ExitCode, JsonOption, emit, stop, warn, wrapped
+from sandbox.cli.common import NO_TOOLS, DeploymentOption, ExitCode, JsonOption, emit, stop, warn, wrapped
 from sandbox.problems import counted
 
 if TYPE_CHECKING:
@@ -34,10 +34,17 @@ def examples(
             warn(f"{', '.join(others)}: this does not pass lint and was left out; `sandbox lint` tells why")
         for outcome in outcomes:
             sys.stdout.write(_line(outcome))
-        verb = "holds" if len(outcomes) == 1 else "hold"
-        sys.stdout.write(f"{len(outcomes) - failed} of {counted(len(outcomes), 'example')} {verb}\n")
+        sys.stdout.write(_sum(deployment, len(outcomes), failed))
     if failed:
         stop(ExitCode.REFUSED)
+
+
+def _sum(deployment: Path, examples: int, failed: int) -> str:
+    from sandbox.deployment import Deployment
+
+    if not examples and not any(Deployment(deployment).toolspecs.glob("*.yaml")):
+        return f"{NO_TOOLS}\n"
+    return f"{examples - failed} of {counted(examples, 'example')} {'holds' if examples == 1 else 'hold'}\n"
 
 
 def _line(outcome: ExampleOutcome) -> str:

@@ -89,3 +89,20 @@ def test_a_line_that_holds_no_unicode_has_an_answer_and_so_have_those_after_it(
     assert (ended.code, ended.err) == (0, "")
     assert [answer["id"] for answer in answers] == ["\ud800", "\udcff", 3, 4, 5]
     assert [answer["decision"] for answer in answers] == ["permit", "permit", "refuse", "refuse", "permit"]
+
+
+@pytest.mark.requirement("house:cli:no-tools")
+def test_a_deployment_without_tools_is_told_how_to_make_one(tmp_path: Path, sandbox: CommandLine) -> None:
+    sandbox.over(create_deployment(tmp_path / "bare", with_example=False).root)
+
+    assert sandbox.run("test") == (0, "no tools yet; `sandbox new tool` writes one\n", "")
+    assert sandbox.run("lint").out == "no problems in 3 files; no tools yet; `sandbox new tool` writes one\n"
+
+
+@pytest.mark.requirement("specs:lint:command")
+def test_lint_counts_the_same_files_whatever_is_wrong(shop: Deployment, sandbox: CommandLine) -> None:
+    assert sandbox.run("lint").out.startswith("no problems in 5 files; ")
+    (shop.policies / "more.cedar").write_text("permit;\n")
+    assert "problem in 6 files; " in sandbox.run("lint").out
+    (shop.toolspecs / "shop.order_by_id.yaml").write_text("spec: tool/v1\n")
+    assert " in 6 files; tools without a problem: 1\n" in sandbox.run("lint").out
