@@ -12,6 +12,7 @@ import typer
 
 from sandbox.cli.common import DeploymentOption, ExitCode, JsonOption, claims_of, emit, stop, warn
 from sandbox.cli.moments import told_time
+from sandbox.deployment import Misconfigured
 from sandbox.values import JsonObject, JsonValue
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def new(
     is_said = bool(role or tools or claim or actor)
     scope = before.scope if before is not None and not is_said else _scope(role, tools, claim, actor)
     unknown, named = _unspoken(opened, scope.roles, is_json=json)
+    unmatched = _unmatched(opened, tools or (), is_json=json)
     _, is_enrolled = ensure_certificate(opened, name)
     write_token(opened, settings, name, scope, lifetime_s=(hours or settings.token_hours) * 3600)
     minted = _inspect(opened, settings, token_path(opened, name).read_text("ascii").strip())
@@ -66,6 +68,7 @@ def new(
         "made_certificate": is_enrolled,
         "replaced": before.token_id if before is not None and before.state == "valid" else None,
         "unknown_roles": unknown,
+        "unmatched_tools": unmatched,
     }
     emit(facts) if json else _print_minted(facts, minted, named)
 
@@ -105,7 +108,7 @@ def revoke(
     if json:
         emit({"id": token_id, "was_revoked": was_revoked, "effective_within_s": settings.cache_seconds})
         return
-    what = "was revoked before" if was_revoked else f"is refused from {settings.cache_seconds:g} s from now on"
+    what = "was revoked before" if was_revoked else f"will be refused within {settings.cache_seconds:g} s"
     sys.stdout.write(f"token {token_id} {what}\n")
 
 
@@ -171,6 +174,30 @@ def _unspoken(deployment: Deployment, roles: Sequence[str], *, is_json: bool) ->
         hint = did_you_mean(role, named) or f"; policies name {known}"
         warn(f"no policy speaks of the role {quoted(role)}{hint}")
     return unknown, named
+
+
+def _unmatched(deployment: Deployment, patterns: Sequence[str], *, is_json: bool) -> list[str]:
+    """Return patterns that no tool's name fits, and warn people of them; nothing where specs cannot be told."""
+    from fnmatch import fnmatchcase
+
+    from sandbox.executors import read_catalogue
+    from sandbox.problems import did_you_mean
+    from sandbox.reasons import quoted
+    from sandbox.settings import Settings
+    from sandbox.specs import lint_connections, lint_specs
+
+    try:
+        found = lint_specs(deployment, lint_connections(deployment), read_catalogue, Settings()) if patterns else None
+    except Misconfigured:
+        return []
+    if found is None or found.problems:
+        return []
+    names = list(found.specs.tools)
+    unmatched = [each for each in patterns if not any(fnmatchcase(name, each) for name in names)]
+    for pattern in () if is_json else unmatched:
+        hint = did_you_mean(pattern, names) or f"; there are {', '.join(map(quoted, names[:20])) or 'none'}"
+        warn(f"no tool has a name that fits {quoted(pattern)}{hint}")
+    return unmatched
 
 
 def _facts(shown: Inspected) -> dict[str, JsonValue]:

@@ -106,3 +106,18 @@ def test_lint_counts_the_same_files_whatever_is_wrong(shop: Deployment, sandbox:
     assert "problem in 6 files; " in sandbox.run("lint").out
     (shop.toolspecs / "shop.order_by_id.yaml").write_text("spec: tool/v1\n")
     assert " in 6 files; tools without a problem: 1\n" in sandbox.run("lint").out
+
+
+@pytest.mark.requirement("identity:command:tools")
+def test_a_pattern_that_fits_no_tool_is_warned_of(shop: Deployment, sandbox: CommandLine) -> None:
+    words = ("token", "new", "ci", "--role", "agent", "--tools", "shop.*", "--tools", "shp.query", "--tools", "x")
+
+    told, asked = sandbox.run(*words), sandbox.run(*words, "--json")
+
+    assert (told.code, asked.code, asked.err) == (0, 0, "")
+    warnings = "warning: no tool has a name that fits `shp.query`; did you mean `shop.query`?\n"
+    warnings += "warning: no tool has a name that fits `x`; there are `shop.order_by_id`,\n  `shop.query`\n"
+    assert told.err == warnings
+    assert asked.json()["unmatched_tools"] == ["shp.query", "x"]
+    (shop.toolspecs / "bad.yaml").write_text("spec: tool/v1\n")
+    assert sandbox.run(*words).err == ""
