@@ -217,7 +217,10 @@ def signed_by(note: Note, keys: Sequence[VerifierKey]) -> tuple[VerifierKey, ...
     if not found:
         missing = " or ".join(key.label for key in keys)
         hint = "" if any(key.kind == ED25519 for key in keys) else "; receipts are signed with the Ed25519 key alone"
-        raise NoteInvalid(f"the checkpoint has no signature of the key {missing}{hint}")
+        # WHY: the names are a stranger's, and must not move a terminal.
+        names = [(ascii(line.name[:80])[1:-1], line.key_id.hex()) for line in note.lines[:3]]
+        carried = ", ".join(f"{name}+{key_id}" for name, key_id in names)
+        raise NoteInvalid(f"the checkpoint has no signature of the key {missing}; it carries those of {carried}{hint}")
     if parse_checkpoint(note.text).origin != keys[0].name:
         raise NoteInvalid("the checkpoint is of another log than the key's")
     return found

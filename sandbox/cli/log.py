@@ -185,10 +185,12 @@ def _read(path: Path) -> bytes:
 
 
 def _read_key(path: Path) -> str:
+    beside = path.with_suffix(".vkey")
+    hint = f"; did you mean {beside}?" if path.suffix == ".key" and beside.is_file() else ""
     try:
-        return _sound_key(_read(path).decode("utf-8").strip(), str(path))
+        return _sound_key(_read(path).decode("utf-8").strip(), str(path), hint)
     except UnicodeDecodeError as error:
-        raise Misconfigured(f"{path}: not a verifier key; one line `name+hash+base64` is accepted") from error
+        raise Misconfigured(f"{path}: not a verifier key; one line `name+hash+base64` is accepted{hint}") from error
 
 
 def _log_keys(paths: list[Path], *, is_audit: bool = False) -> tuple[str, ...]:
@@ -212,14 +214,14 @@ def _witness_line(text: str) -> str:
     return line
 
 
-def _sound_key(line: str, place: str) -> str:
+def _sound_key(line: str, place: str, hint: str = "") -> str:
     """Return the line if it is a verifier key: without one nothing can be decided."""
     from sandbox.audit.notes import NoteInvalid, parse_verifier_key
 
     try:
         parse_verifier_key(line)
     except NoteInvalid as error:
-        raise Misconfigured(f"{place}: {error}") from error
+        raise Misconfigured(f"{place}: {error}{hint}") from error
     return line
 
 

@@ -107,6 +107,19 @@ def test_a_leaf_given_by_hand_is_what_is_proven(files: Files) -> None:
 
 
 @requirement("log:audit:clean")
+@requirement("log:verify:wrong-key")
+def test_a_wrong_key_is_told_with_the_right_one(files: Files, tmp_path_factory: pytest.TempPathFactory) -> None:
+    right = files.key.read_text()
+    files.key = files.root / "keys" / "log.key"
+    private = files.verify()
+    assert isinstance(private.exception, Misconfigured)
+    assert str(private.exception).endswith(f"; did you mean {files.root}/keys/log.vkey?")
+    files.key = Files(tmp_path_factory.mktemp("other")).key
+    other = json.loads(files.verify("--json").stdout)["message"]
+    carried = "+".join(right.split("+")[:2])
+    assert other.endswith(f" (Ed25519); it carries those of {carried}")
+
+
 @requirement("log:audit:wrote")
 def test_an_audit_says_what_it_wrote_for_the_next_one(files: Files) -> None:
     kept = files.root / "kept.txt"
