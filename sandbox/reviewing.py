@@ -118,8 +118,8 @@ class Review:
         `call_id` may be the index of a leaf.
         """
         reader = LogReader(self._log)
+        call_id = self._call_at(int(call_id)) if _INDEX.fullmatch(call_id) else call_id
         try:
-            call_id = self._call_at(int(call_id)) if _INDEX.fullmatch(call_id) else call_id
             record, roles = reader.payload_roles(call_id)
         except Refused as refused:
             if refused.reason is not Reason.CALL_UNKNOWN:
@@ -134,7 +134,9 @@ class Review:
     def _call_at(self, index: int) -> str:
         content = _sound_record(self._log.store, index)
         if content is None:
-            raise Refused(Reason.CALL_UNKNOWN, "no such leaf")
+            size = self._log.store.head().size
+            has = f"has 0 to {size - 1}" if size else "is empty"
+            raise Refused(Reason.CALL_UNKNOWN, f"no leaf {index}; the log {has}")
         return record_pb2.Record.FromString(content).call_id
 
     def _check_call(self, call_id: str) -> None:

@@ -138,7 +138,7 @@ def test_a_broken_spec_keeps_nobody_from_the_log(
 
 
 @requirement("house:review:sentence")
-@pytest.mark.parametrize("call_id", ["01a210d6-3968-749c-a28d-4dcd3be86c22", "999999", "x"])
+@pytest.mark.parametrize("call_id", ["01a210d6-3968-749c-a28d-4dcd3be86c22", "x"])
 def test_what_a_reviewer_asks_for_is_answered_in_a_reviewers_words(
     call_id: str, sandbox: CommandLine, called: tuple[str, str]
 ) -> None:
@@ -181,6 +181,16 @@ def write(sandbox: CommandLine, statement: str, values: tuple[bytes | int, ...])
     database = apsw.Connection(str(sandbox.root / "state" / "log.db"))
     database.execute(statement, values)
     database.close()
+
+
+@requirement("house:review:leaf")
+def test_a_leaf_that_is_not_there_is_told_with_those_that_are(sandbox: CommandLine, called: tuple[str, str]) -> None:
+    assert called
+    newest = records_of(sandbox.run("log", "list", "--json"))[0]["index"]
+
+    told = sandbox.run("log", "show", "999")
+
+    assert (told.code, told.err) == (1, f"error: no leaf 999; the log has 0 to {newest}\n")
 
 
 @requirement("house:review:sentence")
