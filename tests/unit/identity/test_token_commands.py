@@ -107,7 +107,7 @@ def test_show_tells_the_state_and_never_the_token(kit: Kit) -> None:
     assert signature not in text
     assert signature not in json.dumps(facts)
     assert "state     valid" in text
-    assert "(in 59 minutes)" in text
+    assert "(in 1 hour)" in text
     assert facts["subject"] == "agent"
     assert str(facts["certificate"]).endswith("agent.pem")
 
@@ -154,12 +154,16 @@ def test_renew_of_a_client_says_what_became_of_its_token(kit: Kit) -> None:
         run(kit, "renew", "agent", "--host", "x.example")
 
 
+@pytest.mark.requirement("identity:command:moments")
 @pytest.mark.parametrize(
     ("moment", "words"),
     [
         (86_400 * 3 + 5, "1970-01-04T00:00:05Z (in 3 days)"),
         (3_600, "1970-01-01T01:00:00Z (in 1 hour)"),
         (0, "1970-01-01T00:00:00Z (0 seconds ago)"),
+        (720 * 3_600 - 2, "1970-01-30T23:59:58Z (in 30 days)"),
+        (29 * 86_400, "1970-01-30T00:00:00Z (in 29 days)"),
+        (3_540, "1970-01-01T00:59:00Z (in 59 minutes)"),
         (-90, "1969-12-31T23:58:30Z (1 minute ago)"),
         (10**20, "beyond reckoning"),
     ],
