@@ -13,7 +13,7 @@ from sandbox.cli.common import JsonOption, emit
 
 CONTENTS = (
     ("sandbox.toml", "settings, each with its default"),
-    ("connections.toml", "target systems and their ceilings"),
+    ("connections.toml", "databases, and the most any tool may reach in them"),
     ("toolspecs/", "one YAML file a tool"),
     ("policies/", "who may do what, in Cedar"),
     ("schema/", "the editors' schema of tool specs"),
