@@ -110,10 +110,11 @@ def test_the_first_calls_can_be_pasted_whole(tmp_path: Path) -> None:
 def test_what_the_demo_says_at_its_end_can_be_pasted_whole(tmp_path: Path) -> None:
     with Shell(tmp_path) as shell:
         status, printed = shell.paste("\n".join(AFTERWARDS))
-        _, jobs = shell.type("wait; jobs")
+        shell.type("wait")
+        _, running = shell.type("jobs -pr")
 
     assert status == 0, printed
     assert "1 row, " in printed
     assert "name: shop.customers\n" in printed
-    assert not jobs.strip()
+    assert not running.strip()
     assert max(map(len, AFTERWARDS)) <= 76
