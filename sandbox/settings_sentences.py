@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 from sandbox.problems import Mark, did_you_mean
 from sandbox.reasons import quoted
@@ -28,6 +27,15 @@ _BOUNDS: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 
+class _Found(NamedTuple):
+    """What pydantic found wrong."""
+
+    kind: str
+    value: object
+    bounds: Mapping[str, object]
+    message: str
+
+
 def told_settings(
     error: ValidationError | tomllib.TOMLDecodeError, model: type[BaseModel], source: bytes
 ) -> Iterator[tuple[Mark | None, str]]:
@@ -39,17 +47,18 @@ def told_settings(
     places = TomlPlaces(source.decode("utf-8", "replace").split("\n"))
     for found in error.errors(include_url=False):
         parts = [str(part) for part in found["loc"]]
-        yield places.of(*parts[:2]) if parts else None, _sentence(parts, found, model)
+        wrong = _Found(found["type"], found["input"], found.get("ctx", {}), found["msg"])
+        yield places.of(*parts[:2]) if parts else None, _sentence(parts, wrong, model)
 
 
-def _sentence(parts: list[str], found: ErrorDetails, model: type[BaseModel]) -> str:
+def _sentence(parts: list[str], found: _Found, model: type[BaseModel]) -> str:
     key = quoted(".".join(parts))
-    if found["type"] == "extra_forbidden":
+    if found.kind == "extra_forbidden":
         sections = _sections(model)
         accepted = list(sections if len(parts) < 2 else sections[parts[0]].model_fields)
         hint = did_you_mean(parts[-1], accepted) or f"; accepted: {', '.join(map(quoted, accepted))}"
         return f"unknown setting {key}{hint}"
-    return f"{key}: {_shown(found['input'])} stands there; {_accepted(parts, found, model)}"
+    return f"{key}: {_shown(found.value)} stands there; {_accepted(parts, found, model)}"
 
 
 def _shown(value: object) -> str:
@@ -62,11 +71,11 @@ def _shown(value: object) -> str:
             return quoted(str(value), 60)
 
 
-def _accepted(parts: list[str], found: ErrorDetails, model: type[BaseModel]) -> str:
-    kind = found["type"]
+def _accepted(parts: list[str], found: _Found, model: type[BaseModel]) -> str:
+    kind = found.kind
     if kind in _BOUNDS:
         bound, words = _BOUNDS[kind]
-        limit = found.get("ctx", {}).get(bound, "")
+        limit = found.bounds.get(bound, "")
         return f"{words.format(f'{limit:g}' if isinstance(limit, float) else limit)} is accepted"
     if kind == "model_type":
         return f"a section `[{parts[0]}]` is accepted"
@@ -74,7 +83,7 @@ def _accepted(parts: list[str], found: ErrorDetails, model: type[BaseModel]) -> 
         default = _sections(model)[parts[0]].model_fields[parts[1]].default
         shown = f'"{default}"' if isinstance(default, str) else str(default)
         return f"{_KINDS[kind]} is accepted, such as `{shown}`"
-    return f"{found['msg'][:1].lower()}{found['msg'][1:]}"
+    return f"{found.message[:1].lower()}{found.message[1:]}"
 
 
 def _sections(model: type[BaseModel]) -> Mapping[str, type[BaseModel]]:

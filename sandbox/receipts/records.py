@@ -73,7 +73,7 @@ class Entry(Struct, frozen=True, kw_only=True):
         if len(self.record) > MAX_ENTRY_BYTES:
             raise Fault("receipts: a record larger than a log entry can be")
 
-    def entry(self, _draw: Draw) -> Self:
+    def entry(self, _draw: Draw, /) -> Self:
         """Return the entry itself: a finished one is its own draft."""
         return self
 
@@ -81,7 +81,7 @@ class Entry(Struct, frozen=True, kw_only=True):
 class Draft(Protocol):
     """What will become an entry, on the thread that appends it."""
 
-    def entry(self, draw: Draw) -> Entry:
+    def entry(self, draw: Draw, /) -> Entry:
         """Make the entry; keys and nonces come from `draw`."""
         ...
 

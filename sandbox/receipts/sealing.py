@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, final
+from typing import final
 
 from sandbox.receipts.committed import Committed
 from sandbox.receipts.log import ExecutionLog
@@ -54,12 +54,15 @@ class Sealed:
     """An answer that needs no record of its own: the log holds it, or the call that will bring it is under way."""
 
     __slots__ = ("_result",)
-    is_late: ClassVar[bool] = False
-    """It is there."""
 
     def __init__(self, result: SealedResult) -> None:
         """Hold the answer."""
         self._result = result
+
+    @property
+    def is_late(self) -> bool:
+        """Never: it is there."""
+        return False
 
     def wait(self) -> SealedResult:
         """Return the answer at once."""
