@@ -26,6 +26,9 @@ from sandbox.telemetry.events import broke, note, note_often, take_libraries, wa
 
 BENCH_GRACE_S: Final = 1.0
 
+SAME_ENDING_S: Final = 0.5
+"""Signals so close together are one: `timeout` and terminals send the same to a process and to its group."""
+
 FIRST_RETRY_S: Final = 1.0
 """When a reload that failed is tried again; each further try waits twice as long."""
 MAX_RETRY_S: Final = 60.0
@@ -170,13 +173,16 @@ def serve_forever(root: Path, *, listen: str, grace_s: float) -> None:
         sys.stdout.flush()
         endings.wait()
         ending.set()
-        note("draining", grace_s=grace_s)
+        note("draining", grace_s=grace_s, hint="another signal ends it at once")
         threading.Thread(target=_hurry, args=(endings, door), daemon=True, name="hurry").start()
     watcher.join(timeout=5)
 
 
 def _hurry(endings: Endings, door: RpcDoor) -> None:
+    one_and_the_same_until = time.monotonic() + SAME_ENDING_S
     endings.wait()
+    while time.monotonic() < one_and_the_same_until:
+        endings.wait()
     note("ending at once")
     door.hurry()
 

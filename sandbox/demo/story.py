@@ -59,6 +59,7 @@ def tell_story(out: Callable[[str], object] = sys.stdout.write) -> None:
         deployment = _deployment(root)
         with opened(root, listen="127.0.0.1:0") as door:
             teller.say(f"The service listens on {door.address}, mutual TLS only.")
+            teller.say("Its log begins with what is in force: key, specs, policy, settings, a leaf each.")
             with Client.from_deployment(root, "agent") as client:
                 _six_calls(_Agent(client, teller, (deployment.keys / "log.vkey").read_text("utf-8")))
         _tamper(deployment, teller)
@@ -105,7 +106,8 @@ class _Teller:
 
     def end(self) -> None:
         self._out(f"\n{'─' * WIDTH}\n")
-        self.say(f"That took {time.monotonic() - self._begun:.1f} s. Now try it with a deployment of your own:")
+        took = time.monotonic() - self._begun
+        self.say(f"The seven steps took {took:.1f} s. Now try it with a deployment of your own:")
         for command in AFTERWARDS:
             self._out(f"    {command}\n")
         self.say("Paste them from the checkout; the last one ends the service. README.md goes on from here.")
@@ -168,7 +170,7 @@ def _proposed_and_run(agent: _Agent) -> None:
     explained = agent.client.explain("flights.query", {"sql": BUSIEST})
     assert isinstance(explained, Explanation), explained  # noqa: S101 - the story does not go on without it
     agent.teller.show("proposed", BUSIEST)
-    agent.teller.show("run", explained.sql_to_run)
+    agent.teller.show("run", explained.sql_to_run + "\n(the comment is blanked)")
     for table, row_filter in explained.row_filters.items():
         agent.teller.show("where", f"`{table}` is a view that shows only rows with {row_filter}")
     agent.call("flights.query", {"sql": BUSIEST})
