@@ -25,21 +25,33 @@ LEAST_HEADING_BYTES: Final = 512
 class Description:
     """The names and declared types of a statement's result columns."""
 
-    __slots__ = ("_named", "_typed")
+    __slots__ = ("_named", "_of_one", "_typed")
 
     def __init__(self, named: tuple[tuple[str, str], ...]) -> None:
         """Describe columns by (name, declared type), in order; names may repeat."""
         self._named = named
         self._typed: dict[tuple[str, ...], tuple[ResultColumn, ...]] = {}
+        self._of_one: dict[tuple[type, ...], tuple[ResultColumn, ...]] = {}
+        """The columns of results of one row, by the classes of its cells."""
 
     def of(self, rows: Sequence[Row]) -> tuple[ResultColumn, ...]:
         """Return the columns, each typed by the cells of `rows`."""
         if len(rows) == 1:
-            types = tuple([_TYPES[cell.__class__] for cell in rows[0]])
-        elif rows:
+            classes = tuple(map(type, rows[0]))
+            return self._of_one.get(classes) or self._remembered(classes)
+        if rows:
             types = tuple([_type_of({cell.__class__ for cell in cells}) for cells in zip(*rows, strict=True)])
         else:
             types = ("null",) * len(self._named)
+        return self._as(types)
+
+    def _remembered(self, classes: tuple[type, ...]) -> tuple[ResultColumn, ...]:
+        columns = self._as(tuple([_TYPES[each] for each in classes]))
+        if len(self._of_one) < _MAX_TYPED:
+            self._of_one[classes] = columns
+        return columns
+
+    def _as(self, types: tuple[str, ...]) -> tuple[ResultColumn, ...]:
         known = self._typed.get(types)
         if known is None:
             pairs = zip(self._named, types, strict=True)
@@ -70,14 +82,17 @@ def fetch(source: Iterator[Row], description: Description, max_rows: int, max_by
         if len(rows) == max_rows:
             truncation = Truncation.ROWS
             break
+        if rows:  # a single row is in memory already, and is measured when it is encoded
+            size += _text_of(row) if size else _text_of(rows[0]) + _text_of(row)
         rows.append(row)
-        for cell in row:
-            if isinstance(cell, (str, bytes)):
-                size += len(cell)
         if size > max_bytes:
             truncation = Truncation.BYTES
             break
     return Fetched(description.of(rows), tuple(rows), truncation)
+
+
+def _text_of(row: Row) -> int:
+    return sum([len(cell) for cell in row if isinstance(cell, (str, bytes))])
 
 
 def _type_of(classes: set[type]) -> str:
