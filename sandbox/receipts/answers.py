@@ -48,7 +48,7 @@ def result_payload(body: ResultBody) -> bytes:
     """Return a result as bytes; the rows are put in as they are."""
     head = orjson.dumps(
         {
-            "columns": [(column.name, column.type, column.declared_type) for column in body.columns],
+            "columns": body.columns,
             "row_count": body.row_count,
             "truncation": body.truncation.value,
             "omitted": [(omitted.relation, omitted.count) for omitted in body.omitted],
@@ -62,7 +62,10 @@ def read_result(payload: bytes) -> ResultBody:
     head, _, rows = payload.partition(b',"rows":')
     document = orjson.loads(head + b"}")
     return ResultBody(
-        columns=tuple(ResultColumn(*column) for column in document["columns"]),
+        columns=tuple(  # logs of earlier builds hold lists
+            ResultColumn(**column) if isinstance(column, dict) else ResultColumn(*column)
+            for column in document["columns"]
+        ),
         rows_json=rows[:-1],
         row_count=document["row_count"],
         truncation=Truncation(document["truncation"]),

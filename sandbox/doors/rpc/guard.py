@@ -34,11 +34,9 @@ def credential_of(context: grpc.ServicerContext) -> Credential:
 
 
 def bearer_token(metadata: Iterable[tuple[str, str | bytes]]) -> str:
-    """Return the token of `authorization: Bearer …`; empty if there is none."""
-    for key, value in metadata:
-        if key == "authorization" and isinstance(value, str) and value.startswith(_BEARER):
-            return value[len(_BEARER) :]
-    return ""
+    """Return the token of the last `authorization: Bearer …`; empty if there is none."""
+    value = dict(metadata).get("authorization")
+    return value[len(_BEARER) :] if isinstance(value, str) and value.startswith(_BEARER) else ""
 
 
 def guarded(handler: Unary[Request, Response]) -> Unary[Request, Response]:
