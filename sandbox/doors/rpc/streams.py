@@ -161,17 +161,25 @@ class _Stream:
     def _next(self, idle_s: float) -> _Ended | None:
         idle_at = time.monotonic() + idle_s
         while True:
+            late = self._late()
+            if late is not None:
+                return late
             try:
                 return self._ready.get(timeout=min(idle_s, LOOK_S))
             except queue.Empty:
-                oldest = next(iter(self._handed), None)
-                if oldest is not None and oldest.is_late:
-                    return oldest
                 if self._taken > self._answered:
                     idle_at = time.monotonic() + idle_s
                 elif time.monotonic() >= idle_at:
                     message = f"the stream was idle for {idle_s} s; open a new one for the next call"
                     raise Refused(Reason.STREAM_IDLE, message) from None
+
+    def _late(self) -> _Ended | None:
+        """Return the call that waits for the log for longest, if that is too long."""
+        try:
+            oldest = next(iter(self._handed), None)
+        except RuntimeError:  # a worker has just handed over another one; it is looked at again
+            return None
+        return oldest if oldest is not None and oldest.is_late else None
 
     def _work(self, request: pb.ExecuteStreamRequest) -> None:
         tag = request.tag

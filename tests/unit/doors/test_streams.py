@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -137,6 +138,26 @@ def test_a_record_that_the_log_takes_too_long_for_is_not_waited_for(monkeypatch:
     room.close()
     assert (first.tag, first.error.reason) == (1, "RECEIPT_LOG_UNAVAILABLE")
     assert [each.tag for each in rest] == [2]
+
+
+@pytest.mark.requirement("doors:stream:late")
+def test_calls_that_are_late_together_are_refused_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "LOOK_S", 5)
+    room = StreamRoom(ServerSettings(streams_per_principal=1, stream_threads=2, threads=1))
+    late = [Held(sealed("late")) for _ in range(8)]
+    coming = iter(late)
+    for each in late:
+        each.is_late = True
+
+    began = time.monotonic()
+    calls = requests(*["late"] * 8, "b")
+    answers = list(
+        room.serve("alice", calls, lambda c: next(coming) if c.tool == "late" else sealed("b"), Cancellation(), LINE)
+    )
+    room.close()
+    assert sorted(each.tag for each in answers) == list(range(1, 10))
+    assert [each.error.reason for each in answers].count("RECEIPT_LOG_UNAVAILABLE") == 8
+    assert time.monotonic() - began < 5, "one look for each of them"
 
 
 def let_go_when_taken(held: list[Held], taken: threading.Semaphore) -> None:
