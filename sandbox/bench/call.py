@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 from sandbox.bench.deployment import BENCH_TOOL, make_bench_deployment
 from sandbox.bench.process import ServerProcess, client_core, running
@@ -19,7 +19,9 @@ from sandbox.v1 import tool_execution_pb2 as pb
 
 CONCURRENCIES: Final = (1, 8, 64)
 ECHO_BYTES: Final = 1024
-WARM_UP_S: Final = 0.5
+WARM_UP_S: Final = 0.2
+SLICES: Final = 5
+"""Slices of each figure. Yardstick and governed call alternate, for a machine is not equally fast all the time."""
 
 ECHO: Final = "/sandbox.bench.Echo/Echo"
 EXECUTE: Final = "/sandbox.v1.ToolExecutionService/Execute"
@@ -33,10 +35,19 @@ class Figure:
     name: str
     concurrency: int
     cpu_us: float
-    """Server CPU, user and system, per answered call."""
+    """Server CPU, user and system, per answered call: the median of the slices."""
     per_s: float
     p50_ms: float
     p99_ms: float
+
+
+class _Slice(NamedTuple):
+    """One measurement of several."""
+
+    cpu_s: float
+    """Per answered call."""
+    latencies_s: list[float]
+    seconds: float
 
 
 @final
@@ -77,41 +88,44 @@ def _round(stand: _Range, suffix: str, concurrency: int) -> Iterator[Figure]:
     echo = b"x" * ECHO_BYTES
     call = pb.ExecuteRequest(tool=BENCH_TOOL, arguments_json=b'{"id":7}').SerializeToString()
     ending = "-stream" if suffix else ""
-    for name, server, method, request in (
-        ("bare-echo", stand.bare, ECHO, echo),
-        ("echo", stand.service, ECHO, echo),
-        ("governed", stand.service, EXECUTE, call),
-    ):
-        load = Load(
-            address=server.address,
-            identity=stand.identity,
-            method=method + suffix,
-            request=request,
-            concurrency=concurrency,
-            seconds=stand.seconds,
-        )
-        yield _measure(name + ending, server, load)
-    driver = measure_driver(stand.database, stand.seconds / 3)
-    yield _figure(
-        "driver" + ending, concurrency, driver.cpu_s / len(driver.latencies_s), driver.latencies_s, driver.seconds
-    )
+    measured: dict[str, list[_Slice]] = {}
+    for _ in range(SLICES):
+        for name, server, method, request in (
+            ("bare-echo", stand.bare, ECHO, echo),
+            ("echo", stand.service, ECHO, echo),
+            ("governed", stand.service, EXECUTE, call),
+        ):
+            load = Load(
+                address=server.address,
+                identity=stand.identity,
+                method=method + suffix,
+                request=request,
+                concurrency=concurrency,
+                seconds=stand.seconds / SLICES,
+            )
+            measured.setdefault(name, []).append(_measure(server, load))
+    for name, slices in measured.items():
+        yield _figure(name + ending, concurrency, slices)
+    driver = measure_driver(stand.database, stand.seconds / SLICES)
+    cpu_s = driver.cpu_s / len(driver.latencies_s)
+    yield _figure("driver" + ending, concurrency, [_Slice(cpu_s, driver.latencies_s, driver.seconds)])
 
 
-def _measure(name: str, server: ServerProcess, load: Load) -> Figure:
+def _measure(server: ServerProcess, load: Load) -> _Slice:
     run(replace(load, seconds=min(WARM_UP_S, load.seconds)))
     before = server.cpu_s()
     seen = run(load)
-    cpu_s = (server.cpu_s() - before) / len(seen.latencies_s)
-    return _figure(name, load.concurrency, cpu_s, seen.latencies_s, seen.seconds)
+    return _Slice((server.cpu_s() - before) / len(seen.latencies_s), seen.latencies_s, seen.seconds)
 
 
-def _figure(name: str, concurrency: int, cpu_s: float, latencies_s: list[float], seconds: float) -> Figure:
+def _figure(name: str, concurrency: int, slices: Sequence[_Slice]) -> Figure:
+    latencies_s = [latency for each in slices for latency in each.latencies_s]
     percentiles = statistics.quantiles(latencies_s, n=100)
     return Figure(
         name,
         concurrency,
-        round(cpu_s * 1e6, 1),
-        round(len(latencies_s) / seconds, 1),
+        round(statistics.median([each.cpu_s for each in slices]) * 1e6, 1),
+        round(len(latencies_s) / sum(each.seconds for each in slices), 1),
         round(percentiles[49] * 1e3, 3),
         round(percentiles[98] * 1e3, 3),
     )

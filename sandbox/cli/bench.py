@@ -27,7 +27,7 @@ def benches() -> None:
 
 @app.command("call")
 def call(
-    seconds: SecondsOption = 3.0,
+    seconds: SecondsOption = 5.0,
     json: JsonOption = False,
 ) -> None:
     """Measure a governed, logged and sealed point read beside an echo RPC and the bare driver."""
