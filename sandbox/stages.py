@@ -14,7 +14,7 @@ from typing import ClassVar, Literal, NewType, Protocol, final
 from msgspec import Struct, field
 
 from sandbox.reasons import Fault, Refused
-from sandbox.toolspec import Digest, ToolSpec
+from sandbox.toolspec import Digest, SqlEngine, ToolSpec
 from sandbox.values import Cell, JsonObject, Row
 
 CallId = NewType("CallId", str)
@@ -201,7 +201,7 @@ class OmittedColumns:
 class SqlPlan(Struct, frozen=True, kw_only=True):
     """The exact statement that would run, proven to need no more than `rights`."""
 
-    dialect: Literal["sqlite"]
+    dialect: SqlEngine
     connection: str
     connection_digest: Digest
     proposed_sql: str | None

@@ -102,14 +102,58 @@ class ToolSpec:
 
 
 @final
+@dataclass(frozen=True, slots=True)
+class FileTarget:
+    """A database that is a file."""
+
+    path: str
+    """Absolute path."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class EnvSecret:
+    """A secret that stands in an environment variable of the service."""
+
+    variable: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class FileSecret:
+    """A secret that is the content of a file which nobody but its owner can read."""
+
+    path: str
+    """Absolute path."""
+
+
+SecretSource = EnvSecret | FileSecret
+"""Where a secret lies; `leases` alone reads it. A closed union, matched with `assert_never`."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ServerTarget:
+    """A database behind a server."""
+
+    dsn: SecretSource
+    """A URL whose login connects and sees the catalogue; it reads no table."""
+
+
+Target = FileTarget | ServerTarget
+"""Where a connection leads: a closed union, matched with `assert_never`."""
+
+SqlEngine = Literal["sqlite", "postgres"]
+
+
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
     """One target system, as operators describe it in `connections.toml`."""
 
     name: str
-    engine: Literal["sqlite"]
-    path: str
-    """Absolute path of the database file."""
+    engine: SqlEngine
+    target: Target
     ceiling_tables: frozenset[str] | None
     """Tables any spec may reach; None only where the file says `tables = "all"`."""
     digest: Digest

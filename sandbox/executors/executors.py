@@ -176,9 +176,7 @@ class Executors:
         try:
             return self._executors[connection.name].read_catalogue()
         except Refused as refused:
-            raise Misconfigured(
-                f"connections.toml: [{connection.name}] {connection.path}: {refused.message}"
-            ) from refused
+            raise Misconfigured(f"connections.toml: [{connection.name}] {refused.message}") from refused
 
     def _rehearsed(self, spec: ToolSpec) -> ReadyTool:
         try:

@@ -16,7 +16,7 @@ from sandbox.leases import FileLease
 from sandbox.reasons import Fault, Reason, Refused
 from sandbox.sql import Catalogue
 from sandbox.stages import Cancellation, Lease, SqlPlan
-from sandbox.toolspec import Connection, Digest
+from sandbox.toolspec import Connection, Digest, FileTarget
 
 MAX_IDLE: Final = 128
 """Idle sessions kept for one file, over all tools; beyond it a session is closed after its call. Each holds a file
@@ -78,7 +78,9 @@ class SqliteExecutor:
 
     def __init__(self, connection: Connection) -> None:
         """Begin without sessions."""
-        self._connection = connection
+        if not isinstance(connection.target, FileTarget):
+            raise Fault("sqlite executor: a connection that is no file")
+        self._path = connection.target.path
         self._lock = threading.Lock()
         self._idle: dict[_Key, list[Session]] = {}
         self._idle_count = 0
@@ -89,11 +91,11 @@ class SqliteExecutor:
 
     def read_catalogue(self) -> Catalogue:
         """Read the file's tables; raises `Refused` with `EXECUTOR_UNAVAILABLE`."""
-        return read_file_catalogue(self._connection)
+        return read_file_catalogue(self._path)
 
     def rehearse(self, confinement: Confinement) -> None:
         """Open and confine a session, look into each table, and let go."""
-        session = Session(self._connection.path, confinement, is_fenced=False)
+        session = Session(self._path, confinement, is_fenced=False)
         try:
             session.rehearse(confinement.tables.values())
         finally:

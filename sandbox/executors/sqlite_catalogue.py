@@ -12,7 +12,7 @@ import apsw
 
 from sandbox.reasons import Reason, Refused, quoted
 from sandbox.sql import Catalogue, ColumnShape, TableShape, folded
-from sandbox.toolspec import Connection, Digest
+from sandbox.toolspec import Digest
 
 BUSY_S: Final = 1.0
 """How long to wait for a writer that holds the whole file; with a write-ahead log none does."""
@@ -52,9 +52,9 @@ def unavailable(path: str) -> Refused:
     return Refused(Reason.EXECUTOR_UNAVAILABLE, message)
 
 
-def read_file_catalogue(connection: Connection) -> Catalogue:
-    """Read the catalogue of a connection; raises `Refused` with `EXECUTOR_UNAVAILABLE`."""
-    database, schema = open_file(connection.path)
+def read_file_catalogue(path: str) -> Catalogue:
+    """Read the catalogue of a database file; raises `Refused` with `EXECUTOR_UNAVAILABLE`."""
+    database, schema = open_file(path)
     found: list[TableShape | None] = []
     facts = ""
     try:
@@ -64,7 +64,7 @@ def read_file_catalogue(connection: Connection) -> Catalogue:
             objects = f"SELECT type, name, tbl_name, sql FROM {schema}.sqlite_schema ORDER BY type, name"  # noqa: S608 - our own name
             facts = repr(database.execute(objects).fetchall())
     except apsw.Error as error:
-        raise unavailable(connection.path) from error
+        raise unavailable(path) from error
     finally:
         database.close()
     fingerprint = Digest(hashlib.sha256(facts.encode("utf-8", "surrogatepass")).hexdigest())

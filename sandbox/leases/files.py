@@ -15,7 +15,7 @@ from typing import Literal, final
 
 from sandbox.reasons import Fault
 from sandbox.stages import AuthorizedCall
-from sandbox.toolspec import Connection
+from sandbox.toolspec import Connection, FileTarget
 
 
 @final
@@ -45,7 +45,11 @@ class Leases:
 
     def __init__(self, connections: Mapping[str, Connection]) -> None:
         """Know the operators' connections."""
-        self._leases = {name: _lease(connection) for name, connection in connections.items()}
+        self._leases = {
+            name: _lease(connection, connection.target)
+            for name, connection in connections.items()
+            if isinstance(connection.target, FileTarget)
+        }
 
     def take(self, authorized: AuthorizedCall) -> AbstractContextManager[FileLease]:
         """Lend the lease of the plan's connection for the block."""
@@ -55,6 +59,6 @@ class Leases:
         return lease
 
 
-def _lease(connection: Connection) -> FileLease:
+def _lease(connection: Connection, target: FileTarget) -> FileLease:
     facts = f"file\n{connection.name}\n{connection.digest}\nread-only\nstanding\n"
-    return FileLease(connection.name, connection.path, "read-only", True, hashlib.sha256(facts.encode()).digest())
+    return FileLease(connection.name, target.path, "read-only", True, hashlib.sha256(facts.encode()).digest())

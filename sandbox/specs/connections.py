@@ -18,7 +18,7 @@ from sandbox.problems import LintFailed, Mark
 from sandbox.reasons import quoted
 from sandbox.specs.findings import Findings, Rule, choices, suggestion
 from sandbox.toml_places import TomlPlaces, toml_complaint
-from sandbox.toolspec import Connection, Digest
+from sandbox.toolspec import Connection, Digest, FileTarget
 
 ENGINES: Final = ("sqlite",)
 LATER_ENGINES: Final = ("postgres", "duckdb", "mysql")
@@ -115,7 +115,7 @@ def _connection(name: str, entry: object, root: Path, findings: Findings, places
     if len(findings.problems) > before:
         return None
     return Connection(
-        name=name, engine="sqlite", path=path, ceiling_tables=tables, digest=_digest(name, path, tables)
+        name=name, engine="sqlite", target=FileTarget(path), ceiling_tables=tables, digest=_digest(name, path, tables)
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from sandbox.specs.findings import Findings, Rule
 from sandbox.specs.inputs import Inputs
 from sandbox.specs.yaml import Scalar
 from sandbox.sql import Bounds, Catalogue, GateInput, TableShape, ceiling_rules, folded, prove, prove_filter
-from sandbox.toolspec import Connection, TableRule
+from sandbox.toolspec import Connection, FileTarget, TableRule
 
 CatalogueOf: TypeAlias = Callable[[Connection], Catalogue]
 """Reads a connection's catalogue, live; the executors know how."""
@@ -70,7 +70,8 @@ class Targets:
         if isinstance(target, str):
             message = f"connection {quoted(name)} cannot be read: {target}"
             findings.add(Rule.CONNECTION_UNREADABLE, mark, message)
-            if not Path(self._connections[name].path).exists():
+            connected = self._connections[name].target
+            if isinstance(connected, FileTarget) and not Path(connected.path).exists():
                 self._told_of_absent[name] = message
             return None
         return target

@@ -17,7 +17,7 @@ from sandbox.specs.findings import Findings, Rule, suggestion
 from sandbox.specs.live import CatalogueOf, Targets, check_ceiling
 from sandbox.specs.tool import Surroundings, ToolRead, read_tool
 from sandbox.specs.yaml import MAX_FILE_BYTES
-from sandbox.toolspec import Connection, ToolName, ToolSpec
+from sandbox.toolspec import Connection, FileTarget, ToolName, ToolSpec
 
 MAX_FILES: Final = 1_000
 
@@ -148,7 +148,10 @@ def _absent_problems(deployment: Deployment, connections: ConnectionsRead, targe
     findings = connections.findings
     before = len(findings.problems)
     for name in sorted(targets.absent):
-        path, root = Path(connections.connections[name].path), deployment.root.absolute()
+        target, root = connections.connections[name].target, deployment.root.absolute()
+        if not isinstance(target, FileTarget):
+            continue
+        path = Path(target.path)
         shown = quoted(str(path.relative_to(root) if path.is_relative_to(root) else path), 200)
         mark = connections.path_marks.get(name, Mark(0, 0))
         findings.add(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import final
 
 from sandbox.sql.catalogue import Catalogue
 from sandbox.stages import OmittedColumns, Rights
-from sandbox.toolspec import TableRule
+from sandbox.toolspec import SqlEngine, TableRule
 
 
 @final
@@ -27,7 +27,7 @@ class Bounds:
 class GateInput:
     """One text, and what it may do."""
 
-    dialect: Literal["sqlite"]
+    dialect: SqlEngine
     text: str
     catalogue: Catalogue
     tables: Mapping[str, TableRule]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Final
 
 from sqlglot import exp
 
@@ -15,7 +15,7 @@ from sandbox.sql.layers import check
 from sandbox.sql.refusals import refused
 from sandbox.sql.resolve import Resolved
 from sandbox.sql.rules.claims import claims_of
-from sandbox.toolspec import Digest, TableRule
+from sandbox.toolspec import Digest, SqlEngine, TableRule
 
 RULE: Final = "sql/row-filter"
 
@@ -23,7 +23,7 @@ _BOUNDS: Final = Bounds(max_bytes=4096, max_tokens=500, max_depth=20)
 _CLAUSES: Final = frozenset({"expressions", "from_", "where"})
 
 
-def prove_filter(expression: str, rule_table: TableShape, dialect: Literal["sqlite"]) -> tuple[str, ...]:
+def prove_filter(expression: str, rule_table: TableShape, dialect: SqlEngine) -> tuple[str, ...]:
     """Prove that a spec's row filter is one boolean expression over its own table; return the claims it reads, sorted.
 
     It may use the table's columns (denied ones too: it is the author's rule, not the model's), `claim('name')` and the
@@ -45,7 +45,7 @@ claims_of_filter = lru_cache(maxsize=1024)(prove_filter)
 """`prove_filter`, remembered: specs hold few filters, and every statement that reads their tables asks."""
 
 
-def _given(text: str, table: TableShape, dialect: Literal["sqlite"]) -> GateInput:
+def _given(text: str, table: TableShape, dialect: SqlEngine) -> GateInput:
     name = folded(table.name)
     rule = TableRule(table=table.name, columns=tuple(column.name for column in table.columns), masks={})
     return GateInput(

@@ -34,7 +34,7 @@ from sandbox.stages import (
     SqlPlan,
     ValidatedCall,
 )
-from sandbox.toolspec import Connection, Digest, TableRule, ToolLimits, ToolName, ToolSpec
+from sandbox.toolspec import Connection, Digest, FileTarget, TableRule, ToolLimits, ToolName, ToolSpec
 
 CANARY = "CANARY-7319"
 """Stands in every cell that no tool may show."""
@@ -89,7 +89,7 @@ def change(path: Path, script: str) -> None:
 
 def connection_to(path: Path, ceiling: frozenset[str] | None = None) -> Connection:
     digest = Digest(hashlib.sha256(str(path).encode()).hexdigest())
-    return Connection(name="shop", engine="sqlite", path=str(path), ceiling_tables=ceiling, digest=digest)
+    return Connection(name="shop", engine="sqlite", target=FileTarget(str(path)), ceiling_tables=ceiling, digest=digest)
 
 
 def tool(

@@ -9,6 +9,7 @@ from sandbox.deployment import Deployment, Misconfigured
 from sandbox.problems import LintFailed, Problem
 from sandbox.specs import lint_connections, read_connections
 from sandbox.specs.connections import CEILING_SENTENCE
+from sandbox.toolspec import FileTarget
 
 Told = Callable[[str], tuple[Problem, ...]]
 
@@ -26,7 +27,7 @@ def told(tmp_path: Path) -> Told:
 def test_connections_are_read(deployment: Deployment) -> None:
     connections = read_connections(deployment)
     shop = connections["shop"]
-    assert (shop.engine, shop.path) == ("sqlite", str(deployment.root / "data" / "shop.db"))
+    assert (shop.engine, shop.target) == ("sqlite", FileTarget(str(deployment.root / "data" / "shop.db")))
     assert shop.ceiling_tables == frozenset({"orders", "customers"})
     assert connections["gone"].ceiling_tables is None
     assert shop.digest != connections["gone"].digest
@@ -49,7 +50,7 @@ def test_the_digest_follows_path_and_ceiling(deployment: Deployment) -> None:
 def test_an_absolute_path_stays(tmp_path: Path, deployment: Deployment) -> None:
     path = tmp_path / "elsewhere" / "a.db"
     deployment.connections.write_text(f'[a]\nengine = "sqlite"\npath = "{path}"\nceiling = {{tables = "all"}}\n')
-    assert read_connections(deployment)["a"].path == str(path)
+    assert read_connections(deployment)["a"].target == FileTarget(str(path))
 
 
 GOOD = 'engine = "sqlite"\npath = "a.db"\nceiling = {tables = ["t"]}\n'

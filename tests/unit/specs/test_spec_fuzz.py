@@ -12,13 +12,15 @@ from sandbox.settings import Settings
 from sandbox.specs.live import Targets
 from sandbox.specs.tool import KEYS, Surroundings, ToolRead, read_tool
 from sandbox.sql import Catalogue, ColumnShape, TableShape
-from sandbox.toolspec import Connection, Digest
+from sandbox.toolspec import Connection, Digest, FileTarget
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "specs"
 SOURCES = [path.read_bytes() for path in sorted(FIXTURES.glob("*/*.yaml"))]
 WORDS = [line.strip().encode() for source in SOURCES for line in source.decode("utf-8", "ignore").splitlines()]
 ORDERS = TableShape("orders", (ColumnShape("id", "INTEGER"), ColumnShape("region", "TEXT")), "table", has_rowid=True)
-SHOP = Connection(name="shop", engine="sqlite", path="/nowhere", ceiling_tables=None, digest=Digest("0" * 64))
+SHOP = Connection(
+    name="shop", engine="sqlite", target=FileTarget("/nowhere"), ceiling_tables=None, digest=Digest("0" * 64)
+)
 AROUND = Surroundings(
     Targets({"shop": SHOP}, lambda _: Catalogue(MappingProxyType({"orders": ORDERS}), Digest("0" * 64))),
     frozenset({"shop"}),

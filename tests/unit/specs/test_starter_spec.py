@@ -11,7 +11,7 @@ from sandbox.settings import Settings
 from sandbox.specs import lint_connections, lint_specs
 from sandbox.specs.starter import starter_spec
 from sandbox.sql import Catalogue, ColumnShape, TableShape, folded
-from sandbox.toolspec import Connection, Digest
+from sandbox.toolspec import Connection, Digest, FileTarget
 
 ODD = (
     "order",
@@ -36,7 +36,11 @@ def _shop(*tables: str) -> tuple[Mapping[str, Connection], Catalogue]:
     columns = tuple(ColumnShape(name, "TEXT\nNOT `NULL`") for name in ODD)
     shapes = {folded(name): TableShape(name, columns, "table", has_rowid=True) for name in tables}
     connection = Connection(
-        name="shop", engine="sqlite", path="/nowhere", ceiling_tables=frozenset(tables), digest=Digest("0" * 64)
+        name="shop",
+        engine="sqlite",
+        target=FileTarget("/nowhere"),
+        ceiling_tables=frozenset(tables),
+        digest=Digest("0" * 64),
     )
     return {"shop": connection}, Catalogue(MappingProxyType(shapes), Digest("1" * 64))
 

@@ -6,7 +6,7 @@ import pytest
 
 from sandbox.specs.live import Target
 from sandbox.sql import Catalogue, ColumnShape, TableShape, ceiling_rules
-from sandbox.toolspec import Connection, Digest
+from sandbox.toolspec import Connection, Digest, FileTarget
 
 CATALOGUE = Catalogue(
     tables={
@@ -31,5 +31,7 @@ def test_a_statement_without_rules_reads_what_the_ceiling_names_and_no_hidden_co
 ) -> None:
     rules = ceiling_rules(CATALOGUE, ceiling)
     assert [(rule.table, rule.columns, dict(rule.masks)) for rule in rules] == [(name, ("a",), {}) for name in tables]
-    connection = Connection(name="shop", engine="sqlite", path="x", ceiling_tables=ceiling, digest=Digest("c"))
+    connection = Connection(
+        name="shop", engine="sqlite", target=FileTarget("x"), ceiling_tables=ceiling, digest=Digest("c")
+    )
     assert tuple(Target(connection, CATALOGUE).ceiling_rules().values()) == rules
