@@ -106,7 +106,7 @@ def _round(stand: _Range, suffix: str, concurrency: int) -> Iterator[Figure]:
             measured.setdefault(name, []).append(_measure(server, load))
     for name, slices in measured.items():
         yield _figure(name + ending, concurrency, slices)
-    driver = measure_driver(stand.database, stand.seconds / SLICES)
+    driver = measure_driver(stand.database, stand.seconds)
     cpu_s = driver.cpu_s / len(driver.latencies_s)
     yield _figure("driver" + ending, concurrency, [_Slice(cpu_s, driver.latencies_s, driver.seconds)])
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
-TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
+_SCHEDULED: Final = 2
+"""The CPU clock of another process, as clock_getcpuclockid(3) makes its id: the inverted pid and this kind of clock."""
+END_WITHIN_S: Final = 60.0
+"""A process that was told to end and has not is killed."""
 PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -24,9 +28,8 @@ class ServerProcess:
     address: str
 
     def cpu_s(self) -> float:
-        """Return the CPU seconds, user and system, that the process has used (proc(5), `stat`)."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text("ascii").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+        """Return the CPU seconds, user and system, that all threads of the process have used, to the nanosecond."""
+        return time.clock_gettime(~self.pid << 3 | _SCHEDULED)
 
     def resident_bytes(self) -> int:
         """Return the resident memory (proc(5), `statm`)."""
@@ -34,22 +37,35 @@ class ServerProcess:
 
 
 @contextmanager
+def child(module: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a module of ours in a process of its own for the block; closing its stdin ends it."""
+    command = [sys.executable, "-m", module, *arguments]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own module
+        try:
+            yield process
+        finally:
+            if process.stdin is not None:
+                process.stdin.close()
+            try:
+                process.wait(timeout=END_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                process.kill()  # its folder goes next
+
+
+def first_line(process: subprocess.Popen[str]) -> str:
+    """Wait for the line with which a child says that it is ready; empty if it ended instead."""
+    return process.stdout.readline() if process.stdout is not None else ""
+
+
+@contextmanager
 def running(kind: str, root: Path) -> Iterator[ServerProcess]:
     """Start `sandbox.bench.server` in a process of its own, pinned to one core if there are two; stop it at the end."""
-    command = [sys.executable, "-m", "sandbox.bench.server", kind, str(root)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own module
-    try:
-        _pin(process.pid, server=True)
-        line = process.stdout.readline() if process.stdout is not None else ""
+    with child("sandbox.bench.server", kind, str(root)) as process:
+        _pin(process.pid, server=True)  # before it has threads: those inherit it
+        line = first_line(process)
         if not line.startswith("ready grpc="):
             raise RuntimeError(f"the {kind} server did not start: {line!r}")
         yield ServerProcess(process.pid, line.removeprefix("ready grpc=").strip())
-    finally:
-        if process.stdin is not None:
-            process.stdin.close()
-        process.wait(timeout=30)
-        if process.stdout is not None:
-            process.stdout.close()
 
 
 @contextmanager

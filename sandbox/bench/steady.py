@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from sandbox.bench.deployment import BENCH_TOOL, make_bench_deployment
-from sandbox.bench.process import ServerProcess, client_core, running
+from sandbox.bench.process import ServerProcess, child, client_core, first_line, running
 from sandbox.client.credentials import Identity
 from sandbox.client.load import Load, run
 from sandbox.v1 import tool_execution_pb2 as pb
@@ -85,14 +83,10 @@ def _hot(server: ServerProcess, root: Path, *, concurrency: int, seconds: float)
 @contextmanager
 def _flood(server: ServerProcess, root: Path) -> Iterator[None]:
     """Send cold texts for the block, from a process of its own that gives way to the one that measures."""
-    command = [sys.executable, "-m", "sandbox.bench.flooder", server.address, str(root)]
-    flooder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own module
-    try:
-        if flooder.stdout is None or not flooder.stdout.readline():
+    with child("sandbox.bench.flooder", server.address, str(root)) as flooder:
+        if not first_line(flooder):
             raise RuntimeError("the flood did not begin")
         yield
-    finally:
-        flooder.communicate(timeout=30)
 
 
 def _p99_ms(latencies_s: list[float]) -> float:

@@ -13,11 +13,11 @@ from sandbox.values import JsonObject
 
 app = typer.Typer(help="Measure, with yardsticks in the same run. Needs no deployment.", no_args_is_help=True)
 
-LEAST_S: Final = 0.1
-"""Shorter, and a figure could be of no call at all."""
+LEAST_S: Final = 0.5
+"""Shorter, and a slice of a figure could be of no call at all."""
 MOST_S: Final = 3_600.0
 
-SecondsOption = Annotated[float, typer.Option(help="Seconds for each figure, 0.1 to 3600.")]
+SecondsOption = Annotated[float, typer.Option(help="Seconds for each figure, 0.5 to 3600.")]
 
 
 @app.callback()
@@ -64,7 +64,7 @@ def _print_ratios(figures: Sequence[JsonObject]) -> None:
 
 @app.command("memory")
 def memory(
-    seconds: Annotated[float, typer.Option(help="Seconds of load after 30 of warm-up, 0.1 to 3600.")] = 60.0,
+    seconds: Annotated[float, typer.Option(help="Seconds of load after 30 of warm-up, 0.5 to 3600.")] = 60.0,
     json: JsonOption = False,
 ) -> None:
     """Compare the service's memory before and after a minute of load by 64 callers."""

@@ -53,10 +53,12 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print machine-readable
 
 def emit(value: JsonObject | Sequence[JsonObject]) -> None:
     """Print one JSON document on one line and flush it; escaped where it holds what the terminal cannot."""
+    line = _one_line(value, is_ascii=False)
     try:
-        sys.stdout.write(_one_line(value, is_ascii=False))
+        line.encode(sys.stdout.encoding)
     except UnicodeEncodeError:  # a lone surrogate, or a letter that the locale has not
-        sys.stdout.write(_one_line(value, is_ascii=True))
+        line = _one_line(value, is_ascii=True)
+    sys.stdout.write(line)
     sys.stdout.flush()
 
 

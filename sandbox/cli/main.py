@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -62,6 +63,8 @@ def sandbox(
 
 def main() -> NoReturn:
     """Run one command; whatever stops it becomes one sentence and an exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a letter that the locale has not, after the call has run
     try:
         app()
     except (Misconfigured, Refused, Fault, OSError) as stopped:

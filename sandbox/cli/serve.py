@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from sandbox.cli.common import DeploymentOption
+from sandbox.cli.common import DeploymentOption, check_seconds
+
+MOST_GRACE_S: Final = 86_400.0
 
 
 def serve(
     deployment: DeploymentOption = Path(),
     listen: Annotated[str, typer.Option(help="HOST:PORT instead of `server.listen`; port 0 takes a free one.")] = "",
-    grace: Annotated[float, typer.Option(help="Seconds that running calls get after SIGTERM or Ctrl-C.")] = 10.0,
+    grace: Annotated[
+        float, typer.Option(help="Seconds that running calls get after SIGTERM or Ctrl-C, 0 to 86400.")
+    ] = 10.0,
 ) -> None:
     """Serve the deployment's tools over gRPC with mutual TLS.
 
@@ -22,4 +26,5 @@ def serve(
     """
     from sandbox.serving import serve_forever
 
+    check_seconds("--grace", grace, 0.0, MOST_GRACE_S)
     serve_forever(deployment, listen=listen, grace_s=grace)

@@ -17,6 +17,9 @@ CHANNEL_OPTIONS: Final = (
     ("grpc.use_local_subchannel_pool", 1),
 )
 
+_DEPLOYMENTS_OWN: Final = frozenset({"ca.pem", "log.vkey"})
+"""Files that belong to no identity."""
+
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +37,7 @@ class Identity:
     def from_deployment(cls, deployment: str | os.PathLike[str], name: str) -> Self:
         """Read the identity `name` from a deployment folder on this machine.
 
-        Raises `NotAuthenticated` naming the missing file, `Unavailable` where there is no deployment.
+        Raises `NotAuthenticated` naming the missing file, `Unavailable` where there is no deployment, or no whole one.
         """
         root = Path(deployment)
         try:
@@ -47,6 +50,8 @@ class Identity:
             )
         except FileNotFoundError as error:
             _check_deployment(root)
+            if Path(error.filename).name in _DEPLOYMENTS_OWN:
+                raise Unavailable(f"{error.filename}: there is no such file; every deployment has one") from error
             what = f"there is no such file; the identity `{name}` lacks it"
             how = f"`sandbox token new {name} --role ROLE` makes it"
             raise NotAuthenticated(f"{error.filename}: {what}; {how}", "CREDENTIAL_MISSING") from error

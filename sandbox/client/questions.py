@@ -68,9 +68,12 @@ class Questions:
     def execute(
         self, tool: str, arguments: JsonObject | str | bytes, request_id: str = "", *, validate_only: bool = False
     ) -> Question[Answer]:
-        """Ask for a call, or with `validate_only` what it would do."""
+        """Ask for a call, or with `validate_only` what it would do; raises `ServiceError` for what cannot be sent."""
         request = pb.ExecuteRequest(
-            tool=tool, arguments_json=arguments_json(arguments), request_id=request_id, validate_only=validate_only
+            tool=_unicode("tool", tool),
+            arguments_json=arguments_json(arguments),
+            request_id=_unicode("request_id", request_id),
+            validate_only=validate_only,
         )
 
         def read(response: bytes) -> Answer:
@@ -109,7 +112,19 @@ class Questions:
 
 
 def _reference(call_id: str, request_id: str) -> pb.CallReference:
-    return pb.CallReference(call_id=call_id) if call_id else pb.CallReference(request_id=request_id)
+    if call_id:
+        return pb.CallReference(call_id=_unicode("call_id", call_id))
+    return pb.CallReference(request_id=_unicode("request_id", request_id))
+
+
+def _unicode(name: str, text: str) -> str:
+    """Return the text; raises `ServiceError`, as the service would, for one that has no bytes in UTF-8."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        message = f"`{name}` holds half of a surrogate pair; Unicode text is accepted"
+        raise ServiceError(message, "REQUEST_INVALID") from error
+    return text
 
 
 def _raise(error: grpc.RpcError, awaited: str) -> NoReturn:

@@ -8,7 +8,7 @@ from typing import Final, final
 from sandbox.executors.engine import Fetched
 from sandbox.reasons import Reason, Refused
 from sandbox.stages import ResultColumn, Truncation
-from sandbox.values import Row
+from sandbox.values import MAX_EXACT, Row
 
 _NO_VALUE: Final = type(None)
 _TYPES: Final = {int: "integer", float: "real", str: "text", bytes: "blob", _NO_VALUE: "null"}
@@ -39,11 +39,9 @@ class Description:
         if len(rows) == 1:
             classes = tuple(map(type, rows[0]))
             return self._of_one.get(classes) or self._remembered(classes)
-        if rows:
-            types = tuple([_type_of({cell.__class__ for cell in cells}) for cells in zip(*rows, strict=True)])
-        else:
-            types = ("null",) * len(self._named)
-        return self._as(types)
+        if not rows:
+            return self._as(("null",) * len(self._named))
+        return self._as(tuple([_type_of(cells) for cells in zip(*rows, strict=True)]))
 
     def _remembered(self, classes: tuple[type, ...]) -> tuple[ResultColumn, ...]:
         columns = self._as(tuple([_TYPES[each] for each in classes]))
@@ -95,10 +93,13 @@ def _text_of(row: Row) -> int:
     return sum([len(cell) for cell in row if isinstance(cell, (str, bytes))])
 
 
-def _type_of(classes: set[type]) -> str:
+def _type_of(cells: Row) -> str:
+    classes = {cell.__class__ for cell in cells}
     classes.discard(_NO_VALUE)
     if not classes:
         return "null"
     if len(classes) == 1:
         return _TYPES[classes.pop()]
-    return "real" if classes == {int, float} else "any"
+    # A `real` column holds JSON numbers, which every reader rounds beyond that; such integers stay texts of their own.
+    is_real = classes == {int, float} and all(abs(cell) <= MAX_EXACT for cell in cells if isinstance(cell, int))
+    return "real" if is_real else "any"

@@ -125,7 +125,7 @@ class SqliteExecutor:
             raise
         finally:
             # INVARIANT: a session serves one tool; what it has prepared is not authorized again.
-            self._give_back((confinement.key, plan.is_fenced), session, is_kept=is_sound and epoch == self._epoch)
+            self._give_back((confinement.key, plan.is_fenced), session, epoch if is_sound else None)
             if apsw.memory_used() > MAX_IDLE_BYTES:
                 _PROCESS.relieve(is_urgent=is_starved)
         return fetched
@@ -162,9 +162,10 @@ class SqliteExecutor:
             session.close()
         return Session(path, confinement, is_fenced=is_fenced)
 
-    def _give_back(self, key: _Key, session: Session, *, is_kept: bool) -> None:
+    def _give_back(self, key: _Key, session: Session, epoch: int | None) -> None:
+        """Keep a session of this epoch for the next call; close any other, and one of none."""
         with self._lock:
-            if is_kept and not self._is_closed and self._idle_count < MAX_IDLE:
+            if epoch == self._epoch and not self._is_closed and self._idle_count < MAX_IDLE:
                 self._idle.setdefault(key, []).append(session)
                 self._idle_count += 1
                 return

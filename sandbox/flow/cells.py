@@ -5,15 +5,11 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Sequence
-from typing import Final
 
 import orjson
 
 from sandbox.reasons import Reason, Refused
-from sandbox.values import Cell, Row
-
-MAX_EXACT: Final = 2**53
-"""The largest integer that every JSON reader keeps exactly (RFC 8259, section 6)."""
+from sandbox.values import MAX_EXACT, Cell, Row
 
 
 def encoded_rows(rows: Sequence[Row], max_bytes: int) -> tuple[bytes, int]:

@@ -56,10 +56,13 @@ class Calls:
 
     @reading()
     def cancel(self, principal: Principal, *, call_id: str = "", request_id: str = "") -> bool:
-        """Tell a running call to stop; whether there was one. Raises like `find`."""
+        """Tell a running call to stop; whether there was one. Raises `Refused` as `find` does."""
         running = self._find_running(principal, call_id, request_id)
         if running is None:
-            self.find(principal, call_id=call_id, request_id=request_id)
+            index = self._index_of(principal, call_id, request_id)
+            if index is None:
+                raise unknown_call()
+            self._own_record(index, principal)
             return False
         running.cancellation.cancel()
         return True
@@ -81,7 +84,8 @@ class Calls:
         stored = self._log.store.request(key)
         return stored if stored is not None and stored.expires_us >= time.time_ns() // 1000 else None
 
-    def _sealed(self, index: int, principal: Principal) -> SealedResult:
+    def _own_record(self, index: int, principal: Principal) -> tuple[bytes, record_pb2.Record, SubjectKey]:
+        """Return the record of a call's answer, as bytes and read, and its subject's key; only of one's own call."""
         content = self._log.store.record(index)
         if content is None:
             raise unknown_call()
@@ -89,6 +93,10 @@ class Calls:
         key = self._log.subjects.key_of(principal.subject)
         if record.principal_pseudonym != key.pseudonym or record.kind not in _ANSWERED:
             raise unknown_call()
+        return content, record, key
+
+    def _sealed(self, index: int, principal: Principal) -> SealedResult:
+        content, record, key = self._own_record(index, principal)
         return SealedResult(
             call_id=CallId(record.call_id),
             tool=record.tool,

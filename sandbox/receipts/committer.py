@@ -122,8 +122,7 @@ class Committer:
         is_last = False
         while not is_last:
             batch, is_last = self._gather()
-            for start in range(0, len(batch), MAX_BATCH):
-                self._commit(batch[start : start + MAX_BATCH])
+            self._commit(batch)
             self._commit_due(is_last=is_last)
         self._write_back()
 

@@ -18,7 +18,7 @@ from sandbox.receipts.committer import Committer
 from sandbox.receipts.counted import RefusalBook
 from sandbox.receipts.keys import RootKey, read_signer
 from sandbox.receipts.note import NoteSigner
-from sandbox.receipts.opening import check_against_left, check_before_opening
+from sandbox.receipts.opening import KEY_FILE, check_against_left, check_before_opening
 from sandbox.receipts.payloads import PayloadUnreadable
 from sandbox.receipts.records import Draft, Entry, base_record, call_key, new_call_id, with_payloads
 from sandbox.receipts.running import RunningCalls
@@ -110,7 +110,8 @@ class ExecutionLog:
         try:
             committed.wait()
         except StoreUnavailable as error:
-            self._committer.doubt(error)
+            if committed.failure is None:  # else the committer knows, and may have written since
+                self._committer.doubt(error)
             raise unavailable() from error
 
     def append(self, draft: Draft) -> Committed:
@@ -178,13 +179,13 @@ class ExecutionLog:
         """Return the index of the leaf that names the log's own key."""
         digest = hashlib.sha256(self.signer.verifier_key.encode()).digest()
         kind = record_pb2.RECORD_KIND_KEY
-        known = self.store.file(kind, "log.vkey")
+        known = self.store.file(kind, KEY_FILE)
         if known is not None and known[1] == digest:
             return known[0]
         call_id = new_call_id()
         record = base_record(kind, call_id, build_id())
         record.verifier_key = self.signer.verifier_key
-        entry = Entry(record=record.SerializeToString(), call_id=call_key(call_id), file=(kind, "log.vkey", digest))
+        entry = Entry(record=record.SerializeToString(), call_id=call_key(call_id), file=(kind, KEY_FILE, digest))
         return self.append(entry).index
 
     def close(self) -> None:

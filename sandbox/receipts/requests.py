@@ -13,8 +13,9 @@ from sandbox.stages import Answer, AuthenticatedCall, Principal
 MAX_REQUEST_ID: Final = 128
 HOUR_US: Final = 3_600_000_000
 
-_PASSING: Final = frozenset({Reason.RATE_LIMITED, Reason.EXECUTOR_UNAVAILABLE})
-"""Refusals that say nothing about the request itself; asking again under the same id asks anew."""
+_PASSING: Final = frozenset({Reason.RATE_LIMITED, Reason.EXECUTOR_UNAVAILABLE, Reason.CALL_CANCELLED})
+"""Refusals that say nothing about the request itself; asking again under the same id asks anew. Whose connection broke
+has cancelled its call, and a `request_id` is there so that it may ask again."""
 
 
 def request_key(log: ExecutionLog, authenticated: AuthenticatedCall) -> RequestKey | None:

@@ -73,6 +73,8 @@ def test_a_cell_comes_back_as_it_is(shop: Shop, literal: str, expected: tuple[st
     [
         ("(1), (NULL)", "integer"),
         ("(1), (2.5)", "real"),
+        ("(1), (2.5), (9007199254740992)", "real"),
+        ("(9007199254740993), (2.5)", "any"),
         ("(1), ('x')", "any"),
         ("(NULL), (NULL)", "null"),
         ("('x'), (x'00')", "any"),

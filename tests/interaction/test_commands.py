@@ -107,6 +107,11 @@ def test_an_identity_or_a_deployment_that_is_not_there_is_told_by_the_client(ser
     what = "there is no such file; the identity `zed` lacks it; `sandbox token new zed --role ROLE` makes it"
     assert str(missing.value) == f"{root}/pki/clients/zed.pem: {what}"
     assert missing.value.reason == "CREDENTIAL_MISSING"
+    key = root / "keys" / "log.vkey"
+    key.rename(key.with_suffix(".away"))
+    with pytest.raises(Unavailable, match=r"/keys/log\.vkey: there is no such file; every deployment has one$"):
+        Client.from_deployment(root, "agent")
+    key.with_suffix(".away").rename(key)
     (tmp_path / "empty").mkdir()
     for address in ("", service.address):
         with pytest.raises(Unavailable, match=r"/empty: there is no deployment here; `sandbox init DIR` makes one$"):

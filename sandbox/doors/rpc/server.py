@@ -87,13 +87,13 @@ def open_door(desk: Desk, deployment: Deployment, settings: ServerSettings, add_
         interceptors=[Threshold(desk.guests, threads)],
         options=_options(settings),
     )
+    host, port = _listen(server, settings.listen, tls_credentials(deployment))
     streams = StreamRoom(settings)
     _add_services(server, desk, streams, threads)
     services = (TOOL_SERVICE, LOG_SERVICE)
     health_servicer = add_health(server, desk, services)
     reflections = add_reflection(server, desk, services)
     add_more(server)
-    host, port = _listen(server, settings.listen, tls_credentials(deployment))
     server.start()
     return RpcDoor(server, host, port, health_servicer, streams, reflections)
 

@@ -13,7 +13,7 @@ def test_a_figure_needs_some_seconds(sandbox: CommandLine, bench: str, seconds: 
     told = sandbox.run("bench", bench, "--seconds", seconds)
 
     assert (told.code, told.out) == (2, "")
-    assert told.err == f"error: --seconds {seconds}: 0.1 to 3600 seconds are accepted\n"
+    assert told.err == f"error: --seconds {seconds}: 0.5 to 3600 seconds are accepted\n"
 
 
 @pytest.mark.requirement("house:cli:seconds")
@@ -23,6 +23,14 @@ def test_an_answer_is_waited_for_some_time(sandbox: CommandLine, command: str, s
     told = sandbox.run(command, "shop.query", "--args", "{}", "--timeout", seconds)
 
     assert (told.code, told.err) == (2, f"error: --timeout {seconds}: 0.001 to 86400 seconds are accepted\n")
+
+
+@pytest.mark.requirement("house:cli:seconds")
+@pytest.mark.parametrize("seconds", ["-1", "nan", "inf", "86401"])
+def test_running_calls_get_some_time_to_end(sandbox: CommandLine, seconds: str) -> None:
+    told = sandbox.run("serve", "--grace", seconds)
+
+    assert (told.code, told.err) == (2, f"error: --grace {seconds}: 0 to 86400 seconds are accepted\n")
 
 
 @pytest.mark.requirement("house:cli:address")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 
 import grpc
 import pytest
@@ -156,3 +157,18 @@ def test_details_that_are_none_leave_the_status() -> None:
 def test_what_a_model_wrote_goes_out_for_the_service_to_judge() -> None:
     half = "\ud800"
     assert arguments_json({"sql": half}) == arguments_json('{"sql":"\ud800"}') == b'{"sql":"\xed\xa0\x80"}'
+
+
+@pytest.mark.requirement("client:arguments:judged")
+@pytest.mark.parametrize(
+    ("name", "ask"),
+    [
+        ("tool", lambda questions: questions.execute("\udcff", "{}")),
+        ("request_id", lambda questions: questions.execute("shop.query", "{}", "\udcff")),
+        ("call_id", lambda questions: questions.get_call("\udcff", "")),
+    ],
+)
+def test_a_name_that_has_no_bytes_is_refused_at_once(name: str, ask: Callable[[Questions], object]) -> None:
+    with pytest.raises(ServiceError, match=rf"^`{name}` holds half of a surrogate pair") as refused:
+        ask(Questions(""))
+    assert refused.value.reason == "REQUEST_INVALID"

@@ -170,7 +170,7 @@ def test_idle_sessions_are_bounded_and_closed(shop: Shop, monkeypatch: pytest.Mo
     confinement = shop.executors._ready[shop.specs[0].name].confinement  # type: ignore[union-attr] - it is ready
     taken = [executor._take(str(shop.path), confinement, 0.0, is_fenced=False) for _ in range(4)]  # type: ignore[attr-defined] - SQLite's
     for session in taken:
-        executor._give_back((confinement.key, False), session, is_kept=True)  # type: ignore[attr-defined] - SQLite's
+        executor._give_back((confinement.key, False), session, executor._epoch)  # type: ignore[attr-defined] - SQLite's
 
     assert executor._idle_count == 2  # type: ignore[attr-defined] - SQLite's
     shop.executors.close()

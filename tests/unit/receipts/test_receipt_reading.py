@@ -73,6 +73,14 @@ def test_a_call_that_broke_is_told_as_that_very_fault_however_often_it_is_asked_
         assert (str(again.value), again.value.is_new) == (str(broke.value), False)
 
 
+@requirement("log:calls:own")
+def test_a_call_that_has_ended_is_not_stopped_however_it_ended(house: House) -> None:
+    with pytest.raises(Fault), house.receipts.open(call_of()) as receipt:
+        raise ZeroDivisionError
+
+    assert not Calls(house.log).cancel(principal_of(), call_id=receipt._running.call_id)
+
+
 @requirement("log:reading:unavailable")
 def test_a_log_that_cannot_be_read_asks_to_come_back(house: House) -> None:
     call_id = house.answer(call_of(request_id="a")).call_id

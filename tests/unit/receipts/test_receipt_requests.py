@@ -131,7 +131,7 @@ def test_many_threads_with_one_id_run_it_once(house: House) -> None:
 
 
 @requirement("log:request-id:not-stored")
-@pytest.mark.parametrize("reason", [Reason.RATE_LIMITED, Reason.EXECUTOR_UNAVAILABLE])
+@pytest.mark.parametrize("reason", [Reason.RATE_LIMITED, Reason.EXECUTOR_UNAVAILABLE, Reason.CALL_CANCELLED])
 def test_a_passing_refusal_is_not_kept_as_the_answer(house: House, reason: Reason) -> None:
     house.refuse(call_of(request_id="r1"), Refused(reason, "later", retry_after_s=1.0))
 

@@ -65,6 +65,22 @@ def test_a_log_that_takes_too_long_is_not_waited_for(house: House, monkeypatch: 
 
 
 @requirement("log:unavailable:refused-before")
+def test_who_learns_late_of_a_batch_that_failed_does_not_stop_a_log_that_has_been_written_since(house: House) -> None:
+    call = call_of(b"x" * 100_000)
+    with full_disk(house):
+        with house.receipts.open(call) as receipt:
+            receipt.settle(release(authorize(call)))
+        with pytest.raises(StoreUnavailable):
+            receipt.sealing._committed.wait()  # type: ignore[union-attr] - it is on its way
+    house.log._committer.failure = None
+    house.answer(call_of())
+
+    unavailable(receipt.sealing.wait)
+
+    assert house.log._committer.failure is None
+
+
+@requirement("log:unavailable:refused-before")
 def test_a_log_that_nobody_writes_any_more_takes_no_call(house: House) -> None:
     house.log._committer._queue.put(None)  # the thread's sign to end
     house.log._committer._thread.join(10)
