@@ -6,7 +6,8 @@ import errno
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -42,25 +43,32 @@ def create_deployment(
     agent's token has no claims but `agent_claims`. Raises `Misconfigured` and leaves nothing behind.
     """
     check_trust_domain(name)
+    claims = agent_claims if agent_claims is not None else EXAMPLE_CLAIMS if with_example else {}
+    with made_whole(root) as building:
+        _fill(Deployment(building), name, hosts, claims, with_example=with_example)
+    return Deployment(root.resolve())
+
+
+@contextmanager
+def made_whole(root: Path) -> Iterator[Path]:
+    """Make the folder `root` from what the block fills, or leave nothing behind; raises `Misconfigured`."""
     place = root.resolve()
     _check_place(place)
-    claims = agent_claims if agent_claims is not None else EXAMPLE_CLAIMS if with_example else {}
     place.parent.mkdir(parents=True, exist_ok=True)
     # WHY: beside its place, so that one rename puts it there; 0700, for it holds keys from the first moment on.
     building = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}.making-"))
     try:
-        _fill(Deployment(building), name, hosts, claims, with_example=with_example)
+        yield building
         _move(building, place)
     finally:
         shutil.rmtree(building, ignore_errors=True)
-    return Deployment(place)
 
 
 def _check_place(place: Path) -> None:
     if place.exists() and not (place.is_dir() and next(place.iterdir(), None) is None):
         raise Misconfigured(f"{place}: exists already; a new or an empty folder is accepted")
     if place == Path.cwd():
-        message = "the current folder cannot be replaced; run `sandbox init DIR` from the folder above"
+        message = "the current folder cannot be replaced; run this from the folder above"
         raise Misconfigured(f"{place}: {message}")
 
 

@@ -84,6 +84,10 @@ class LogSettings(_Section):
     origin: str = Field(default="sandbox.example/log", min_length=1, max_length=255, pattern=r"^[^\s+]+$")
     """The log's unique name (C2SP tlog-checkpoint): the first line of each checkpoint and the key's name."""
     request_id_hours: int = Field(default=24, ge=1, le=168)
+    alarm_free_mib: int = Field(default=1024, ge=0, le=1_048_576)
+    """With less room than this on the log's file system operators are told once a minute; 0 tells nobody."""
+    least_free_mib: int = Field(default=64, ge=0, le=1_048_576)
+    """With less room than this calls are refused before they run; 0 refuses only when writing fails."""
 
 
 class Settings(_Section):

@@ -22,6 +22,7 @@ from sandbox.receipts.opening import KEY_FILE, check_against_left, check_before_
 from sandbox.receipts.payloads import PayloadUnreadable
 from sandbox.receipts.records import Draft, Entry, base_record, call_key, new_call_id, with_payloads
 from sandbox.receipts.running import RunningCalls
+from sandbox.receipts.space import Space
 from sandbox.receipts.subjects import SERVICE, Subjects
 from sandbox.settings import Settings
 from sandbox.stores.log import LogStore, StoredCheckpoint, StoreUnavailable
@@ -57,7 +58,7 @@ _DIGEST_FIELDS: Final = {
 class ExecutionLog:
     """An open log. Everything that is written goes through `put`, or `append`, which waits for it."""
 
-    def __init__(self, store: LogStore, signer: NoteSigner, root: RootKey, settings: Settings) -> None:
+    def __init__(self, store: LogStore, signer: NoteSigner, root: RootKey, settings: Settings, space: Space) -> None:
         """Hold `store` open; `open` is the usual way."""
         self.store = store
         self.signer = signer
@@ -66,6 +67,8 @@ class ExecutionLog:
         self.subjects = Subjects(store, root)
         self.running = RunningCalls()
         self.refusals = RefusalBook(settings.limits)
+        self._space = space
+        space.look(time.monotonic())
         self._committer = Committer(store, signer, self._due)
         self._probe_at = 0.0
         self._is_closing = False
@@ -84,7 +87,7 @@ class ExecutionLog:
             check_before_opening(store, signer, deployment.log_database)
             check_against_left(store, signer, deployment.checkpoint)
             _check_root_key(store, root, deployment)
-            log = cls(store, signer, root, settings)
+            log = cls(store, signer, root, settings, Space(deployment.state, settings.log))
         except StoreUnavailable as error:
             store.close()
             raise Misconfigured(f"{deployment.log_database}: nothing is signed on top of this log ({error})") from error
@@ -144,7 +147,7 @@ class ExecutionLog:
 
     def must_be_writable(self) -> None:
         """Raise `Refused` with `RECEIPT_LOG_UNAVAILABLE` while the log cannot be written."""
-        if not self._committer.is_alive:
+        if self._space.is_short or not self._committer.is_alive:
             raise unavailable()
         if self._committer.failure is None:
             return
@@ -196,6 +199,7 @@ class ExecutionLog:
 
     def _due(self) -> list[tuple[Entry, Callable[[], None]]]:
         now = time.monotonic()
+        self._space.look(now)
         due: list[tuple[Entry, Callable[[], None]]] = []
         tallies = self.refusals.due(now, is_everything=self._is_closing)
         for position, tally in enumerate(tallies):
@@ -216,6 +220,24 @@ class ExecutionLog:
         record.tool, record.reason, record.counted = tool, reason, count
         record.status = record_pb2.RECORD_STATUS_REFUSED
         return Entry(record=record.SerializeToString(), call_id=call_key(call_id))
+
+
+def proven_size(deployment: Deployment, origin: str) -> int:
+    """Return how many records a log has that nobody writes, once it is found to be the one that was signed.
+
+    Raises `Misconfigured` where it is not, by the checks that come before every opening.
+    """
+    signer = read_signer(deployment, origin)
+    try:
+        store = SqliteLog(deployment.log_database, is_read_only=True)
+        try:
+            check_before_opening(store, signer, deployment.log_database)
+            check_against_left(store, signer, deployment.checkpoint)
+            return store.head().size
+        finally:
+            store.close()
+    except StoreUnavailable as error:
+        raise Misconfigured(f"{deployment.log_database}: the log cannot be read ({error})") from error
 
 
 def _check_root_key(store: LogStore, root: RootKey, deployment: Deployment) -> None:

@@ -312,6 +312,27 @@ class SqliteLog:
         return connection
 
 
+def copy_log(path: Path, place: Path) -> None:
+    """Copy the log at `path` as it stands to the new file `place` (mode 0600), also while it is written.
+
+    Raises `StoreUnavailable`.
+    """
+    with _engine_errors():
+        os.close(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        source = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        try:
+            source.set_busy_timeout(BUSY_MS)
+            copy = apsw.Connection(str(place), flags=apsw.SQLITE_OPEN_READWRITE)
+            try:
+                with copy.backup("main", source, "main") as backup:
+                    backup.step(-1)  # all of it in one reading transaction, which no writer waits for
+                copy.execute("PRAGMA journal_mode = WAL")
+            finally:
+                copy.close()
+        finally:
+            source.close()
+
+
 def _make(path: Path) -> None:
     """Make the file with its tables unless another process has."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
