@@ -100,7 +100,7 @@ def verify_receipt(
         checkpoint, signers, cosigners = _signed_checkpoint(proof.checkpoint, keys, witnesses)
         content = _leaf(proof, leaf)
         root = root_from_inclusion(hash_leaf(content), proof.index, checkpoint.size, proof.path)
-    except (NoteInvalid, MerkleInvalid, UnicodeDecodeError) as error:
+    except (NoteInvalid, MerkleInvalid, UnicodeError) as error:
         raise ProofInvalid(str(error)) from error
     if root != checkpoint.root:
         raise ProofInvalid("the record is not in the tree that was signed")

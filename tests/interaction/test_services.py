@@ -53,6 +53,24 @@ def test_no_rpc_answers_without_a_token(service: Service, method: str) -> None:
     assert error.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
+@pytest.mark.requirement("doors:requests:message")
+@pytest.mark.parametrize("method", [*EVERY_UNARY, TOOLS + "ExecuteStream"])
+def test_bytes_that_are_no_message_are_the_caller_s_fault(service: Service, method: str) -> None:
+    name = "reviewer" if method.startswith(LOG) else "agent"
+    metadata = service.identity(name).metadata()
+    with service.channel(name) as channel:
+        for broken in (b"\xff", b"\x0a\xff", b"\x0a\x01\xff"):
+            ask = (
+                (lambda sent: list(channel.stream_stream(method)(iter([sent]), metadata=metadata, timeout=5)))
+                if method.endswith("Stream")
+                else (lambda sent: channel.unary_unary(method)(sent, metadata=metadata, timeout=5))
+            )
+            with pytest.raises(grpc.RpcError) as error:
+                ask(broken)
+            assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+            assert error.value.details().startswith(f"the request's {len(broken)} bytes are no `")
+
+
 @pytest.mark.requirement("doors:standard:reflection")
 def test_health_and_reflection_answer_those_who_may(service: Service) -> None:
     metadata = service.identity().metadata()

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from operator import methodcaller
 from pathlib import Path
-from typing import Final, Protocol, TypeAlias, TypeVar, cast, final
+from typing import Final, TypeAlias, TypeVar, cast, final
 
 import grpc
 from grpc_health.v1 import health
 
 from sandbox.deployment import Deployment, Misconfigured, read_private
 from sandbox.doors.rpc.desk import Desk
-from sandbox.doors.rpc.guard import Unary, guarded, guarded_stream
+from sandbox.doors.rpc.guard import Sent, Unary, guarded, guarded_stream, message_of
 from sandbox.doors.rpc.log_service import ExecutionLogServicer
 from sandbox.doors.rpc.standard import ReflectionRoom, add_health, add_reflection
 from sandbox.doors.rpc.streams import StreamRoom
@@ -119,24 +119,16 @@ def tls_credentials(deployment: Deployment) -> grpc.ServerCredentials:
     return grpc.dynamic_ssl_server_credentials(configuration(), newer, require_client_authentication=True)
 
 
-Request_co = TypeVar("Request_co", covariant=True)
-Request = TypeVar("Request")
 Response = TypeVar("Response")
 
 
-class _Parsed(Protocol[Request_co]):
-    def FromString(self, s: bytes) -> Request_co: ...  # noqa: N802 - protobuf's name
-
-
-def _unary(behaviour: Unary[Request, Response], request: _Parsed[Request], threads: CallThreads) -> _Handler:
-    def counted(message: Request, context: grpc.ServicerContext) -> Response:
+def _unary(behaviour: Unary[Sent, Response], request: type[Sent], threads: CallThreads) -> _Handler:
+    def counted(data: bytes, context: grpc.ServicerContext) -> Response:
         threads.keep(context)
-        return behaviour(message, context)
+        return behaviour(message_of(request, data), context)
 
     handler = grpc.unary_unary_rpc_method_handler(
-        guarded(counted),
-        request_deserializer=request.FromString,
-        response_serializer=methodcaller("SerializeToString"),
+        guarded(counted), response_serializer=methodcaller("SerializeToString")
     )
     return cast("_Handler", handler)
 
@@ -183,7 +175,6 @@ def _add_services(server: grpc.Server, desk: Desk, streams: StreamRoom, threads:
             "_Handler",
             grpc.stream_stream_rpc_method_handler(
                 stream_handler,
-                request_deserializer=tool_pb.ExecuteStreamRequest.FromString,
                 response_serializer=tool_pb.ExecuteStreamResponse.SerializeToString,
             ),
         ),

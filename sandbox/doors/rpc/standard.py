@@ -11,7 +11,7 @@ from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from sandbox.doors.rpc.desk import Desk
-from sandbox.doors.rpc.guard import credential_of, guarded, guarded_stream
+from sandbox.doors.rpc.guard import credential_of, guarded, guarded_stream, message_of
 from sandbox.doors.rpc.places import Places
 from sandbox.reasons import Reason, Refused
 from sandbox.stages import Action
@@ -39,7 +39,6 @@ def add_health(server: grpc.Server, desk: Desk, services: Sequence[str]) -> heal
     handlers = {
         "Check": grpc.unary_unary_rpc_method_handler(
             guarded(_permitted(desk, Action.CHECK_HEALTH, servicer.Check)),
-            request_deserializer=health_pb2.HealthCheckRequest.FromString,
             response_serializer=health_pb2.HealthCheckResponse.SerializeToString,
         ),
     }
@@ -114,10 +113,10 @@ class ReflectionRoom:
 
 
 def _permitted(
-    desk: Desk, action: Action, behaviour: Callable[[Request, grpc.ServicerContext], Answer]
-) -> Callable[[Request, grpc.ServicerContext], Answer]:
-    def asked(request: Request, context: grpc.ServicerContext) -> Answer:
+    desk: Desk, action: Action, behaviour: Callable[[health_pb2.HealthCheckRequest, grpc.ServicerContext], Answer]
+) -> Callable[[bytes, grpc.ServicerContext], Answer]:
+    def asked(data: bytes, context: grpc.ServicerContext) -> Answer:
         desk.rules.permit_principal(desk.guests.principal(credential_of(context)), action)
-        return behaviour(request, context)
+        return behaviour(message_of(health_pb2.HealthCheckRequest, data), context)
 
     return asked

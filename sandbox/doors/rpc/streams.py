@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final, NamedTuple
 
-from sandbox.doors.rpc.guard import as_fault, note_refusal
+from sandbox.doors.rpc.guard import as_fault, message_of, note_refusal
 from sandbox.doors.rpc.places import Places
 from sandbox.doors.rpc.status import retry_after_ms
 from sandbox.doors.rpc.wire import fill_response
@@ -57,7 +57,7 @@ class StreamRoom:
         self._watcher.start()
 
     def serve(
-        self, subject: str, requests: Iterator[pb.ExecuteStreamRequest], take: Take, hung_up: Cancellation, line: Line
+        self, subject: str, requests: Iterator[bytes], take: Take, hung_up: Cancellation, line: Line
     ) -> Iterator[pb.ExecuteStreamResponse]:
         """Yield an answer to each request until the caller has no more, hangs up, stays idle or leaves answers lying.
 
@@ -125,19 +125,22 @@ class _Stream:
         if waits_s > (LOOK_S if self._refused is not None else idle_s):
             self._line.cut()
 
-    def read(self, requests: Iterator[pb.ExecuteStreamRequest]) -> None:
-        """Take requests as they come and hand each to a worker."""
+    def read(self, requests: Iterator[bytes]) -> None:
+        """Take requests as they come and hand each to a worker; one that is no message ends the stream."""
         try:
-            for request in requests:
+            for data in requests:
+                request = message_of(pb.ExecuteStreamRequest, data)
                 self._slots.acquire()
                 if self._is_stopped:
                     return
                 self._taken += 1
                 self._workers.submit(self._work, request)
+            self._is_read = True
+        except Refused as refused:
+            self._refused = refused
         except Exception:  # noqa: BLE001 - grpc raises a bare Exception here when the caller hangs up
             self.stop()
         finally:
-            self._is_read = True
             self._ready.put(None)
 
     def answers(self, idle_s: float) -> Iterator[pb.ExecuteStreamResponse]:

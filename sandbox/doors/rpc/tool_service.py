@@ -64,7 +64,7 @@ class ToolExecutionServicer:
         return execute_response(self._take(request, credential_of(context), cancellation).wait())
 
     def execute_stream(
-        self, requests: Iterator[pb.ExecuteStreamRequest], context: grpc.ServicerContext
+        self, requests: Iterator[bytes], context: grpc.ServicerContext
     ) -> Iterator[pb.ExecuteStreamResponse]:
         """Take the calls of one stream, each authenticated anew; answers come as they are ready."""
         credential = credential_of(context)

@@ -32,9 +32,13 @@ class Panic(BaseException):
     """What an engine written in another language raises."""
 
 
-def requests(*tools: str) -> Iterator[pb.ExecuteStreamRequest]:
+def sent(tag: int, tool: str) -> bytes:
+    return pb.ExecuteStreamRequest(tag=tag, call=pb.ExecuteRequest(tool=tool)).SerializeToString()
+
+
+def requests(*tools: str) -> Iterator[bytes]:
     for tag, tool in enumerate(tools, start=1):
-        yield pb.ExecuteStreamRequest(tag=tag, call=pb.ExecuteRequest(tool=tool))
+        yield sent(tag, tool)
 
 
 def sealed(call_id: str) -> Sealed:
@@ -125,10 +129,10 @@ def test_a_record_that_the_log_takes_too_long_for_is_not_waited_for(monkeypatch:
     late, second = Held(sealed("late")), threading.Event()
     late.is_late = True
 
-    def two() -> Iterator[pb.ExecuteStreamRequest]:
-        yield pb.ExecuteStreamRequest(tag=1, call=pb.ExecuteRequest(tool="late"))
+    def two() -> Iterator[bytes]:
+        yield sent(1, "late")
         second.wait(10)
-        yield pb.ExecuteStreamRequest(tag=2, call=pb.ExecuteRequest(tool="b"))
+        yield sent(2, "b")
 
     stream = room.serve("alice", two(), lambda call: late if call.tool == "late" else sealed("b"), Cancellation(), LINE)
     first = next(stream)
@@ -183,8 +187,8 @@ def test_operators_are_told_why_the_log_is_unavailable_to_a_stream(
 def test_a_principal_holds_so_many_streams_and_no_more(room: StreamRoom) -> None:
     held = threading.Event()
 
-    def waiting() -> Iterator[pb.ExecuteStreamRequest]:
-        yield pb.ExecuteStreamRequest(tag=1, call=pb.ExecuteRequest(tool="a"))
+    def waiting() -> Iterator[bytes]:
+        yield sent(1, "a")
         held.wait(10)
 
     open_streams = [room.serve("alice", waiting(), answer, Cancellation(), LINE) for _ in range(2)]
@@ -204,7 +208,7 @@ def test_a_principal_holds_so_many_streams_and_no_more(room: StreamRoom) -> None
 def test_a_stream_without_calls_is_closed(room: StreamRoom) -> None:
     ended = threading.Event()
 
-    def silent() -> Iterator[pb.ExecuteStreamRequest]:
+    def silent() -> Iterator[bytes]:
         ended.wait(30)
         yield from ()
 
@@ -219,11 +223,11 @@ def test_a_stream_that_nobody_reads_takes_no_more_than_its_places(room: StreamRo
     overrun = threading.Event()
     many = 3 * CALLS_PER_STREAM
 
-    def eager() -> Iterator[pb.ExecuteStreamRequest]:
+    def eager() -> Iterator[bytes]:
         for tag in range(1, many + 1):
             if tag > CALLS_PER_STREAM + 1:  # one request waits for a place; the answer taken below holds its own
                 overrun.set()
-            yield pb.ExecuteStreamRequest(tag=tag, call=pb.ExecuteRequest(tool="a"))
+            yield sent(tag, "a")
 
     stream = room.serve("alice", eager(), answer, Cancellation(), LINE)
     first = next(stream).tag
@@ -236,12 +240,12 @@ def test_a_stream_that_nobody_reads_takes_no_more_than_its_places(room: StreamRo
 def test_a_stream_left_with_unread_answers_lets_its_reader_go(room: StreamRoom) -> None:
     read_on, waits = threading.Event(), threading.Event()
 
-    def eager() -> Iterator[pb.ExecuteStreamRequest]:
+    def eager() -> Iterator[bytes]:
         try:
             for n in range(1000):
                 if n == CALLS_PER_STREAM:
                     waits.set()  # this one is read, and waits for a place
-                yield pb.ExecuteStreamRequest(tag=n, call=pb.ExecuteRequest(tool="a"))
+                yield sent(n, "a")
         finally:
             read_on.set()
 
@@ -258,8 +262,8 @@ def test_a_caller_that_hangs_up_ends_the_stream(room: StreamRoom) -> None:
     ended = threading.Event()
     hung_up = Cancellation()
 
-    def endless() -> Iterator[pb.ExecuteStreamRequest]:
-        yield pb.ExecuteStreamRequest(tag=1, call=pb.ExecuteRequest(tool="a"))
+    def endless() -> Iterator[bytes]:
+        yield sent(1, "a")
         ended.wait(30)
 
     stream = room.serve("alice", endless(), answer, hung_up, LINE)
@@ -276,8 +280,8 @@ def test_a_stream_whose_call_still_runs_is_not_idle() -> None:
     ended = threading.Event()
     never = threading.Event()
 
-    def one_call_and_silence() -> Iterator[pb.ExecuteStreamRequest]:
-        yield pb.ExecuteStreamRequest(tag=1, call=pb.ExecuteRequest(tool="slow"))
+    def one_call_and_silence() -> Iterator[bytes]:
+        yield sent(1, "slow")
         ended.wait(30)
 
     def slow(_: pb.ExecuteRequest) -> Sealed:
@@ -303,8 +307,8 @@ def test_a_stream_whose_credential_has_ended_is_closed(monkeypatch: pytest.Monke
         if revoked.is_set():
             raise Refused(Reason.CREDENTIAL_INVALID, "revoked")
 
-    def waiting() -> Iterator[pb.ExecuteStreamRequest]:
-        yield pb.ExecuteStreamRequest(tag=1, call=pb.ExecuteRequest(tool="a"))
+    def waiting() -> Iterator[bytes]:
+        yield sent(1, "a")
         ended.wait(10)
 
     stream = room.serve("alice", waiting(), answer, Cancellation(), Line(must_hold, lambda: None))
