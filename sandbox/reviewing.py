@@ -203,6 +203,8 @@ class Listing:
             return who
         found = {} if self._store is None else pseudonyms(self._deployment, self._store, [who])
         if not found:
+            if who in known:
+                raise Misconfigured(f"--principal {quoted(who)}: that identity has no record in the log yet")
             hint = did_you_mean(who, known) or "; a name with a record, or 8 digits of a pseudonym, is accepted"
             raise Misconfigured(f"--principal {quoted(who)}: nobody of that name is in the log{hint}")
         return next(iter(found)).hex()
@@ -279,7 +281,7 @@ def _damage_told() -> Iterator[None]:
     except (Refused, StoreUnavailable) as error:
         if isinstance(error, Refused) and not isinstance(error.__cause__, StoreUnavailable):
             raise
-        raise LogUnreadable(f"the log is damaged or cannot be read; {_FINDS}") from error
+        raise LogUnreadable(f"the log is damaged or cannot be read ({error})") from error
     except InvalidTag as error:
         raise LogUnreadable("a key in the log does not open with keys/root.key") from error
 

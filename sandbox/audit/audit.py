@@ -93,11 +93,11 @@ def audit_log(
     except NoteInvalid as error:
         raise LogInvalid(str(error)) from error
     except StoreUnavailable as error:
-        raise LogInvalid(UNREADABLE) from error
+        raise LogInvalid(f"{UNREADABLE} ({error})") from error
     try:
         return _Audit(store, keys, kept, progress).run()
     except StoreUnavailable as error:
-        raise LogInvalid(UNREADABLE) from error
+        raise LogInvalid(f"{UNREADABLE} ({error})") from error
     finally:
         store.close()
 
@@ -223,7 +223,7 @@ class _Audit:
 
     def _not_checked(self) -> tuple[str, ...]:
         uncovered = self._tree.size - self._covered
-        last = f"who wrote the last of the records, {uncovered} in all (no signature covers them yet)"
+        last = f"who wrote the last of the records, {uncovered} in all (their signature is not in the file yet)"
         is_remembered = any(kept.name == REMEMBERED for kept in self._kept)
         return (
             *((last,) if uncovered else ()),

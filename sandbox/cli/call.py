@@ -106,7 +106,8 @@ def tools(
         return
     for tool in found:
         sys.stdout.write(f"{tool.name} {tool.version} ({tool.effects})\n")
-        for line in filter(None, (tool.summary, tool.use_when, _arguments(tool))):
+        use_when = f"use when: {tool.use_when}" if tool.use_when else ""
+        for line in filter(None, (tool.summary, use_when, _arguments(tool))):
             sys.stdout.write(wrapped(f"    {printable(line)}", 4) + "\n")
     sys.stdout.write(f"{counted(len(found), 'tool')} within the token's scope; policy decides each call\n")
 

@@ -86,13 +86,13 @@ def show(
             found = review.call(call_id)
     except LogUnreadable as unreadable:
         fail(ExitCode.REFUSED, str(unreadable), is_json=json)
-    shown = {role: readable(payload) for role, payload in found.payloads.items()}
+    shown = {role: readable(role, payload) for role, payload in found.payloads.items()}
     facts = record_facts(found.record, found.names, found.about_call)
     if json:
         emit({"record": facts, "payloads": shown})
         return
     lines = [fact_line(field, value) for field, value in facts.items()]
-    lines += [fact_line(role, text) for role, text in shown.items()]
+    lines += [f"{role}:\n{text}" if "\n" in text else fact_line(role, text) for role, text in shown.items()]
     lines += ["this reading is on record"] if shown else ["the record has no payload; nothing was read, or recorded"]
     sys.stdout.write("\n".join(lines) + "\n")
 
@@ -281,7 +281,8 @@ def _print_report(report: AuditReport, remember: Path | None) -> None:
     what += f", {counted(report.payloads, 'payload')}, {counted(report.tokens, 'token chain')} without a gap"
     lines = [f"verified: {what}"]
     if report.unsigned_checkpoints:
-        lines.append(f"without a signature until the next start: {counted(report.unsigned_checkpoints, 'checkpoint')}")
+        unsigned = counted(report.unsigned_checkpoints, "checkpoint")
+        lines.append(f"signature not written to the file yet: {unsigned} (a running service does so within a second)")
     if report.remembered_size:
         lines.append(f"the log begins with the remembered {counted(report.remembered_size, 'record')}")
     if remember is not None and report.newest_checkpoint:

@@ -35,7 +35,7 @@ def record_facts(
         "kind": kind_name(record.kind),
         "call_id": record.call_id,
         "time": moment(record.wall_time_us),
-        "status": status_name(record.status),
+        "status": status_name(record.status) if record.status else "",
         "tool": record.tool,
         "tool_version": record.tool_version,
         "reason": record.reason,
@@ -86,9 +86,11 @@ def moment(wall_time_us: int) -> str:
         return f"{wall_time_us} µs since 1970 UTC"
 
 
-def readable(payload: bytes) -> str:
-    """Return a payload on one line that cannot move a terminal."""
+def readable(role: str, payload: bytes) -> str:
+    """Return a payload that cannot move a terminal: a file's lines as lines, anything else on one."""
     text = payload.decode("utf-8", "replace")
+    if role == "source":
+        return "\n".join(map(printable, text.splitlines()))
     try:
         return json.dumps(json.loads(text), ensure_ascii=True)
     except (ValueError, RecursionError):

@@ -112,7 +112,7 @@ def _refused(question: _Question, refused: Refused) -> dict[str, JsonValue]:
         "id": question.name,
         "decision": "refuse",
         "reason": refused.reason.value,
-        "message": refused.message,
+        "message": refused.message + _claim_hint(refused),
         "rule": refused.rule,
         "line": refused.line or None,
         "column": refused.column or None,
@@ -121,6 +121,12 @@ def _refused(question: _Question, refused: Refused) -> dict[str, JsonValue]:
         "columns": [],
         "functions": [],
     }
+
+
+def _claim_hint(refused: Refused) -> str:
+    """Return how to give a claim: there is no token here that could carry it."""
+    claim = refused.metadata.get("claim")
+    return f"; `--claim {claim}=VALUE` gives it" if refused.rule == "claims/missing" and claim else ""
 
 
 def _executed(trial: Trial, tool: str, claims: JsonObject, sql: str, *, is_permitted: bool) -> dict[str, JsonValue]:

@@ -44,6 +44,8 @@ def _sum(deployment: Path, examples: int, failed: int) -> str:
 
     if not examples and not any(Deployment(deployment).toolspecs.glob("*.yaml")):
         return f"{NO_TOOLS}\n"
+    if not examples:
+        return "no examples yet; `examples:` in a spec says what a call gives, and what is refused\n"
     return f"{examples - failed} of {counted(examples, 'example')} {'holds' if examples == 1 else 'hold'}\n"
 
 

@@ -180,6 +180,8 @@ class ExecutionLog:
 
     def enroll_key(self) -> int:
         """Return the index of the leaf that names the log's own key."""
+        # INVARIANT: the service's own key comes before the first leaf; its absence tells of another root key.
+        self.subjects.key_of(SERVICE)
         digest = hashlib.sha256(self.signer.verifier_key.encode()).digest()
         kind = record_pb2.RECORD_KIND_KEY
         known = self.store.file(kind, KEY_FILE)
@@ -242,7 +244,8 @@ def proven_size(deployment: Deployment, origin: str) -> int:
 
 def _check_root_key(store: LogStore, root: RootKey, deployment: Deployment) -> None:
     """Raise `Misconfigured` if the log was begun with another root key: nothing in it could be found or read."""
-    if store.head().size and not Subjects(store, root).knows(SERVICE):
+    # Earlier versions could leave a log that holds its key's leaf alone, which nothing is encrypted in.
+    if store.head().size > 1 and not Subjects(store, root).knows(SERVICE):
         raise Misconfigured(f"{deployment.log_database}: the log was begun with another key than keys/root.key")
 
 

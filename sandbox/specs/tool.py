@@ -255,7 +255,10 @@ class _ToolReader:
         target = self._around.targets.at(connection, self._known["connection"].node.mark, self._findings)
         if target is None:
             return MappingProxyType({})
+        before = len(self._findings.problems)
         rules = table_rules(drafts, target, self._findings)
+        if len(self._findings.problems) > before:
+            return rules  # what the statement may not read for want of a rule is told there
         if statement is not None and not inputs.sql_arguments:
             self._prove(statement, inputs, rules, target)
         return rules

@@ -119,6 +119,12 @@ def decoded(source: bytes, findings: Findings) -> str | None:
     return text
 
 
+_HINTS: Final = {
+    "mapping values are not allowed here": "; a text with `: ` needs quotes, keys of one mapping one indentation"
+}
+"""What to do about what the parser says of the commonest slips."""
+
+
 def read_yaml(text: str, findings: Findings) -> Node | None:
     """Return the one document of `text`, or None if its syntax is broken; notes everything refused."""
     try:
@@ -128,7 +134,8 @@ def read_yaml(text: str, findings: Findings) -> Node | None:
     except MarkedYAMLError as error:
         found = error.problem_mark or error.context_mark
         mark = Mark(found.line + 1, found.column + 1) if found else None
-        findings.add(Rule.YAML_SYNTAX, mark, f"not YAML: {_one_line(error.problem or error.context or 'unreadable')}")
+        problem = _one_line(error.problem or error.context or "unreadable")
+        findings.add(Rule.YAML_SYNTAX, mark, f"not YAML: {problem}{_HINTS.get(problem, '')}")
     except YAMLError as error:
         findings.add(Rule.YAML_SYNTAX, None, f"not YAML: {_one_line(str(error))}")
     except (ValueError, RecursionError, AssertionError):  # the last of a `%YAML` directive of an odd version

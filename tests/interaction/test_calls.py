@@ -243,3 +243,14 @@ def test_a_client_without_a_certificate_gets_no_connection(service: Service) -> 
         with pytest.raises(grpc.RpcError) as error:
             call(b"", timeout=5)
     assert error.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+@pytest.mark.requirement("doors:deadline:told")
+def test_a_caller_whose_time_runs_out_is_told_so_with_a_receipt(service: Service) -> None:
+    endless = "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT count(*) FROM t"
+    with service.client() as client:
+        answer = client.call("shop.query", {"sql": endless}, timeout_s=1.0)
+
+    assert isinstance(answer, Refusal)
+    assert answer.reason == "EXECUTION_TIMED_OUT"
+    assert answer.receipt.verified.record.reason == answer.reason

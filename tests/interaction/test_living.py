@@ -22,6 +22,7 @@ from sandbox.app import House
 from sandbox.client import Client, Result, address_of
 from sandbox.deployment import Deployment, Misconfigured
 from sandbox.executors import Executors, read_catalogue
+from sandbox.problems import LintFailed
 from sandbox.reasons import Reason, Refused
 from sandbox.serving import Reloader, opened_house
 from sandbox.settings import digest_of
@@ -45,6 +46,18 @@ def test_what_is_on_record_is_what_was_read(deployment: Deployment, monkeypatch:
     settings = deployment.settings.read_bytes()
     assert deployment.connections.read_bytes() != before
     assert house.loaded.digests["configuration", ""] == digest_of(settings, before)
+
+
+@pytest.mark.requirement("app:load:begins-anew")
+def test_a_first_start_that_failed_is_repaired_by_what_was_wrong_alone(deployment: Deployment) -> None:
+    broken = deployment.toolspecs / "broken.yaml"
+    broken.write_text("sumary: x\n")
+    with pytest.raises(LintFailed):
+        House.open(deployment.root)
+    assert deployment.log_database.exists()  # it was begun
+    broken.unlink()
+
+    House.open(deployment.root).close()
 
 
 @pytest.mark.requirement("app:reload:all-or-nothing")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import methodcaller
@@ -145,8 +147,19 @@ def _listen(server: grpc.Server, listen: str, credentials: grpc.ServerCredential
     try:
         return host, server.add_secure_port(listen, credentials)
     except RuntimeError as error:
-        message = f"`server.listen`: {listen} cannot be taken; is another service using it? port 0 takes a free one"
-        raise Misconfigured(message) from error
+        raise Misconfigured(f"`server.listen`: {listen} cannot be taken{_why_not(host, int(port))}") from error
+
+
+def _why_not(host: str, port: int) -> str:
+    """Return what keeps an address from being taken: grpc does not tell."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as trial:
+            trial.bind(address)
+    except OSError as error:
+        hint = "; another program has it; port 0 takes a free one" if error.errno == errno.EADDRINUSE else ""
+        return f": {(error.strerror or str(error)).lower()}{hint}"
+    return "; port 0 takes a free one"
 
 
 def _options(settings: ServerSettings) -> list[tuple[str, int]]:

@@ -30,6 +30,10 @@ from sandbox.v1 import tool_execution_pb2 as pb
 
 DOOR: Final = "grpc"
 
+SPARED: Final = 0.1
+"""Of the time that a caller gives, what is kept for telling that it has run out."""
+MOST_SPARED_S: Final = 0.25
+
 
 class ToolExecutionServicer:
     """Translates each RPC of the service; holds no state but the room for streams."""
@@ -141,8 +145,9 @@ class ToolExecutionServicer:
 
 
 def _deadline(context: grpc.ServicerContext) -> float | None:
-    remaining = context.time_remaining()
-    return None if remaining is None else time.monotonic() + remaining
+    """Return when the work must end for a refusal, with its receipt, to come before the caller's own deadline."""
+    left = context.time_remaining()
+    return None if left is None else time.monotonic() + left - min(MOST_SPARED_S, left * SPARED)
 
 
 def _reference(call: pb.CallReference) -> tuple[str, str]:

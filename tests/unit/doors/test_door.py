@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -59,3 +60,13 @@ def test_a_closed_room_for_reflection_lets_its_threads_go() -> None:
         thread.join(10)
     assert len(threads) == 2
     assert not any(thread.is_alive() for thread in threads)
+
+
+@requirement("doors:listen:why")
+def test_an_address_that_cannot_be_taken_is_told_with_the_reason() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        in_use = server._why_not("127.0.0.1", port)
+
+    assert in_use == ": address already in use; another program has it; port 0 takes a free one"
+    assert server._why_not("192.0.2.1", 7443) == ": cannot assign requested address"  # TEST-NET-1, RFC 5737: nobody's
