@@ -6,6 +6,7 @@ Names the place of the first thing that does not hold, and says what an audit of
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,9 @@ from sandbox.v1 import record_pb2
 CHUNK: Final = 2000
 MAX_UNSIGNED: Final = 512
 """Records at the end that no signature covers yet: a batch for each of two processes that crashed. More are forged."""
+SIGNED_WITHIN_S: Final = 1.0
+"""How long the newest signature is waited for: a service writes it with its next batch, or by itself in a moment."""
+LOOK_EVERY_S: Final = 0.05
 UNREADABLE: Final = "the log's file is damaged or cannot be read"
 EMPTY_ROOT: Final = hashlib.sha256(b"").digest()
 
@@ -56,6 +60,8 @@ class AuditReport:
 
     tree_size: int
     checkpoints: int
+    unsigned_records: int
+    """At the end, that no signature covers: left by a crash, and signed at the next start; or put there by somebody."""
     unsigned_checkpoints: int
     """Written and not yet signed: a crash came between; the next start of the service signs them."""
     payloads: int
@@ -206,6 +212,7 @@ class _Audit:
         self._check_end(head.size, head.root)
         return AuditReport(
             tree_size=self._tree.size,
+            unsigned_records=self._tree.size - self._covered,
             checkpoints=self._seen,
             unsigned_checkpoints=self._unsigned,
             payloads=self._payloads,
@@ -335,8 +342,22 @@ class _Audit:
         if leaves:
             raise LogInvalid(f"leaf {size} lies beyond the log's head")
 
+    def _await_signature(self, size: int) -> None:
+        """Take the newest signature once a service that writes beside us has written it, which it does at once."""
+        until = time.monotonic() + SIGNED_WITHIN_S
+        while self._covered < size:
+            last = self._store.checkpoints(size - 1, 1)
+            if last and last[0].size == size and last[0].root == self._tree.root() and last[0].signature is not None:
+                self._check_signature(last[0], last[0].signature)
+                self._unsigned -= 1
+            elif time.monotonic() >= until:
+                return
+            else:
+                time.sleep(LOOK_EVERY_S)
+
     def _check_end(self, size: int, root: bytes) -> None:
         self._check_beyond(size)
+        self._await_signature(size)
         if size - self._covered > MAX_UNSIGNED or (self._seen > 1 and not self._covered):
             raise LogInvalid(f"leaf {self._covered}: no signature covers the records from here on")
         if self._next is not None:

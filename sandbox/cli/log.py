@@ -130,12 +130,23 @@ def audit(
         _fail(invalid, ExitCode.REFUSED, is_json=json)
     if report.signed_size < report.remembered_size:
         _fail(_behind(report), ExitCode.INCOMPLETE, is_json=json)
+    if report.unsigned_records:
+        _fail(_unsigned(report), ExitCode.INCOMPLETE, is_json=json)
     if remember is not None and report.newest_checkpoint:
         _remember(remember, report.newest_checkpoint)
     if json:
         emit(_report_json(report))
     else:
         _print_report(report, remember)
+
+
+def _unsigned(report: AuditReport) -> str:
+    """Return what is said of records that nobody has signed: a crash leaves them, and whoever writes the file can."""
+    begun = report.tree_size - report.unsigned_records
+    return (
+        f"leaf {begun}: no signature covers the last {counted(report.unsigned_records, 'record')} of "
+        f"{report.tree_size}; a crash leaves such, and the next start signs those that the service wrote: audit then"
+    )
 
 
 def _behind(report: AuditReport) -> str:

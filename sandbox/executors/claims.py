@@ -87,19 +87,23 @@ def _literal_kind(literal: exp.Literal) -> Kind:
 
 
 def _compare(comparison: exp.Expr, kinds: Mapping[str, Kind], found: dict[str, Kind]) -> None:
-    """Note what the claims of one comparison are compared with; a claim compared twice keeps the stricter kind."""
-    sides = [side.unnest() for side in comparison.iter_expressions()]
-    others: list[Kind] = []
-    for side in sides:
-        if isinstance(side, exp.Column):
-            others.append(kinds.get(folded(side.name), _ANY))
-        elif isinstance(side, exp.Literal):
-            others.append(_literal_kind(side))
-    kind: Kind | None = next((other for other in others if other != _ANY), None)
-    for side in sides:
-        if isinstance(side, exp.Anonymous) and side.name.lower() == "claim" and kind is not None:
-            name = side.expressions[0].name
+    """Note what the claims of one comparison are compared with; a claim compared twice keeps the stricter kind.
+
+    # INVARIANT: columns count however deep they stand. In an expression one loses its affinity, and any text is then
+    # more than any number: a filter that was not meant for texts would let every row through.
+    """
+    met: list[Kind] = [kinds.get(folded(column.name), _ANY) for column in comparison.find_all(exp.Column)]
+    if not met:
+        met = [_literal_kind(literal) for literal in comparison.find_all(exp.Literal) if not _is_claim(literal.parent)]
+    kind: Kind | None = next((other for other in met if other != _ANY), None)
+    for claim in filter(_is_claim, comparison.find_all(exp.Anonymous)):
+        if kind is not None:
+            name = claim.expressions[0].name
             found[name] = stricter(found.get(name, _ANY), kind)
+
+
+def _is_claim(node: exp.Expr | None) -> bool:
+    return isinstance(node, exp.Anonymous) and node.name.lower() == "claim"
 
 
 def _cast(use: ClaimUse, value: JsonValue) -> Cell:

@@ -23,7 +23,9 @@ MAX_PREPARED: Final = 32
 _TABLES: Final = (
     "SELECT name, type, wr FROM pragma_table_list WHERE schema = ?1 AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
 )
-_COLUMNS: Final = "SELECT name, type, hidden FROM pragma_table_xinfo(?1, ?2) ORDER BY cid"
+_COLUMNS: Final = "SELECT name, type, hidden, pk FROM pragma_table_xinfo(?1, ?2) ORDER BY cid"
+_HAS_KEY_INDEX: Final = "SELECT EXISTS (SELECT 1 FROM pragma_index_list(?1, ?2) WHERE origin = 'pk')"
+"""Only the row's number needs none (https://sqlite.org/lang_createtable.html#rowid)."""
 
 
 def open_file(path: str) -> tuple[apsw.Connection, str]:
@@ -75,10 +77,13 @@ def _shape(database: apsw.Connection, schema: str, name: str, kind: str, *, has_
     """Return a table's shape; None for a view that reads what is no longer there, which nothing can read."""
     try:
         described = database.execute(_COLUMNS, (name, schema)).fetchall()
+        has_key_index = bool(database.execute(_HAS_KEY_INDEX, (name, schema)).get)
     except apsw.SQLError:
         return None
-    columns = tuple(
-        ColumnShape(str(column), str(declared), is_hidden=hidden == 1) for column, declared, hidden in described
-    )
     is_view = kind == "view"
+    is_numbered = has_rowid and not is_view and not has_key_index
+    columns = tuple(
+        ColumnShape(str(column), str(declared), is_hidden=hidden == 1, is_row_number=is_numbered and pk == 1)
+        for column, declared, hidden, pk in described
+    )
     return TableShape(name, columns, "view" if is_view else "table", has_rowid=has_rowid and not is_view)

@@ -239,8 +239,8 @@ class Session:
         self._authorizer.private = views.functions
         self._authorizer.modules = frozenset(str(row[0]).lower() for row in connection.execute("PRAGMA module_list"))
         self._shadow_views(confinement)
-        for rule in confinement.tables.values():
-            inner = views.hide(connection, rule, is_fenced=is_fenced)
+        for name, rule in confinement.tables.items():
+            inner = views.hide(connection, rule, is_view=name in confinement.views, is_fenced=is_fenced)
             self._authorizer.inner[inner] = folded(rule.table)
         connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
         connection.execute("PRAGMA cell_size_check = ON; PRAGMA query_only = ON")

@@ -45,12 +45,12 @@ class Views:
         for name, mask in MASKS.items():
             connection.create_scalar_function(self._private(name), _one_cell(mask), 1, deterministic=True)
 
-    def hide(self, connection: apsw.Connection, rule: TableRule, *, is_fenced: bool) -> str:
+    def hide(self, connection: apsw.Connection, rule: TableRule, *, is_view: bool, is_fenced: bool) -> str:
         """Hide a table behind its two views; returns the inner one's name."""
         inner = f"inner_{secrets.token_hex(16)}"
         where = f" WHERE ({self._filter(rule.row_filter)})" if rule.row_filter is not None else ""
         # WHY: a subquery with LIMIT takes no condition from outside, so nothing of the statement meets a hidden row.
-        fence = " LIMIT -1" if is_fenced and where else ""
+        fence = " LIMIT -1" if is_fenced and (where or is_view) else ""
         columns = ", ".join(self._shown(column, rule.masks.get(column)) for column in rule.columns)
         table, names = quoted_name(rule.table), ", ".join(map(quoted_name, rule.columns))
         connection.execute(

@@ -43,6 +43,9 @@ MAX_CHAINS: Final = 10_000
 SIGNED_WITHIN_S: Final = 1.0
 """How long a reader waits for the signature of a batch that is durable already."""
 
+WRITE_BACK_S: Final = 0.05
+"""A signature that no further batch has taken along is written by itself, so that whoever reads the file meets it."""
+
 IDLE_S: Final = 1.0
 """How often the thread looks for counted refusals whose window has ended while nobody calls."""
 
@@ -142,7 +145,7 @@ class Committer:
 
     def _gather(self) -> tuple[list[Committed], bool]:
         try:
-            first = self._queue.get(timeout=IDLE_S)
+            first = self._queue.get(timeout=WRITE_BACK_S if self._unwritten else IDLE_S)
         except queue.Empty:
             self._write_back()
             return [], False

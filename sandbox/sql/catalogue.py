@@ -19,6 +19,8 @@ class ColumnShape:
     declared_type: str
     is_hidden: bool = False
     """`*` does not expand to it (the hidden columns of a virtual table)."""
+    is_row_number: bool = False
+    """The engine itself keeps it an integer, whatever is stored: SQLite's `INTEGER PRIMARY KEY`."""
 
 
 @final

@@ -50,7 +50,7 @@ class Proven:
     """What the statement reads, in the catalogue's spelling; what row filters read is not among the columns."""
     omitted: tuple[OmittedColumns, ...]
     is_fenced: bool
-    """Row filters must be evaluated before anything of the statement: it reads a filtered table and can raise an
-    error, or take its time, over a row that the filter hides."""
+    """Hidden rows must be left out before anything of the statement is evaluated: it reads a filtered table or a view,
+    and an error, or the time it takes, could tell of a row that is hidden."""
     parameters: tuple[str, ...]
     """Named parameters used, sorted."""

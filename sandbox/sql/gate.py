@@ -46,7 +46,7 @@ def _proven(resolved: Resolved) -> Proven:
             claims=tuple(sorted(claims)),
         ),
         omitted=tuple(_omitted(given.catalogue, rules, resolved.stars)),
-        is_fenced=bool(filters) and is_fenced(resolved),
+        is_fenced=is_fenced(resolved),
         parameters=parameters_of(lexed) if given.parameters else (),
     )
 

@@ -152,6 +152,8 @@ class SqliteLog:
         with _engine_errors():
             if not is_read_only:
                 _make(path)
+            self._opened_as = _identity(path)
+            self._wal_opened_as: tuple[int, int] | None = None
             self._writer = self._opened()
             self._lock_file = None if is_read_only else os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
             self._file_lock = None if self._lock_file is None else FileLock(self._lock_file)
@@ -172,6 +174,7 @@ class SqliteLog:
                 self._writer.execute("BEGIN IMMEDIATE")
                 try:
                     yield SqliteWriting(self._writer)
+                    self._must_be_in_place()
                     self._writer.execute("COMMIT")
                 except BaseException:
                     if self._writer.in_transaction:
@@ -179,6 +182,17 @@ class SqliteLog:
                     raise
             finally:
                 self._file_lock.give_back()
+
+    def _must_be_in_place(self) -> None:
+        """Raise `StoreUnavailable` if a file of the log was taken away.
+
+        # INVARIANT: what is committed is found by others; a file without a name still takes what nobody finds.
+        """
+        wal = _identity(Path(f"{self._path}-wal"))
+        if self._wal_opened_as is None:
+            self._wal_opened_as = wal
+        if (_identity(self._path), wal) != (self._opened_as, self._wal_opened_as):
+            raise StoreUnavailable("a file of the log was taken away or replaced")
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -310,6 +324,11 @@ class SqliteLog:
         if not self._is_read_only:
             connection.execute(f"PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = {WAL_PAGES}")
         return connection
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    facts = os.stat(path)  # noqa: PTH116 - a microsecond less than Path, once a batch
+    return facts.st_dev, facts.st_ino
 
 
 def copy_log(path: Path, place: Path) -> None:

@@ -46,7 +46,8 @@ def test_an_error_tells_of_a_hidden_row_behind_a_view_and_the_statement_is_fence
 
 @pytest.mark.requirement("sql:attacks:error-oracle")
 @pytest.mark.parametrize(
-    "sql", ["SELECT sum(cents + 9223372036854775807) FROM orders", "SELECT median(region) FROM orders"]
+    "sql",
+    ["SELECT sum(cents + 9223372036854775807) FROM orders", "SELECT sum(-cents - 9223372036854775807) FROM orders"],
 )
 def test_an_aggregate_s_error_comes_from_visible_rows_only(sql: str) -> None:
     shop = open_shop()

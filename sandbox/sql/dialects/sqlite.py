@@ -161,7 +161,7 @@ _KINDS: Final = frozenset(
         Acosh Anonymous Asin Asinh Atan Atan2 Atanh Avg Ceil Chr Coalesce Concat ConcatWs Cos Cosh Count CumeDist
         Date Degrees DenseRank Exp FirstValue Floor Format Greatest GroupConcat Hex JSONArrayAgg JSONArrayInsert
         JSONKeyValue JSONObject JSONObjectAgg JSONRemove JSONSet JSONType Lag LastValue Lead Least Length Ln Log
-        Lower Max Median Min NthValue Ntile Nullif PercentRank PercentileCont PercentileDisc Pi Pow Radians Rand
+        Lower Max Min NthValue Ntile Nullif PercentRank Pi Pow Radians Rand
         Rank Replace Round RowNumber Sign Sin Sinh Sqrt StrPosition Substring Sum Tan Tanh TimeToStr Trim Trunc
         TsOrDsToTimestamp Typeof Unhex Unicode Upper
         """

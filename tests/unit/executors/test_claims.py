@@ -100,7 +100,16 @@ def path(tmp_path: Path) -> Path:
 @pytest.mark.requirement("executors:claims:cast")
 @pytest.mark.parametrize(
     "row_filter",
-    ["level < claim('c')", "claim('c') > level", "level BETWEEN 0 AND claim('c') - 1", "(level) <= (claim('c')) - 1"],
+    [
+        "level < claim('c')",
+        "claim('c') > level",
+        "level BETWEEN 0 AND claim('c') - 1",
+        "(level) <= (claim('c')) - 1",
+        "coalesce(level, 0) < claim('c')",
+        "level + 0 < claim('c')",
+        "level COLLATE BINARY < claim('c')",
+        "level < coalesce(claim('c'), 0)",
+    ],
 )
 def test_text_never_compares_with_an_integer_column(path: Path, row_filter: str) -> None:
     """SQLite finds every integer smaller than every text: such a claim would show every row."""

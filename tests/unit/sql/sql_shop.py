@@ -56,7 +56,7 @@ def read_catalogue(connection: apsw.Connection) -> Catalogue:
     for name, kind in names:
         quoted = str(name).replace('"', '""')
         columns = tuple(
-            ColumnShape(str(row[1]), str(row[2]), is_hidden=row[6] == 1)
+            ColumnShape(str(row[1]), str(row[2]), is_hidden=row[6] == 1, is_row_number=row[5] == 1)
             for row in connection.execute(f'PRAGMA table_xinfo("{quoted}")')
         )
         tables[folded(str(name))] = TableShape(

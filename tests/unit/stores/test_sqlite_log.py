@@ -77,6 +77,21 @@ def test_a_transaction_that_fails_leaves_nothing(store: SqliteLog) -> None:
     append(store, 0)
 
 
+@pytest.mark.requirement("log:unavailable:taken-away")
+@pytest.mark.parametrize("ending", ["", "-wal"])
+@pytest.mark.parametrize("fate", ["replaced", "gone"])
+def test_nothing_is_written_to_a_file_that_nobody_finds_any_more(store: SqliteLog, ending: str, fate: str) -> None:
+    append(store, 0)
+    path = Path(f"{store._path}{ending}")
+    content = path.read_bytes()
+    path.rename(path.with_suffix(".away"))
+    if fate == "replaced":
+        path.write_bytes(content)
+
+    with pytest.raises(StoreUnavailable, match=r"taken away or replaced|FileNotFoundError"):
+        append(store, 1)
+
+
 def test_writers_take_turns(store: SqliteLog) -> None:
     def work() -> None:
         for _ in range(20):
