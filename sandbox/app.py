@@ -18,7 +18,7 @@ from sandbox.leases import Leases
 from sandbox.limits import Limits
 from sandbox.pipeline import Pipeline
 from sandbox.policy import CedarPolicy, load_policies
-from sandbox.receipts import Calls, ExecutionLog, Generation, LogReader, Receipts, RecordKind
+from sandbox.receipts import Calls, ExecutionLog, Generation, LogReader, Receipts, RecordKind, close_orphans
 from sandbox.settings import Settings, digest_of, read_settings
 from sandbox.specs import Specs, SpecSet, load_connections, load_specs
 from sandbox.telemetry.events import note
@@ -113,6 +113,10 @@ class House:
             before, self.loaded = self.loaded, self._load()
             before.executors.close()  # calls under way give their sessions back to be closed
             _tell_changes(before.digests, self.loaded.digests)
+
+    def close_orphans(self) -> int:
+        """Close the open intents of processes that are gone; before anything is served. Returns how many there were."""
+        return close_orphans(self._log)
 
     def close(self) -> None:
         """Write what is counted and close the log."""

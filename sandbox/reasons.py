@@ -31,6 +31,16 @@ class Status(enum.IntEnum):
     UNAUTHENTICATED = 16
 
 
+class Effect(enum.IntEnum):
+    """What is known of the effect of a call that could have one, by the numbers of `record.proto`."""
+
+    UNSPECIFIED = 0
+    """There was none to have: the call was refused before its intent, or its tool only reads."""
+    NONE = 1
+    DONE = 2
+    UNKNOWN = 3
+
+
 class Reason(enum.StrEnum):
     """Stable names, `google.rpc.ErrorInfo.reason` in the domain `sandbox.v1`. Only ever added to."""
 
@@ -56,6 +66,7 @@ class Reason(enum.StrEnum):
     EXECUTION_TIMED_OUT = "EXECUTION_TIMED_OUT"
     EXECUTOR_UNAVAILABLE = "EXECUTOR_UNAVAILABLE"
     RECEIPT_LOG_UNAVAILABLE = "RECEIPT_LOG_UNAVAILABLE"
+    EFFECT_UNKNOWN = "EFFECT_UNKNOWN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +146,14 @@ REASONS: Final[Mapping[Reason, ReasonInfo]] = MappingProxyType(
             Status.UNAVAILABLE, "The target cannot be reached or has changed under its spec.", "operator"
         ),
         Reason.RECEIPT_LOG_UNAVAILABLE: ReasonInfo(
-            Status.UNAVAILABLE, "The log cannot be written, so nothing runs; or it cannot be read now.", "operator"
+            Status.UNAVAILABLE,
+            "The log cannot be written, so nothing runs, or a call that ran is not told; or it cannot be read now.",
+            "operator",
+        ),
+        Reason.EFFECT_UNKNOWN: ReasonInfo(
+            Status.FAILED_PRECONDITION,
+            "The call had begun when the service went down; whether it took effect, only its target knows.",
+            "agent, after a look at the target",
         ),
     }
 )
@@ -158,11 +176,13 @@ class Refused(Stopped):
         line: int = 0,
         column: int = 0,
         is_recorded: bool = True,
+        effect: Effect = Effect.UNSPECIFIED,
         **metadata: str,
     ) -> None:
         """Refuse for `reason`; `message` is one lower-case sentence that says what would be accepted.
 
-        `is_recorded=False` marks a refusal that is only counted: the second and later of one rate window.
+        `is_recorded=False` marks a refusal that is only counted: the second and later of one rate window. An executor
+        that knows what became of the effect says so in `effect`; of a call that had begun, anything else is unknown.
         """
         super().__init__(message)
         self.reason = reason
@@ -172,6 +192,7 @@ class Refused(Stopped):
         self.line = line
         self.column = column
         self.is_recorded = is_recorded
+        self.effect = effect
         self.metadata: Mapping[str, str] = metadata
 
     @property

@@ -90,6 +90,16 @@ class Shown:
 
 
 @final
+@dataclass(frozen=True, slots=True)
+class OpenIntent:
+    """A call that had begun and whose end no record tells."""
+
+    logged: LoggedRecord
+    is_running: bool
+    """Whether its process lives, which will tell the end."""
+
+
+@final
 class Review:
     """An open log and the identity that reads it."""
 
@@ -193,6 +203,17 @@ class Listing:
             end = begin
         return found, None
 
+    def open_intents(self) -> list[OpenIntent]:
+        """Return the calls that had begun and whose end no record tells, in order."""
+        found: list[OpenIntent] = []
+        if self._store is None:
+            return found
+        for index, leaf, content in self._store.open_intents():
+            _check_record(index, leaf, content)
+            boot = record_pb2.Record.FromString(content).boot_id
+            found.append(OpenIntent(LoggedRecord(index, content), is_running=not self._store.is_boot_gone(boot)))
+        return found
+
     def pseudonym_of(self, who: str) -> str:
         """Return the hexadecimal digits that records carry for an identity; digits are taken as they are.
 
@@ -249,7 +270,7 @@ def pseudonyms(deployment: Deployment, store: LogStore, names: Iterable[str]) ->
 
 def call_about(store: LogStore, record: record_pb2.Record) -> str:
     """Return the id of the call that the record of a reading is about; empty of other records."""
-    if not record.about_index_plus_one:
+    if record.kind != record_pb2.RECORD_KIND_ACCESS:
         return ""
     content = _sound_record(store, record.about_index_plus_one - 1)
     return "" if content is None else record_pb2.Record.FromString(content).call_id

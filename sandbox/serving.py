@@ -69,6 +69,7 @@ def opened_house(
         stack.enter_context(_alone(_deployment(root)))
         house = House.open(root, listening)
         stack.callback(house.close)
+        house.close_orphans()
         _spare_the_collector()
         house.log.publish()
         stack.callback(house.log.publish)

@@ -266,6 +266,11 @@ class AuthorizedCall(Struct, frozen=True, kw_only=True):
             raise Fault("an authorized call was spent twice")
         return self.planned.plan
 
+    @property
+    def is_spent(self) -> bool:
+        """Whether the plan was handed over; nothing can have run before."""
+        return bool(self._spent)
+
 
 class Lease(Protocol):
     """The least credential that does it, for the length of one call."""
@@ -343,9 +348,11 @@ class Explanation:
 @final
 @dataclass(frozen=True, slots=True)
 class StillRunning:
-    """The same `request_id` is still being worked on."""
+    """The call is still being worked on, or it had begun and how it ended is not on record."""
 
     retry_after_s: float
+    is_unrecorded: bool = False
+    """Whether nobody works on it any more, as far as this process knows."""
 
 
 Answer = ResultBody | Refused | StillRunning | Explanation

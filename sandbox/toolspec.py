@@ -83,7 +83,7 @@ class ToolSpec:
     summary: str
     use_when: str
     kind: Literal["sql"]
-    effects: Literal["read"]
+    effects: Literal["read", "write"]
     connection: str
     input_schema: JsonObject
     """JSON Schema 2020-12, always an object with `additionalProperties: false`."""

@@ -66,6 +66,8 @@ class AuditReport:
     """Written and not yet signed: a crash came between; the next start of the service signs them."""
     payloads: int
     tokens: int
+    open_intents: int
+    """Calls that had begun and whose end no record tells: running as the audit began, or of a process that is gone."""
     remembered_size: int
     signed_size: int
     """Of the newest signed checkpoint of the log, or of the one published beside it."""
@@ -162,6 +164,9 @@ _FILES: Final = {
 }
 """Which field of a file's leaf holds the SHA-256 of its bytes."""
 
+_ENDS: Final = frozenset({record_pb2.RECORD_KIND_OUTCOME, record_pb2.RECORD_KIND_ORPHAN})
+"""Kinds that tell what came of an intent."""
+
 
 @final
 class _Audit:
@@ -184,6 +189,8 @@ class _Audit:
         self._checkpoints = self._read_checkpoints()
         self._next = next(self._checkpoints, None)
         self._chains: dict[bytes, tuple[int, bytes]] = {}
+        self._intents: dict[int, str] = {}
+        """The call of each intent whose end no record has told, by its leaf."""
         self._files: dict[int, _File] = {}
         self._agreed: set[tuple[int, bytes, tuple[int, ...]]] = set()
         self._seen = 0
@@ -217,6 +224,7 @@ class _Audit:
             unsigned_checkpoints=self._unsigned,
             payloads=self._payloads,
             tokens=len(self._chains),
+            open_intents=len(self._intents),
             newest_checkpoint=to_remember(self._newest + self._kept),
             remembered_size=_largest(kept for kept in self._kept if kept.name == REMEMBERED),
             signed_size=_largest(kept for kept in self._newest + self._kept if kept.name != REMEMBERED),
@@ -260,6 +268,7 @@ class _Audit:
         self._check_chain(index, record, content)
         self._check_payloads(index, record, stored)
         self._check_files(index, record)
+        self._check_intents(index, record)
         self._tree.append(leaf)
         self._check_roots()
 
@@ -270,6 +279,15 @@ class _Audit:
         if record.token_sequence != sequence + 1 or record.previous_record_sha256 != digest:
             raise LogInvalid(f"leaf {index}: not the next record of its token after number {sequence}")
         self._chains[record.token_digest] = (sequence + 1, hashlib.sha256(content).digest())
+
+    def _check_intents(self, index: int, record: record_pb2.Record) -> None:
+        """Of each intent at most one end is told, and each end is of one intent, by the same call."""
+        if record.kind == record_pb2.RECORD_KIND_INTENT:
+            self._intents[index] = record.call_id
+        elif record.kind in _ENDS:
+            about = record.about_index_plus_one - 1
+            if self._intents.pop(about, None) != record.call_id:
+                raise LogInvalid(f"leaf {index}: leaf {about} is no open intent of its call")
 
     def _check_payloads(self, index: int, record: record_pb2.Record, stored: dict[int, bytes]) -> None:
         for position, descriptor in enumerate(record.payloads):

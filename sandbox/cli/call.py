@@ -283,7 +283,8 @@ def _print(answer: Answer, *, is_json: bool) -> ExitCode:
             return ExitCode.REFUSED
         case _:
             delay = round(answer.retry_after_s, 3)
-            text = f"pending: call {answer.call_id} is still running; ask again in {delay} s\n"
+            state = "has begun and its end is not on record yet" if answer.is_unrecorded else "is still running"
+            text = f"pending: call {answer.call_id} {state}; ask again in {delay} s\n"
             pending: JsonObject = {"outcome": "pending", "call_id": answer.call_id, "retry_after_s": delay}
             emit(pending) if is_json else sys.stdout.write(text)
             return ExitCode.GOOD
@@ -328,6 +329,7 @@ def _refusal_json(refusal: Refusal) -> JsonObject:
         "column": refusal.column,
         "retry_after_s": refusal.retry_after_s,
         "metadata": dict(refusal.metadata),
+        "effect": refusal.effect,
         "receipt": None if refusal.receipt is None else _receipt_json(refusal.receipt),
     }
 
@@ -378,6 +380,8 @@ def _print_refusal(refusal: Refusal) -> None:
     sys.stderr.write(f"refused {refusal.reason}: {refusal.message}{place}{rule}\n")
     if refusal.receipt is not None:
         sys.stderr.write(f"receipt {refusal.receipt.verified.index} verified, call {refusal.call_id}\n")
+    if refusal.effect:
+        sys.stderr.write(f"the call had begun; its effect: {refusal.effect}\n")
     if refusal.retry_after_s > 0:
         sys.stderr.write(f"try again in {refusal.retry_after_s:.3f} s\n")
 

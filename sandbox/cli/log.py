@@ -23,6 +23,7 @@ from sandbox.cli.common import (
     wrapped,
 )
 from sandbox.cli.log_list import list_records
+from sandbox.cli.log_open import list_open
 from sandbox.cli.records import readable, record_facts
 from sandbox.deployment import Misconfigured
 from sandbox.problems import counted
@@ -98,6 +99,7 @@ def show(
 
 
 app.command("list")(list_records)
+app.command("open")(list_open)
 
 
 @app.command("audit")
@@ -275,6 +277,7 @@ def _report_json(report: AuditReport) -> JsonObject:
         "unsigned_checkpoints": report.unsigned_checkpoints,
         "payloads": report.payloads,
         "tokens": report.tokens,
+        "open_intents": report.open_intents,
         "remembered_size": report.remembered_size,
         "checked": report.checked,
         "not_checked": report.not_checked,
@@ -294,6 +297,9 @@ def _print_report(report: AuditReport, remember: Path | None) -> None:
     if report.unsigned_checkpoints:
         unsigned = counted(report.unsigned_checkpoints, "checkpoint")
         lines.append(f"signature not written to the file yet: {unsigned} (a running service does so within a second)")
+    if report.open_intents:
+        begun = counted(report.open_intents, "call")
+        lines.append(f"begun, and no end on record: {begun} (`sandbox log open` names them)")
     if report.remembered_size:
         lines.append(f"the log begins with the remembered {counted(report.remembered_size, 'record')}")
     if remember is not None and report.newest_checkpoint:

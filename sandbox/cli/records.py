@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 PSEUDONYM_SHOWN: Final = 8
 """Hexadecimal digits of a pseudonym in a table; enough to tell callers apart, and `--principal` takes them."""
 NAME_SHOWN: Final = 9
+_ENDS: Final = frozenset({"outcome", "orphan"})
+"""Kinds of record that tell what came of an intent."""
 TOOL_SHOWN: Final = 18
 
 
@@ -49,6 +51,8 @@ def record_facts(
         "bytes": record.bytes,
         "counted": record.counted,
         "file": record.file,
+        "effect": effect_name(record.effect),
+        "intent": record.about_index_plus_one - 1 if kind_name(record.kind) in _ENDS else 0,
         "about_call": about_call,
         "name": names.get(record.principal_pseudonym, ""),
         "principal": record.principal_pseudonym.hex(),
@@ -71,6 +75,13 @@ def status_name(number: int) -> str:
     from sandbox.v1 import record_pb2
 
     return _name(record_pb2.RecordStatus.items(), "RECORD_STATUS_", number)
+
+
+def effect_name(number: int) -> str:
+    """Return what is known of an effect; nothing where there was none to have."""
+    from sandbox.v1 import record_pb2
+
+    return _name(record_pb2.Effect.items(), "EFFECT_", number) if number else ""
 
 
 def _name(items: Iterable[tuple[str, int]], prefix: str, number: int) -> str:
@@ -127,6 +138,9 @@ def parsed(listed: LoggedRecord) -> record_pb2.Record:
 def _ending(record: record_pb2.Record) -> str:
     """Return how it ended, in a word or two."""
     kind, status = kind_name(record.kind), status_name(record.status)
+    if kind in _ENDS:
+        end = f"{kind}, effect {effect_name(record.effect)}" if status != "ok" else f"ok, {counted(record.rows, 'row')}"
+        return f"{end}, intent {record.about_index_plus_one - 1}"
     if kind == "read" and status == "ok":
         return f"ok, {counted(record.rows, 'row')}"
     if record.counted:

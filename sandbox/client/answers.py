@@ -27,12 +27,19 @@ class NotAuthenticated(ClientError):
 
 
 class Unavailable(ClientError):
-    """The service cannot be reached, is overloaded, or did not answer in time; `retry_after_s` if it said so."""
+    """The service cannot be reached, is overloaded, or did not answer in time; `retry_after_s` if it said so.
 
-    def __init__(self, message: str, reason: str = "", retry_after_s: float = 0.0) -> None:
+    Of a call with effects that has begun, and whose end is not told, `effect` is `unknown` and `call_id` names it.
+    """
+
+    def __init__(
+        self, message: str, reason: str = "", retry_after_s: float = 0.0, *, effect: str = "", call_id: str = ""
+    ) -> None:
         """Carry the service's sentence, its reason and its delay."""
         super().__init__(message, reason)
         self.retry_after_s = retry_after_s
+        self.effect = effect
+        self.call_id = call_id
 
 
 class ServiceError(ClientError):
@@ -95,6 +102,8 @@ class Refusal:
     line: int
     column: int
     metadata: Mapping[str, str]
+    effect: str = ""
+    """What is known of the effect of a call that had begun: `none`, `done` or `unknown`; empty of all others."""
     receipt: Receipt | None = field(repr=False)
     """None only for refusals that are counted and not recorded one by one (a rate already exceeded)."""
 
@@ -106,6 +115,8 @@ class Pending:
 
     call_id: str
     retry_after_s: float
+    is_unrecorded: bool = False
+    """Whether it had begun and how it ended is not on record yet, rather than still running."""
 
 
 @final
@@ -132,6 +143,12 @@ _STATUS = {
     "refusal": record_pb2.RECORD_STATUS_REFUSED,
     "explanation": record_pb2.RECORD_STATUS_OK,
 }
+_EFFECTS = {
+    record_pb2.EFFECT_UNSPECIFIED: "",
+    record_pb2.EFFECT_NONE: "none",
+    record_pb2.EFFECT_DONE: "done",
+    record_pb2.EFFECT_UNKNOWN: "unknown",
+}
 _TRUNCATED = {outcome_pb2.TRUNCATION_ROWS: "rows", outcome_pb2.TRUNCATION_BYTES: "bytes"}
 
 
@@ -142,7 +159,11 @@ def read_answer(response: tool_execution_pb2.ExecuteResponse, tool: str, verifie
     """
     kind = response.WhichOneof("outcome")
     if kind == "pending":
-        return Pending(call_id=response.call_id, retry_after_s=response.pending.retry_after_ms / 1000)
+        return Pending(
+            call_id=response.call_id,
+            retry_after_s=response.pending.retry_after_ms / 1000,
+            is_unrecorded=response.pending.cause == outcome_pb2.Pending.CAUSE_UNRECORDED,
+        )
     receipt = _verified(response, tool, verifier_key)
     if kind == "result":
         return _result(response, receipt)
@@ -162,7 +183,10 @@ def _verified(response: tool_execution_pb2.ExecuteResponse, tool: str, verifier_
         "call id": record.call_id == response.call_id,
         # A record holds no free text: what is not shaped like a tool's name is left out of a refusal's.
         "tool": not tool or record.tool == tool or (kind == "refusal" and not record.tool),
-        "outcome": record.status == _STATUS.get(kind),
+        "outcome": record.status == _STATUS.get(kind)
+        # An orphan tells no end: its caller is told so by a refusal.
+        or (kind == "refusal" and record.kind == record_pb2.RECORD_KIND_ORPHAN),
+        "effect": kind != "refusal" or record.effect == response.refusal.effect,
         "reason": kind != "refusal" or record.reason == response.refusal.reason,
         "row count": kind != "result" or record.rows == response.result.row_count,
         "size": kind != "result" or record.bytes == len(response.result.rows_json),
@@ -203,6 +227,7 @@ def refusal_of(call_id: str, refusal: outcome_pb2.Refusal, receipt: Receipt | No
         line=refusal.line,
         column=refusal.column,
         metadata=dict(refusal.metadata),
+        effect=_EFFECTS.get(refusal.effect, str(refusal.effect)),
         receipt=receipt,
     )
 

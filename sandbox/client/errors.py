@@ -53,7 +53,9 @@ def meaning_of(error: grpc.RpcError, awaited: str = "in time") -> ClientError:
     if info is None and error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
         return Unavailable(f"the service did not answer {awaited}")
     if error.code() in _UNAVAILABLE:
-        return Unavailable(message, reason, delay_s)
+        told = {} if info is None else info.metadata
+        effect, call_id = told.get("effect", ""), told.get("call_id", "")
+        return Unavailable(message, reason, delay_s, effect=effect, call_id=call_id)
     return ServiceError(message, reason)
 
 

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from sandbox.receipts.calls import Calls
 from sandbox.receipts.log import ExecutionLog, RecordKind, proven_size
+from sandbox.receipts.orphans import close_orphans
 from sandbox.receipts.reader import LogReader
 from sandbox.receipts.receipts import Receipts
 from sandbox.receipts.records import Generation
 
-__all__ = ["Calls", "ExecutionLog", "Generation", "LogReader", "Receipts", "RecordKind", "proven_size"]
+__all__ = [
+    "Calls",
+    "ExecutionLog",
+    "Generation",
+    "LogReader",
+    "Receipts",
+    "RecordKind",
+    "close_orphans",
+    "proven_size",
+]

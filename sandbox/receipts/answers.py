@@ -9,7 +9,7 @@ from typing import Final, NoReturn
 
 import orjson
 
-from sandbox.reasons import Fault, Reason, Refused
+from sandbox.reasons import Effect, Fault, Reason, Refused
 from sandbox.stages import (
     Explanation,
     OmittedColumns,
@@ -84,6 +84,7 @@ def refusal_payload(refused: Refused) -> bytes:
             "line": refused.line,
             "column": refused.column,
             "metadata": dict(refused.metadata),
+            "effect": refused.effect.name.lower(),
         }
     )
 
@@ -98,6 +99,7 @@ def read_refusal(payload: bytes) -> Refused:
         retry_after_s=document["retry_after_s"],
         line=document["line"],
         column=document["column"],
+        effect=Effect[document.get("effect", "unspecified").upper()],  # logs of earlier builds have none
         **document["metadata"],
     )
 

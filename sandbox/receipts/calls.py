@@ -9,6 +9,7 @@ from typing import Final, final
 from sandbox.reasons import Fault, Reason, Refused
 from sandbox.receipts.answers import raise_fault, read_explanation, read_refusal, read_result
 from sandbox.receipts.log import ExecutionLog
+from sandbox.receipts.orphans import effect_unknown
 from sandbox.receipts.payloads import PayloadUnreadable, SubjectKey
 from sandbox.receipts.reading import reading
 from sandbox.receipts.records import call_key
@@ -97,6 +98,9 @@ class Calls:
 
     def _sealed(self, index: int, principal: Principal) -> SealedResult:
         content, record, key = self._own_record(index, principal)
+        if record.kind == record_pb2.RECORD_KIND_INTENT:
+            end = self._log.store.indexes_of_call(call_key(record.call_id))[-1]
+            return self._sealed(end, principal) if end != index else _unrecorded(record)
         return SealedResult(
             call_id=CallId(record.call_id),
             tool=record.tool,
@@ -105,6 +109,8 @@ class Calls:
         )
 
     def _answer(self, index: int, record: record_pb2.Record, key: SubjectKey) -> Answer:
+        if record.kind == record_pb2.RECORD_KIND_ORPHAN:
+            return effect_unknown()
         for position, descriptor in enumerate(record.payloads):
             read = _READERS.get(descriptor.role)
             if read is not None:
@@ -127,6 +133,9 @@ _ANSWERED: Final = frozenset(
         record_pb2.RECORD_KIND_READ,
         record_pb2.RECORD_KIND_REFUSAL,
         record_pb2.RECORD_KIND_EXPLANATION,
+        record_pb2.RECORD_KIND_INTENT,
+        record_pb2.RECORD_KIND_OUTCOME,
+        record_pb2.RECORD_KIND_ORPHAN,
     }
 )
 
@@ -134,6 +143,12 @@ _ANSWERED: Final = frozenset(
 def still_running(running: Running) -> SealedResult:
     """Return what there is to say about a call that has not ended."""
     return SealedResult(call_id=running.call_id, tool=running.tool, answer=StillRunning(RETRY_S), receipt=b"")
+
+
+def _unrecorded(intent: record_pb2.Record) -> SealedResult:
+    """Return what there is to say about a call that had begun, and of whose end nothing is on record."""
+    answer = StillRunning(RETRY_S, is_unrecorded=True)
+    return SealedResult(call_id=CallId(intent.call_id), tool=intent.tool, answer=answer, receipt=b"")
 
 
 def unknown_call() -> Refused:

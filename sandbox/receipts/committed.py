@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final, final
 
-from sandbox.reasons import Fault
+from sandbox.reasons import Fault, Refused
 from sandbox.receipts.proof import proof_text
 from sandbox.receipts.randomness import Draw
 from sandbox.receipts.records import Draft, Entry
@@ -38,7 +38,7 @@ class Committed:
         self.index = -1
         self.record = b""
         self.receipt = b""
-        self.failure: StoreUnavailable | Fault | None = None
+        self.failure: StoreUnavailable | Fault | Refused | None = None
         self._waiting = threading.Lock()
         self._waiting.acquire()
 
@@ -50,7 +50,8 @@ class Committed:
     def wait(self) -> None:
         """Block until the batch is durable and signed.
 
-        Raises `StoreUnavailable` if it is not, or not in time, and `Fault` if the entry cannot be made.
+        Raises `StoreUnavailable` if it is not, or not in time, `Fault` if the entry cannot be made, and `Refused` if
+        another process has begun the same request.
         """
         if not self._waiting.acquire(timeout=max(0.0, self._late_at - time.monotonic())):
             raise StoreUnavailable("the log takes too long")
@@ -77,7 +78,7 @@ class Committed:
         """Write the receipt; `release` lets it go."""
         self.receipt = proof_text(self.record, self.index, path, note)
 
-    def fail(self, failure: StoreUnavailable | Fault) -> None:
+    def fail(self, failure: StoreUnavailable | Fault | Refused) -> None:
         """Release whoever waits, without a place."""
         self.failure = failure
         self.release()

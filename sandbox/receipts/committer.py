@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, final
 
+from sandbox.reasons import Fault, Reason, Refused
 from sandbox.receipts.committed import Committed, nothing
 from sandbox.receipts.note import NoteSigner
 from sandbox.receipts.opening import found_wrong, has_grown_from
@@ -69,6 +70,9 @@ class Committer:
         self._head: Head | None = None
         """The tree as this process left it; None where it is not known."""
         self._unwritten: list[tuple[bytes, int]] = []
+        self._owed: list[Entry] = []
+        """Ends of intents that could not be written; tried again while the process lives."""
+        self._owed_at = 0.0
         self.failure: BaseException | None = None
         """Why the last batch failed; None while the log can be written."""
         self._is_closing = False
@@ -92,7 +96,8 @@ class Committer:
         with self._door:
             if self._is_closing:
                 raise StoreUnavailable("the log is closed")
-            if self._queue.qsize() >= MAX_QUEUED:
+            # WHY: the end of an intent is taken always: it has happened, and there are no more than intents.
+            if self._queue.qsize() >= MAX_QUEUED and draft.closes is None:
                 raise StoreUnavailable("the log is too far behind")
             self._queue.put(committed)
         return committed
@@ -126,8 +131,15 @@ class Committer:
         while not is_last:
             batch, is_last = self._gather()
             self._commit(batch)
+            self._commit_owed(is_last=is_last)
             self._commit_due(is_last=is_last)
         self._write_back()
+
+    def _commit_owed(self, *, is_last: bool) -> None:
+        if self._owed and (is_last or time.monotonic() >= self._owed_at):
+            owed, self._owed = self._owed, []
+            for start in range(0, len(owed), MAX_BATCH):
+                self._commit([Committed(entry) for entry in owed[start : start + MAX_BATCH]])
 
     def _commit_due(self, *, is_last: bool) -> None:
         if self.failure is not None and not is_last:
@@ -168,6 +180,9 @@ class Committer:
             return
         try:
             with self._store.writing() as writing:
+                batch = _admitted(writing, batch)
+                if not batch:
+                    return
                 old, tree = self._append(writing, batch)
             # INVARIANT: nothing is signed that is not durable, and nothing is released that is not signed.
             root = tree.root()
@@ -178,6 +193,8 @@ class Committer:
         except BaseException as error:  # noqa: BLE001 - whoever waits must be told, whatever it is
             self.failure = error
             self._head = None
+            self._owed += [committed.entry for committed in batch if committed.entry.closes is not None]
+            self._owed_at = time.monotonic() + IDLE_S
             for committed in batch:
                 committed.fail(_unavailable(error))
             return
@@ -254,6 +271,32 @@ class Committer:
                 return  # the next start signs them again; Ed25519 gives the same bytes
 
 
+def _admitted(writing: Writing, batch: list[Committed]) -> list[Committed]:
+    """Return what of a batch may be written; the rest fails, each alone.
+
+    # INVARIANT: of one `request_id` there is one intent, and an intent has one end, whatever processes write.
+    """
+    turned_away: list[tuple[Committed, Fault | Refused]] = []
+    for committed in batch:
+        entry = committed.entry
+        if entry.closes is not None and not writing.is_open(entry.closes):
+            turned_away.append((committed, Fault("receipts: an intent that has ended cannot end again")))
+        elif entry.opens and entry.request is not None:
+            known = writing.request(entry.request.key)
+            if known is not None and known.expires_us >= time.time_ns() // 1000:
+                turned_away.append((committed, _begun_elsewhere()))
+    if not turned_away:
+        return batch
+    for committed, failure in turned_away:
+        committed.fail(failure)
+    return [committed for committed in batch if committed.failure is None]
+
+
+def _begun_elsewhere() -> Refused:
+    message = "another process has begun the same request in this moment; ask again, and its answer is told"
+    return Refused(Reason.RECEIPT_LOG_UNAVAILABLE, message, is_recorded=False, retry_after_s=IDLE_S)
+
+
 def _unavailable(cause: BaseException) -> StoreUnavailable:
     """Return what to raise for a batch that was not written; one for each caller, for raising changes it."""
     failure = StoreUnavailable(str(cause))
@@ -270,6 +313,12 @@ def _add_rows(rows: Rows, entry: Entry, index: int, leaf: bytes, record: bytes) 
     if entry.request is not None:
         request = entry.request
         rows.requests.append((request.key, index, request.content, request.expires_us))
+    if entry.opens:
+        rows.opened.append(index)
+    elif entry.closes is not None:
+        rows.closed.append(entry.closes)
+        if entry.forgets:
+            rows.forgotten.append((entry.forgets, entry.closes))
     if entry.file is not None:
         kind, name, digest = entry.file
         rows.files.append((kind, name, index, digest))

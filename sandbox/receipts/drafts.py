@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, TypeAlias, assert_never, final
 
 from msgspec import Struct
 
-from sandbox.reasons import Reason, Refused
+from sandbox.reasons import Effect, Reason, Refused
 from sandbox.receipts.answers import abridged, explanation_payload, refusal_payload, result_payload
 from sandbox.receipts.parts import RecordParts
 from sandbox.receipts.payloads import SubjectKey
@@ -22,6 +22,12 @@ from sandbox.v1 import record_pb2
 from sandbox.v1.record_pb2 import Record, Timings
 
 _TRUNCATION: Final = {Truncation.NONE: 0, Truncation.ROWS: 1, Truncation.BYTES: 2}
+_EFFECTS: Final = {
+    Effect.UNSPECIFIED: record_pb2.EFFECT_UNSPECIFIED,
+    Effect.NONE: record_pb2.EFFECT_NONE,
+    Effect.DONE: record_pb2.EFFECT_DONE,
+    Effect.UNKNOWN: record_pb2.EFFECT_UNKNOWN,
+}
 _MOST_US: Final = 2**32 - 1
 """Over an hour; `Timings` has 32 bits."""
 
@@ -35,10 +41,17 @@ class Broke(Struct, frozen=True):
 
     payload: bytes
     """What a reviewer is told of it."""
+    effect: Effect
+    """Of a call that had begun."""
 
 
-Ending: TypeAlias = "ReleasedResult | Explanation | Refused | Broke"
-"""How a call ends on record: a closed union, matched with `assert_never`."""
+@final
+class Begun(Struct, frozen=True):
+    """A call with effects that is about to run."""
+
+
+Ending: TypeAlias = "ReleasedResult | Explanation | Refused | Broke | Begun"
+"""How far a call has come on record: a closed union, matched with `assert_never`."""
 
 
 class _Said(NamedTuple):
@@ -52,7 +65,7 @@ class _Said(NamedTuple):
 
 @final
 class CallDraft(Struct, frozen=True, kw_only=True):
-    """The record of a call that has ended, not made yet."""
+    """The record of a call that has ended or is about to have effects, not made yet."""
 
     parts: RecordParts
     principal_part: bytes
@@ -69,6 +82,10 @@ class CallDraft(Struct, frozen=True, kw_only=True):
     request: RequestKey | None
     """A `request_id` that the answer stands for."""
     ending: Ending
+    closes: int | None = None
+    """The index of the call's intent, which holds what was asked; None of a call that had not begun."""
+    forgets: bytes = b""
+    """The key of the request that led to the intent, if it may be asked anew."""
 
     @property
     def is_large(self) -> bool:
@@ -84,12 +101,19 @@ class CallDraft(Struct, frozen=True, kw_only=True):
         own.call_id = self.call_id
         own.wall_time_us = self.wall_time_us
         own.door = self.authenticated.proposed.door
+        if self.closes is not None:
+            own.kind = record_pb2.RECORD_KIND_OUTCOME
+            own.about_index_plus_one = self.closes + 1
+            own.effect = _EFFECTS[effect_of(self.ending)]
         return Entry(
             record=self.principal_part + part + with_payloads(own, payloads),
             call_id=key,
             token_digest=self.authenticated.principal.token_digest,
             payloads=payloads,
             request=self.request,
+            opens=isinstance(self.ending, Begun),
+            closes=self.closes,
+            forgets=self.forgets,
         )
 
     def _said(self) -> _Said:
@@ -102,6 +126,8 @@ class CallDraft(Struct, frozen=True, kw_only=True):
                 return self._explanation(explanation)
             case Broke(payload=payload):
                 return self._fault(payload)
+            case Begun():
+                return self._intent()
             case _ as never:
                 assert_never(never)
 
@@ -116,12 +142,12 @@ class CallDraft(Struct, frozen=True, kw_only=True):
             truncation=_TRUNCATION[body.truncation],
             timings=Timings(decide_us=self._us_until(self.decided_at), execute_us=min(executed.execute_us, _MOST_US)),
         )
-        contents = [
-            ("arguments", self.authenticated.proposed.arguments_json),
-            *_statements(executed.authorized),
-            ("result", result_payload(body)),
-        ]
+        contents = [*self._asked(executed.authorized), ("result", result_payload(body))]
         return _Said(own, self.parts.of_plan(executed.authorized), contents)
+
+    def _intent(self) -> _Said:
+        own = Record(kind=record_pb2.RECORD_KIND_INTENT, timings=Timings(decide_us=self._us_until(self.decided_at)))
+        return _Said(own, self._part_reached(), self._asked(self.authorized))
 
     def _explanation(self, explanation: Explanation) -> _Said:
         own = Record(
@@ -160,9 +186,14 @@ class CallDraft(Struct, frozen=True, kw_only=True):
 
     def _abridged_with(self, role: str, content: bytes) -> list[tuple[str, bytes]]:
         """Return the contents of a call without a result: what was asked, what was to run (if known), its end."""
-        statements = [] if self.authorized is None else _statements(self.authorized)
-        asked = [("arguments", self.authenticated.proposed.arguments_json), *statements]
-        return [*((each, abridged(text)) for each, text in asked), (role, content)]
+        return [*((each, abridged(text)) for each, text in self._asked(self.authorized)), (role, content)]
+
+    def _asked(self, authorized: AuthorizedCall | None) -> list[tuple[str, bytes]]:
+        """Return what was asked and what was to run, if known; nothing where the intent's record holds it."""
+        if self.closes is not None:
+            return []
+        statements = [] if authorized is None else _statements(authorized)
+        return [("arguments", self.authenticated.proposed.arguments_json), *statements]
 
     def _timings(self) -> Timings:
         """Return how long a call without a result took, the engine's share apart if it came so far."""
@@ -175,6 +206,19 @@ class CallDraft(Struct, frozen=True, kw_only=True):
     def _us_until(self, moment: float) -> int:
         """Return the microseconds from the request's arrival to a moment."""
         return min(max(int((moment - self.authenticated.proposed.received_at) * 1e6), 0), _MOST_US)
+
+
+def effect_of(ending: Ending) -> Effect:
+    """Return what is known of the effect of a call that had begun."""
+    match ending:
+        case ReleasedResult():
+            return Effect.DONE
+        case Refused(effect=effect) | Broke(effect=effect):
+            return effect
+        case Explanation() | Begun():
+            return Effect.UNSPECIFIED
+        case _ as never:
+            assert_never(never)
 
 
 def _statements(authorized: AuthorizedCall) -> list[tuple[str, bytes]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import hashlib
+import secrets
 import time
 from collections.abc import Callable
 from functools import partial
@@ -12,7 +13,7 @@ from typing import Final, Self, final
 
 from sandbox.build import build_id
 from sandbox.deployment import Deployment, Misconfigured
-from sandbox.reasons import Reason, Refused
+from sandbox.reasons import Effect, Reason, Refused
 from sandbox.receipts.committed import Committed, nothing
 from sandbox.receipts.committer import Committer
 from sandbox.receipts.counted import RefusalBook
@@ -20,7 +21,7 @@ from sandbox.receipts.keys import RootKey, read_signer
 from sandbox.receipts.note import NoteSigner
 from sandbox.receipts.opening import KEY_FILE, check_against_left, check_before_opening
 from sandbox.receipts.payloads import PayloadUnreadable
-from sandbox.receipts.records import Draft, Entry, base_record, call_key, new_call_id, with_payloads
+from sandbox.receipts.records import BOOT_BYTES, Draft, Entry, base_record, call_key, new_call_id, with_payloads
 from sandbox.receipts.running import RunningCalls
 from sandbox.receipts.space import Space
 from sandbox.receipts.subjects import SERVICE, Subjects
@@ -64,6 +65,7 @@ class ExecutionLog:
         self.signer = signer
         self.root = root
         self.settings = settings
+        self.boot = secrets.token_bytes(BOOT_BYTES)
         self.subjects = Subjects(store, root)
         self.running = RunningCalls()
         self.refusals = RefusalBook(settings.limits)
@@ -170,7 +172,7 @@ class ExecutionLog:
         call_id = new_call_id()
         key = call_key(call_id)
         payload = self.subjects.key_of(SERVICE).seal("source", source, key)
-        record = base_record(_KINDS[kind], call_id, build_id())
+        record = base_record(_KINDS[kind], call_id, build_id(), self.boot)
         record.file = name
         setattr(record, _DIGEST_FIELDS[kind], digest)
         entry = Entry(
@@ -188,7 +190,7 @@ class ExecutionLog:
         if known is not None and known[1] == digest:
             return known[0]
         call_id = new_call_id()
-        record = base_record(kind, call_id, build_id())
+        record = base_record(kind, call_id, build_id(), self.boot)
         record.verifier_key = self.signer.verifier_key
         entry = Entry(record=record.SerializeToString(), call_id=call_key(call_id), file=(kind, KEY_FILE, digest))
         return self.append(entry).index
@@ -215,7 +217,7 @@ class ExecutionLog:
 
     def _counted(self, subject: str, tool: str, reason: str, count: int) -> Entry:
         call_id = new_call_id()
-        record = base_record(record_pb2.RECORD_KIND_REFUSALS_COUNTED, call_id, build_id())
+        record = base_record(record_pb2.RECORD_KIND_REFUSALS_COUNTED, call_id, build_id(), self.boot)
         # WHY: a subject whose key is gone has no name any more, but what was refused stays counted.
         with contextlib.suppress(PayloadUnreadable):
             record.principal_pseudonym = self.subjects.key_of(subject).pseudonym
@@ -247,6 +249,15 @@ def _check_root_key(store: LogStore, root: RootKey, deployment: Deployment) -> N
     # Earlier versions could leave a log that holds its key's leaf alone, which nothing is encrypted in.
     if store.head().size > 1 and not Subjects(store, root).knows(SERVICE):
         raise Misconfigured(f"{deployment.log_database}: the log was begun with another key than keys/root.key")
+
+
+def untold(call_id: str) -> Refused:
+    """Return the refusal to tell how a call with effects ended, for it is not on record."""
+    message = (
+        "the call has begun, and how it ended cannot be recorded now, so it is not told;"
+        " `GetCall` tells it once it is on record, and the same `request_id` does not run it again"
+    )
+    return Refused(Reason.RECEIPT_LOG_UNAVAILABLE, message, is_recorded=False, effect=Effect.UNKNOWN, call_id=call_id)
 
 
 def unavailable() -> Refused:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from sandbox.receipts.payloads import SubjectKey
-from sandbox.receipts.records import BOOT_ID, SCHEMA_VERSION, Generation, listed
+from sandbox.receipts.records import SCHEMA_VERSION, Generation, listed
 from sandbox.receipts.subjects import Subjects
 from sandbox.stages import AuthorizedCall, Principal, Rights
 from sandbox.toolspec import ToolName, ToolSpec
@@ -22,13 +22,13 @@ MAX_REMEMBERED: Final = 4_096
 class RecordParts:
     """The parts of one generation's records."""
 
-    def __init__(self, generation: Generation, subjects: Subjects) -> None:
-        """Serialise what every record of `generation` says."""
+    def __init__(self, generation: Generation, subjects: Subjects, boot: bytes) -> None:
+        """Serialise what every record of `generation` says, written under the log opened as `boot`."""
         self._generation = generation
         self._subjects = subjects
         self._always = Record(
             schema_version=SCHEMA_VERSION,
-            boot_id=BOOT_ID,
+            boot_id=boot,
             build=generation.build,
             policy_digest=bytes.fromhex(generation.policy_digest),
             policy_indexes=generation.policy_indexes,

@@ -76,13 +76,15 @@ class LogReader:
         return found, start
 
     @reading()
-    def receipt(self, principal: Principal, call_id: str, *, own_only: bool) -> bytes:
-        """The receipt of a call's last record; `own_only` limits it to the principal's own calls."""
-        index, content, record = self._last_record(call_id)
-        if own_only:
-            own = self._log.subjects.key_of(principal.subject).pseudonym
-            if record.principal_pseudonym != own:
-                raise unknown_call()
+    def receipt(self, principal: Principal, call_id: str, *, own_only: bool, of_intent: bool = False) -> bytes:
+        """The receipt of a call's last record, or of its intent; `own_only` limits it to the principal's own calls."""
+        found = self._records(call_id)
+        index, content, record = found[0] if of_intent else found[-1]
+        is_wrong = of_intent and record.kind != record_pb2.RECORD_KIND_INTENT
+        if is_wrong or (
+            own_only and record.principal_pseudonym != self._log.subjects.key_of(principal.subject).pseudonym
+        ):
+            raise unknown_call()
         return stored_receipt(self._log.store, self._log.note_of, index, content)
 
     @reading()
@@ -100,20 +102,24 @@ class LogReader:
     @reading()
     def read_payload(self, principal: Principal, call_id: str, role: str) -> tuple[bytes, bytes]:
         """One payload and the receipt of the access record, which is durable before the plaintext is returned."""
-        index, _, record = self._last_record(call_id)
-        roles = [descriptor.role for descriptor in record.payloads]
-        if role not in roles:
-            message = f"the call has no payload {quoted(role)}; it has {', '.join(roles) or 'none'}"
+        places = {
+            descriptor.role: (index, record, position)
+            for index, _, record in self._records(call_id)
+            for position, descriptor in enumerate(record.payloads)
+        }
+        if role not in places:
+            message = f"the call has no payload {quoted(role)}; it has {', '.join(places) or 'none'}"
             raise Refused(Reason.REQUEST_INVALID, message, is_recorded=False)
+        index, record, position = places[role]
         access = self._access(principal, index, record.tool, role)
         receipt = self._log.append(access).receipt
-        return self._opened(index, record, roles.index(role)), receipt
+        return self._opened(index, record, position), receipt
 
     @reading()
     def payload_roles(self, call_id: str) -> tuple[record_pb2.Record, list[str]]:
-        """The call's last record, and which payloads it has."""
-        _, _, record = self._last_record(call_id)
-        return record, [descriptor.role for descriptor in record.payloads]
+        """The call's last record, and which payloads it has, those of its intent included."""
+        found = self._records(call_id)
+        return found[-1][2], [descriptor.role for _, _, record in found for descriptor in record.payloads]
 
     def _opened(self, index: int, record: record_pb2.Record, position: int) -> bytes:
         descriptor = record.payloads[position]
@@ -126,7 +132,7 @@ class LogReader:
         call_id = new_call_id()
         key = self._log.subjects.key_of(principal.subject)
         payload = key.seal("arguments", orjson.dumps({"role": role}), call_key(call_id))
-        record = base_record(record_pb2.RECORD_KIND_ACCESS, call_id, build_id())
+        record = base_record(record_pb2.RECORD_KIND_ACCESS, call_id, build_id(), self._log.boot)
         record.principal_pseudonym = key.pseudonym
         record.token_digest = principal.token_digest
         record.certificate_digest = principal.certificate_digest
@@ -139,9 +145,12 @@ class LogReader:
             payloads=[payload],
         )
 
-    def _last_record(self, call_id: str) -> tuple[int, bytes, record_pb2.Record]:
-        indexes = self._log.store.indexes_of_call(call_key(call_id))
-        content = self._log.store.record(indexes[-1]) if indexes else None
-        if content is None:
+    def _records(self, call_id: str) -> list[tuple[int, bytes, record_pb2.Record]]:
+        """Return the call's records, in order, at least one: an intent comes before its end."""
+        found = [(index, self._log.store.record(index)) for index in self._log.store.indexes_of_call(call_key(call_id))]
+        records = [
+            (index, content, record_pb2.Record.FromString(content)) for index, content in found if content is not None
+        ]
+        if not records:
             raise unknown_call()
-        return indexes[-1], content, record_pb2.Record.FromString(content)
+        return records

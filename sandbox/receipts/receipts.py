@@ -6,15 +6,16 @@ import time
 from types import TracebackType
 from typing import Self, final
 
-from sandbox.reasons import Fault, Reason, Refused
+from sandbox.reasons import Effect, Fault, Reason, Refused
 from sandbox.receipts.answers import fault_payload
 from sandbox.receipts.calls import Calls, still_running
-from sandbox.receipts.drafts import Broke, CallDraft, Ending
+from sandbox.receipts.drafts import Begun, Broke, CallDraft, Ending, effect_of
+from sandbox.receipts.intents import Intent
 from sandbox.receipts.log import ExecutionLog, unavailable
 from sandbox.receipts.parts import RecordParts
 from sandbox.receipts.payloads import PayloadUnreadable, SubjectKey
 from sandbox.receipts.randomness import draw
-from sandbox.receipts.records import Generation, new_call_id
+from sandbox.receipts.records import Draft, Generation, new_call_id
 from sandbox.receipts.requests import is_remembered, replayed, request_key
 from sandbox.receipts.running import RequestKey, Running
 from sandbox.receipts.sealing import Sealed, Sealing
@@ -38,7 +39,7 @@ class Receipts:
         """Write to `log` under what is in force in `generation`."""
         self.log = log
         self.calls = Calls(log)
-        self.parts = RecordParts(generation, log.subjects)
+        self.parts = RecordParts(generation, log.subjects, log.boot)
         self.generation = generation
 
     def open(self, authenticated: AuthenticatedCall) -> Receipt:
@@ -65,6 +66,7 @@ class Receipt:
         "_decided_at",
         "_earlier",
         "_house",
+        "_intent",
         "_outcome",
         "_principal_part",
         "_running",
@@ -92,6 +94,7 @@ class Receipt:
         self._decided_at = 0.0
         self._earlier: SealedResult | None = None
         self._authorized: AuthorizedCall | None = None
+        self._intent: int | None = None
         self._outcome: ReleasedResult | Explanation | None = None
         self._sealing: Sealing | None = None
 
@@ -110,9 +113,15 @@ class Receipt:
         return Sealed(self._earlier)
 
     def intend(self, authorized: AuthorizedCall) -> None:
-        """Note what is about to run. No tool of this version has effects, so nothing needs to be durable yet."""
+        """Note what is about to run; of a tool with effects, durable and signed before this returns.
+
+        Raises `Refused` with `RECEIPT_LOG_UNAVAILABLE` otherwise.
+        """
         self._authorized = authorized
         self._decided_at = time.monotonic()
+        if authorized.planned.traced.validated.spec.effects != "read":
+            draft = self._draft(Begun(), self._running.request)
+            self._intent = Intent(self._house.log, _made(draft), self._withdrawal).wait()
 
     def settle(self, outcome: ReleasedResult | Explanation) -> None:
         """Note how it ended."""
@@ -170,7 +179,7 @@ class Receipt:
         fault = error if isinstance(error, Fault) else Fault("pipeline")
         try:
             # Waited for: a fault is told with a reference, and a reviewer who is given it finds the record.
-            self._house.log.append(self._draft(Broke(fault_payload(fault, error)), None))
+            self._house.log.append(self._draft(Broke(fault_payload(fault, error), self._effect()), None))
         except Exception as unsealed:  # noqa: BLE001 - the fault is what happened, and is told whether on record or not
             broke("fault not on record", unsealed, reference=fault.reference)
         if isinstance(error, Exception) and fault is not error:
@@ -180,15 +189,23 @@ class Receipt:
     def _seal(self, outcome: ReleasedResult | Explanation | Refused) -> None:
         answer = outcome.body if isinstance(outcome, ReleasedResult) else outcome
         request = self._running.request if is_remembered(answer) else None
-        draft = self._draft(outcome, request)
-        made = draft.entry(draw) if draft.is_large else draft
-        self._sealing = Sealing(self._house.log, self._running, answer, made)
+        self._sealing = Sealing(self._house.log, self._running, answer, _made(self._draft(outcome, request)))
 
     def _seal_refusal(self, refused: Refused) -> bool:
         """Record a refusal, or count it; whether it has become the answer."""
         if self._earlier is not None and isinstance(self._earlier.answer, Refused | StillRunning):
             return True  # the same request was refused before, or is still running: that answer stands
         self._earlier = None
+        refused.effect = self._effect(refused.effect)
+        if self._intent is None and not self._may_be_recorded(refused):
+            return False
+        # The frames it and its causes were raised through know this receipt, which knows the refusal: a cycle.
+        refused.__traceback__ = refused.__cause__ = refused.__context__ = None
+        self._seal(refused)
+        return True
+
+    def _may_be_recorded(self, refused: Refused) -> bool:
+        """Whether a refusal gets a record of its own; raises `Refused` beyond the bound."""
         if not refused.is_recorded:
             self._counted(refused)
             return False
@@ -200,12 +217,29 @@ class Receipt:
             raise Refused(
                 Reason.RATE_LIMITED, message, rule="limits/refusals", retry_after_s=delay, is_recorded=False
             ) from refused
-        # The frames it and its causes were raised through know this receipt, which knows the refusal: a cycle.
-        refused.__traceback__ = refused.__cause__ = refused.__context__ = None
-        self._seal(refused)
         return True
 
-    def _draft(self, ending: Ending, request: RequestKey | None) -> CallDraft:
+    def _effect(self, told: Effect = Effect.UNSPECIFIED) -> Effect:
+        """Return what is known of the effect of a call that did not end well, if it had begun; `told` by its executor.
+
+        # INVARIANT: never more than is known: what had its plan and does not say what became of it may have done it.
+        """
+        if self._intent is None:
+            return Effect.UNSPECIFIED
+        has_run = self._authorized is None or self._authorized.is_spent
+        return (told or Effect.UNKNOWN) if has_run else Effect.NONE
+
+    def _withdrawal(self, intent: int) -> CallDraft:
+        """Return the record that nothing came of an intent that nobody waited for any longer."""
+        refused = unavailable()
+        refused.effect = Effect.NONE
+        return self._draft(refused, None, closes=intent)
+
+    def _draft(self, ending: Ending, request: RequestKey | None, closes: int | None = None) -> CallDraft:
+        closes = self._intent if closes is None else closes
+        forgets = b""
+        if closes is not None:
+            forgets, request = self._forgotten(ending, request), None  # the intent holds the request
         return CallDraft(
             parts=self._house.parts,
             principal_part=self._principal_part,
@@ -218,7 +252,16 @@ class Receipt:
             wall_time_us=time.time_ns() // 1000,
             request=request,
             ending=ending,
+            closes=closes,
+            forgets=forgets,
         )
+
+    def _forgotten(self, ending: Ending, request: RequestKey | None) -> bytes:
+        """Return the key of a request that may be asked anew: nothing began, and the answer does not stand for it."""
+        asked = self._running.request
+        if asked is None or request is not None or effect_of(ending) is not Effect.NONE:
+            return b""
+        return asked.key
 
     def _counted(self, refused: Refused) -> Refused:
         """Count a refusal that leaves no record of its own."""
@@ -227,3 +270,8 @@ class Receipt:
         subject = self._authenticated.principal.subject
         self._house.log.refusals.tally(subject, tool, refused.reason.value, time.monotonic())
         return refused
+
+
+def _made(draft: CallDraft) -> Draft:
+    """Return the draft, made already where others should not wait for it."""
+    return draft.entry(draw) if draft.is_large else draft

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,8 +28,8 @@ MAX_LISTED: Final = 256
 MAX_LISTED_BYTES: Final = 8 * 1024
 """Of one such list, for the names are those of a database."""
 
-BOOT_ID: Final = os.urandom(16)
-"""Which run of a process wrote a record."""
+BOOT_BYTES: Final = 16
+"""Of the random id of one opening of the log, which tells who wrote a record."""
 
 _SEQUENCE_TAG: Final = b"\xc0\x0c"
 """Field 200, varint."""
@@ -67,6 +66,12 @@ class Entry(Struct, frozen=True, kw_only=True):
     """A `request_id` to remember."""
     file: tuple[int, str, bytes] | None = None
     """(record kind, name, SHA-256) of a file whose bytes the record commits to."""
+    opens: bool = False
+    """Whether the record is an intent, which is open until another record tells its end."""
+    closes: int | None = None
+    """The index of the intent whose end the record tells; the committer keeps such an entry until it is written."""
+    forgets: bytes = b""
+    """The key of a request that led to the closed intent and may be asked anew."""
 
     def __post_init__(self) -> None:
         """Raise `Fault` for a record larger than a log entry can be."""
@@ -80,6 +85,11 @@ class Entry(Struct, frozen=True, kw_only=True):
 
 class Draft(Protocol):
     """What will become an entry, on the thread that appends it."""
+
+    @property
+    def closes(self) -> int | None:
+        """The index of the intent whose end it will tell, if there is one."""
+        ...
 
     def entry(self, draw: Draw, /) -> Entry:
         """Make the entry; keys and nonces come from `draw`."""
@@ -114,14 +124,14 @@ def listed(names: Iterable[str]) -> list[str]:
     return kept
 
 
-def base_record(kind: record_pb2.RecordKind, call_id: str, build: str) -> record_pb2.Record:
+def base_record(kind: record_pb2.RecordKind, call_id: str, build: str, boot: bytes) -> record_pb2.Record:
     """Return a record with what every record says."""
     return record_pb2.Record(
         schema_version=SCHEMA_VERSION,
         kind=kind,
         call_id=call_id,
         wall_time_us=time.time_ns() // 1000,
-        boot_id=BOOT_ID,
+        boot_id=boot,
         build=build,
     )
 

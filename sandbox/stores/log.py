@@ -10,8 +10,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol, final
 
-SCHEMA_VERSION: Final = 2
-"""Of the store's tables. A store of another version is refused, never guessed at."""
+SCHEMA_VERSION: Final = 3
+"""Of the store's tables. A store of another version is refused, unless a store knows the way from it to this one."""
 
 TILE_BITS: Final = 8
 """The roots of complete subtrees of 256, 65,536, … leaves are kept, as in C2SP tlog-tiles; the rest is computed."""
@@ -96,6 +96,12 @@ class Rows:
     """(key, index, content, expires_us)."""
     files: list[tuple[int, str, int, bytes]] = field(default_factory=list)
     """(record kind, file, index, SHA-256 of the bytes)."""
+    opened: list[int] = field(default_factory=list)
+    """Indexes of intents, open from now on."""
+    closed: list[int] = field(default_factory=list)
+    """Indexes of intents whose end the batch tells."""
+    forgotten: list[tuple[bytes, int]] = field(default_factory=list)
+    """(key, index) of requests that may be asked anew."""
     signatures: list[tuple[bytes, int]] = field(default_factory=list)
     """(signature, size) of earlier checkpoints."""
 
@@ -109,6 +115,14 @@ class Writing(Protocol):
 
     def chain(self, token_digest: bytes) -> Chain | None:
         """Where one token's chain stands."""
+        ...
+
+    def is_open(self, index: int) -> bool:
+        """Whether the leaf is an intent whose end no leaf tells."""
+        ...
+
+    def request(self, key: bytes) -> StoredRequest | None:
+        """What a `request_id` led to; it may have expired."""
         ...
 
     def append(self, rows: Rows, head: Head, now_us: int) -> None:
@@ -191,12 +205,28 @@ class LogReading(Protocol):
         """(index, SHA-256) of the newest leaf that holds the file."""
         ...
 
+    def open_intents(self) -> list[tuple[int, bytes, bytes]]:
+        """(index, leaf hash, record) of each intent whose end no leaf tells, in order."""
+        ...
+
+    def is_boot_gone(self, boot: bytes) -> bool:
+        """Whether nobody lives who holds `boot`: what it left open, nobody else will close."""
+        ...
+
 
 class LogStore(LogReading, Protocol):
     """Reading and writing."""
 
     def writing(self) -> AbstractContextManager[Writing]:
         """One transaction: alone among all processes, durable once the block has been left."""
+        ...
+
+    def hold_boot(self, boot: bytes) -> None:
+        """Tell all processes that `boot` lives, from now until `close` or the process's end."""
+        ...
+
+    def sweep_boots(self) -> None:
+        """Forget those who are gone."""
         ...
 
     def probe(self) -> None:

@@ -13,6 +13,7 @@ from typing import Final, final
 import apsw
 
 from sandbox.deployment import Misconfigured
+from sandbox.stores.boots import Boots
 from sandbox.stores.file_lock import FileLock
 from sandbox.stores.log import (
     SCHEMA_VERSION,
@@ -50,9 +51,12 @@ CREATE TABLE subjects (id INTEGER PRIMARY KEY, lookup BLOB NOT NULL UNIQUE, wrap
 CREATE TABLE files (kind INTEGER NOT NULL, name TEXT NOT NULL, idx INTEGER NOT NULL, digest BLOB NOT NULL,
                     PRIMARY KEY (kind, name)) WITHOUT ROWID;
 CREATE TABLE probe (content BLOB NOT NULL);
+CREATE TABLE intents (idx INTEGER PRIMARY KEY);
 INSERT INTO head VALUES (0, 0, x'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855', x'');
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;
 """
+_UPGRADES: Final = {2: "CREATE TABLE intents (idx INTEGER PRIMARY KEY); PRAGMA user_version = 3;"}
+"""From one schema to the next. No build that wrote schema 2 wrote an intent, so there is none to fill in."""
 
 
 @contextmanager
@@ -84,6 +88,14 @@ class SqliteWriting:
             return Chain(sequence, digest)
         return None
 
+    def is_open(self, index: int) -> bool:
+        """Whether the leaf is an intent whose end no leaf tells."""
+        return any(True for _ in self._connection.execute("SELECT 1 FROM intents WHERE idx = ?", (index,)))
+
+    def request(self, key: bytes) -> StoredRequest | None:
+        """What a `request_id` led to."""
+        return next(map(_request, self._connection.execute(_REQUEST, (key,))), None)
+
     def append(self, rows: Rows, head: Head, now_us: int) -> None:
         """Write a batch and move the head."""
         write = self._connection.executemany
@@ -98,6 +110,12 @@ class SqliteWriting:
             write("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", rows.files)
         if rows.requests:
             self._add_requests(rows.requests, now_us)
+        if rows.opened:
+            write("INSERT INTO intents VALUES (?)", [(index,) for index in rows.opened])
+        if rows.closed:
+            write("DELETE FROM intents WHERE idx = ?", [(index,) for index in rows.closed])
+        if rows.forgotten:
+            write("DELETE FROM requests WHERE key = ? AND idx = ?", rows.forgotten)
         self.sign(rows.signatures)
         execute = self._connection.execute
         execute("INSERT INTO checkpoints (size, root, seal) VALUES (?, ?, ?)", (head.size, head.root, rows.seal))
@@ -154,13 +172,15 @@ class SqliteLog:
                 _make(path)
             self._opened_as = _identity(path)
             self._wal_opened_as: tuple[int, int] | None = None
+            self._boots = Boots(Path(f"{path}.boots"))
             self._writer = self._opened()
             self._lock_file = None if is_read_only else os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
             self._file_lock = None if self._lock_file is None else FileLock(self._lock_file)
-            version = self._writer.pragma("user_version")
-        if version != SCHEMA_VERSION:
+            self._version = _int(self._writer.pragma("user_version"))
+        if self._version != SCHEMA_VERSION and not (is_read_only and self._version in _UPGRADES):
             self.close()
-            raise Misconfigured(f"{path}: a log of schema {version}; this version reads and writes {SCHEMA_VERSION}")
+            what = f"a log of schema {self._version}; this version reads and writes {SCHEMA_VERSION}"
+            raise Misconfigured(f"{path}: {what}")
 
     @contextmanager
     def writing(self) -> Iterator[Writing]:
@@ -220,6 +240,7 @@ class SqliteLog:
             if self._lock_file is not None:
                 os.close(self._lock_file)
                 self._lock_file = None
+            self._boots.close()
 
     def head(self) -> Head:
         """The tree as it stands."""
@@ -284,8 +305,7 @@ class SqliteLog:
 
     def request(self, key: bytes) -> StoredRequest | None:
         """What a `request_id` led to."""
-        rows = self._rows("SELECT idx, content, expires_us FROM requests WHERE key = ?", key)
-        return next((StoredRequest(_int(i), _blob(content), _int(expires)) for i, content, expires in rows), None)
+        return next(map(_request, self._rows(_REQUEST, key)), None)
 
     def subject(self, lookup: bytes) -> tuple[int, bytes | None] | None:
         """(id, wrapped key; None once erased)."""
@@ -301,6 +321,28 @@ class SqliteLog:
         """(index, SHA-256) of the newest leaf that holds the file."""
         rows = self._rows("SELECT idx, digest FROM files WHERE kind = ? AND name = ?", kind, name)
         return next(((_int(index), _blob(digest)) for index, digest in rows), None)
+
+    def open_intents(self) -> list[tuple[int, bytes, bytes]]:
+        """(index, leaf hash, record) of each intent whose end no leaf tells, in order."""
+        if self._version < SCHEMA_VERSION:
+            return []  # opened read-only before its upgrade
+        query = "SELECT idx, hash, record FROM intents JOIN leaves USING (idx) ORDER BY idx"
+        return [(_int(index), _blob(leaf), _blob(record)) for index, leaf, record in self._rows(query)]
+
+    def hold_boot(self, boot: bytes) -> None:
+        """Tell all processes of this host that `boot` lives."""
+        with _engine_errors():
+            self._boots.hold(boot)
+
+    def is_boot_gone(self, boot: bytes) -> bool:
+        """Whether no process of this host holds `boot`."""
+        with _engine_errors():
+            return self._boots.is_gone(boot)
+
+    def sweep_boots(self) -> None:
+        """Remove the files of those who are gone."""
+        with _engine_errors():
+            self._boots.sweep()
 
     def _rows(self, query: str, *parameters: apsw.SQLiteValue) -> list[tuple[apsw.SQLiteValue, ...]]:
         with self._reading() as connection:
@@ -353,7 +395,7 @@ def copy_log(path: Path, place: Path) -> None:
 
 
 def _make(path: Path) -> None:
-    """Make the file with its tables unless another process has."""
+    """Make the file with its tables unless another process has; bring those of an earlier version to this one."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
     os.close(descriptor)
@@ -364,11 +406,22 @@ def _make(path: Path) -> None:
         connection.set_busy_timeout(BUSY_MS)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("BEGIN IMMEDIATE")
-        if connection.pragma("user_version") == 0:
+        version = connection.pragma("user_version")
+        if version == 0:
             connection.execute(_SCHEMA)
+        elif version in _UPGRADES:
+            connection.execute(_UPGRADES[version])
         connection.execute("COMMIT")
     finally:
         connection.close()
+
+
+_REQUEST: Final = "SELECT idx, content, expires_us FROM requests WHERE key = ?"
+
+
+def _request(row: tuple[apsw.SQLiteValue, ...]) -> StoredRequest:
+    index, content, expires_us = row
+    return StoredRequest(_int(index), _blob(content), _int(expires_us))
 
 
 def _checkpoint(row: tuple[apsw.SQLiteValue, ...]) -> StoredCheckpoint:

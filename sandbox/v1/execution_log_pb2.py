@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from sandbox.v1 import record_pb2 as sandbox_dot_v1_dot_record__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esandbox/v1/execution_log.proto\x12\nsandbox.v1\x1a\x17sandbox/v1/record.proto\"\x16\n\x14GetCheckpointRequest\"+\n\x15GetCheckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\x0c\"-\n\x0cLoggedRecord\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x0e\n\x06record\x18\x02 \x01(\x0c\"\x84\x01\n\x12ListRecordsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x13\n\x0bstart_index\x18\x03 \x01(\x04\x12\x0c\n\x04tool\x18\x04 \x01(\t\x12$\n\x04kind\x18\x05 \x01(\x0e\x32\x16.sandbox.v1.RecordKind\"Y\n\x13ListRecordsResponse\x12)\n\x07records\x18\x01 \x03(\x0b\x32\x18.sandbox.v1.LoggedRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x11GetReceiptRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\"%\n\x12GetReceiptResponse\x12\x0f\n\x07receipt\x18\x01 \x01(\x0c\"E\n\x1aGetConsistencyProofRequest\x12\x12\n\nfirst_size\x18\x01 \x01(\x04\x12\x13\n\x0bsecond_size\x18\x02 \x01(\x04\"A\n\x1bGetConsistencyProofResponse\x12\x0e\n\x06hashes\x18\x01 \x03(\x0c\x12\x12\n\ncheckpoint\x18\x02 \x01(\x0c\"3\n\x12ReadPayloadRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\"@\n\x13ReadPayloadResponse\x12\x11\n\tplaintext\x18\x01 \x01(\x0c\x12\x16\n\x0e\x61\x63\x63\x65ss_receipt\x18\x02 \x01(\x0c\x32\xc0\x03\n\x13\x45xecutionLogService\x12T\n\rGetCheckpoint\x12 .sandbox.v1.GetCheckpointRequest\x1a!.sandbox.v1.GetCheckpointResponse\x12N\n\x0bListRecords\x12\x1e.sandbox.v1.ListRecordsRequest\x1a\x1f.sandbox.v1.ListRecordsResponse\x12K\n\nGetReceipt\x12\x1d.sandbox.v1.GetReceiptRequest\x1a\x1e.sandbox.v1.GetReceiptResponse\x12\x66\n\x13GetConsistencyProof\x12&.sandbox.v1.GetConsistencyProofRequest\x1a\'.sandbox.v1.GetConsistencyProofResponse\x12N\n\x0bReadPayload\x12\x1e.sandbox.v1.ReadPayloadRequest\x1a\x1f.sandbox.v1.ReadPayloadResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esandbox/v1/execution_log.proto\x12\nsandbox.v1\x1a\x17sandbox/v1/record.proto\"\x16\n\x14GetCheckpointRequest\"+\n\x15GetCheckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\x0c\"-\n\x0cLoggedRecord\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x0e\n\x06record\x18\x02 \x01(\x0c\"\x84\x01\n\x12ListRecordsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x13\n\x0bstart_index\x18\x03 \x01(\x04\x12\x0c\n\x04tool\x18\x04 \x01(\t\x12$\n\x04kind\x18\x05 \x01(\x0e\x32\x16.sandbox.v1.RecordKind\"Y\n\x13ListRecordsResponse\x12)\n\x07records\x18\x01 \x03(\x0b\x32\x18.sandbox.v1.LoggedRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"7\n\x11GetReceiptRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x11\n\tof_intent\x18\x02 \x01(\x08\"%\n\x12GetReceiptResponse\x12\x0f\n\x07receipt\x18\x01 \x01(\x0c\"E\n\x1aGetConsistencyProofRequest\x12\x12\n\nfirst_size\x18\x01 \x01(\x04\x12\x13\n\x0bsecond_size\x18\x02 \x01(\x04\"A\n\x1bGetConsistencyProofResponse\x12\x0e\n\x06hashes\x18\x01 \x03(\x0c\x12\x12\n\ncheckpoint\x18\x02 \x01(\x0c\"3\n\x12ReadPayloadRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\"@\n\x13ReadPayloadResponse\x12\x11\n\tplaintext\x18\x01 \x01(\x0c\x12\x16\n\x0e\x61\x63\x63\x65ss_receipt\x18\x02 \x01(\x0c\x32\xc0\x03\n\x13\x45xecutionLogService\x12T\n\rGetCheckpoint\x12 .sandbox.v1.GetCheckpointRequest\x1a!.sandbox.v1.GetCheckpointResponse\x12N\n\x0bListRecords\x12\x1e.sandbox.v1.ListRecordsRequest\x1a\x1f.sandbox.v1.ListRecordsResponse\x12K\n\nGetReceipt\x12\x1d.sandbox.v1.GetReceiptRequest\x1a\x1e.sandbox.v1.GetReceiptResponse\x12\x66\n\x13GetConsistencyProof\x12&.sandbox.v1.GetConsistencyProofRequest\x1a\'.sandbox.v1.GetConsistencyProofResponse\x12N\n\x0bReadPayload\x12\x1e.sandbox.v1.ReadPayloadRequest\x1a\x1f.sandbox.v1.ReadPayloadResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,17 +43,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTRECORDSRESPONSE']._serialized_start=322
   _globals['_LISTRECORDSRESPONSE']._serialized_end=411
   _globals['_GETRECEIPTREQUEST']._serialized_start=413
-  _globals['_GETRECEIPTREQUEST']._serialized_end=449
-  _globals['_GETRECEIPTRESPONSE']._serialized_start=451
-  _globals['_GETRECEIPTRESPONSE']._serialized_end=488
-  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_start=490
-  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_end=559
-  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_start=561
-  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_end=626
-  _globals['_READPAYLOADREQUEST']._serialized_start=628
-  _globals['_READPAYLOADREQUEST']._serialized_end=679
-  _globals['_READPAYLOADRESPONSE']._serialized_start=681
-  _globals['_READPAYLOADRESPONSE']._serialized_end=745
-  _globals['_EXECUTIONLOGSERVICE']._serialized_start=748
-  _globals['_EXECUTIONLOGSERVICE']._serialized_end=1196
+  _globals['_GETRECEIPTREQUEST']._serialized_end=468
+  _globals['_GETRECEIPTRESPONSE']._serialized_start=470
+  _globals['_GETRECEIPTRESPONSE']._serialized_end=507
+  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_start=509
+  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_end=578
+  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_start=580
+  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_end=645
+  _globals['_READPAYLOADREQUEST']._serialized_start=647
+  _globals['_READPAYLOADREQUEST']._serialized_end=698
+  _globals['_READPAYLOADRESPONSE']._serialized_start=700
+  _globals['_READPAYLOADRESPONSE']._serialized_end=764
+  _globals['_EXECUTIONLOGSERVICE']._serialized_start=767
+  _globals['_EXECUTIONLOGSERVICE']._serialized_end=1215
 # @@protoc_insertion_point(module_scope)

@@ -48,10 +48,12 @@ class ListRecordsResponse(_message.Message):
     def __init__(self, records: _Optional[_Iterable[_Union[LoggedRecord, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class GetReceiptRequest(_message.Message):
-    __slots__ = ("call_id",)
+    __slots__ = ("call_id", "of_intent")
     CALL_ID_FIELD_NUMBER: _ClassVar[int]
+    OF_INTENT_FIELD_NUMBER: _ClassVar[int]
     call_id: str
-    def __init__(self, call_id: _Optional[str] = ...) -> None: ...
+    of_intent: bool
+    def __init__(self, call_id: _Optional[str] = ..., of_intent: _Optional[bool] = ...) -> None: ...
 
 class GetReceiptResponse(_message.Message):
     __slots__ = ("receipt",)

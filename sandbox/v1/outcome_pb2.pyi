@@ -1,3 +1,4 @@
+from sandbox.v1 import record_pb2 as _record_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -49,7 +50,7 @@ class Result(_message.Message):
     def __init__(self, columns: _Optional[_Iterable[_Union[Column, _Mapping]]] = ..., rows_json: _Optional[bytes] = ..., row_count: _Optional[int] = ..., truncation: _Optional[_Union[Truncation, str]] = ..., omitted_columns: _Optional[_Iterable[_Union[OmittedColumn, _Mapping]]] = ...) -> None: ...
 
 class Refusal(_message.Message):
-    __slots__ = ("reason", "status_code", "message", "retry_after_ms", "rule", "metadata", "line", "column")
+    __slots__ = ("reason", "status_code", "message", "retry_after_ms", "rule", "metadata", "line", "column", "effect")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -65,6 +66,7 @@ class Refusal(_message.Message):
     METADATA_FIELD_NUMBER: _ClassVar[int]
     LINE_FIELD_NUMBER: _ClassVar[int]
     COLUMN_FIELD_NUMBER: _ClassVar[int]
+    EFFECT_FIELD_NUMBER: _ClassVar[int]
     reason: str
     status_code: int
     message: str
@@ -73,7 +75,8 @@ class Refusal(_message.Message):
     metadata: _containers.ScalarMap[str, str]
     line: int
     column: int
-    def __init__(self, reason: _Optional[str] = ..., status_code: _Optional[int] = ..., message: _Optional[str] = ..., retry_after_ms: _Optional[int] = ..., rule: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., line: _Optional[int] = ..., column: _Optional[int] = ...) -> None: ...
+    effect: _record_pb2.Effect
+    def __init__(self, reason: _Optional[str] = ..., status_code: _Optional[int] = ..., message: _Optional[str] = ..., retry_after_ms: _Optional[int] = ..., rule: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., line: _Optional[int] = ..., column: _Optional[int] = ..., effect: _Optional[_Union[_record_pb2.Effect, str]] = ...) -> None: ...
 
 class Pending(_message.Message):
     __slots__ = ("cause", "retry_after_ms")
@@ -81,8 +84,10 @@ class Pending(_message.Message):
         __slots__ = ()
         CAUSE_UNSPECIFIED: _ClassVar[Pending.Cause]
         CAUSE_RUNNING: _ClassVar[Pending.Cause]
+        CAUSE_UNRECORDED: _ClassVar[Pending.Cause]
     CAUSE_UNSPECIFIED: Pending.Cause
     CAUSE_RUNNING: Pending.Cause
+    CAUSE_UNRECORDED: Pending.Cause
     CAUSE_FIELD_NUMBER: _ClassVar[int]
     RETRY_AFTER_MS_FIELD_NUMBER: _ClassVar[int]
     cause: Pending.Cause

@@ -23,45 +23,46 @@ _sym_db = _symbol_database.Default()
 
 
 from sandbox.v1 import outcome_pb2 as sandbox_dot_v1_dot_outcome__pb2
+from sandbox.v1 import record_pb2 as sandbox_dot_v1_dot_record__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsandbox/v1/tool_execution.proto\x12\nsandbox.v1\x1a\x18sandbox/v1/outcome.proto\"\xbc\x01\n\x04Tool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0f\n\x07summary\x18\x03 \x01(\t\x12\x10\n\x08use_when\x18\x04 \x01(\t\x12\x19\n\x11input_schema_json\x18\x05 \x01(\t\x12\x1a\n\x12output_schema_json\x18\x06 \x01(\t\x12\x0f\n\x07\x65\x66\x66\x65\x63ts\x18\x07 \x01(\t\x12\x13\n\x0bspec_digest\x18\x08 \x01(\t\x12\x15\n\rexamples_json\x18\t \x03(\t\"9\n\x10ListToolsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"M\n\x11ListToolsResponse\x12\x1f\n\x05tools\x18\x01 \x03(\x0b\x32\x10.sandbox.v1.Tool\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1e\n\x0eGetToolRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"1\n\x0fGetToolResponse\x12\x1e\n\x04tool\x18\x01 \x01(\x0b\x32\x10.sandbox.v1.Tool\"a\n\x0e\x45xecuteRequest\x12\x0c\n\x04tool\x18\x01 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x02 \x01(\x0c\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"\xe4\x01\n\x0f\x45xecuteResponse\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12$\n\x06result\x18\x02 \x01(\x0b\x32\x12.sandbox.v1.ResultH\x00\x12&\n\x07refusal\x18\x03 \x01(\x0b\x32\x13.sandbox.v1.RefusalH\x00\x12&\n\x07pending\x18\x04 \x01(\x0b\x32\x13.sandbox.v1.PendingH\x00\x12.\n\x0b\x65xplanation\x18\x05 \x01(\x0b\x32\x17.sandbox.v1.ExplanationH\x00\x12\x0f\n\x07receipt\x18\x06 \x01(\x0c\x42\t\n\x07outcome\"M\n\x14\x45xecuteStreamRequest\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12(\n\x04\x63\x61ll\x18\x02 \x01(\x0b\x32\x1a.sandbox.v1.ExecuteRequest\"\x89\x01\n\x15\x45xecuteStreamResponse\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12/\n\x08response\x18\x02 \x01(\x0b\x32\x1b.sandbox.v1.ExecuteResponseH\x00\x12(\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x17.sandbox.v1.StreamErrorH\x00\x42\x08\n\x06\x61nswer\"[\n\x0bStreamError\x12\x13\n\x0bstatus_code\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x16\n\x0eretry_after_ms\x18\x04 \x01(\x04\"E\n\rCallReference\x12\x11\n\x07\x63\x61ll_id\x18\x01 \x01(\tH\x00\x12\x14\n\nrequest_id\x18\x02 \x01(\tH\x00\x42\x0b\n\treference\"9\n\x0eGetCallRequest\x12\'\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x19.sandbox.v1.CallReference\"N\n\x0fGetCallResponse\x12-\n\x08response\x18\x01 \x01(\x0b\x32\x1b.sandbox.v1.ExecuteResponse\x12\x0c\n\x04tool\x18\x02 \x01(\t\"<\n\x11\x43\x61ncelCallRequest\x12\'\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x19.sandbox.v1.CallReference\")\n\x12\x43\x61ncelCallResponse\x12\x13\n\x0bwas_running\x18\x01 \x01(\x08\x32\xd3\x03\n\x14ToolExecutionService\x12H\n\tListTools\x12\x1c.sandbox.v1.ListToolsRequest\x1a\x1d.sandbox.v1.ListToolsResponse\x12\x42\n\x07GetTool\x12\x1a.sandbox.v1.GetToolRequest\x1a\x1b.sandbox.v1.GetToolResponse\x12\x42\n\x07\x45xecute\x12\x1a.sandbox.v1.ExecuteRequest\x1a\x1b.sandbox.v1.ExecuteResponse\x12X\n\rExecuteStream\x12 .sandbox.v1.ExecuteStreamRequest\x1a!.sandbox.v1.ExecuteStreamResponse(\x01\x30\x01\x12\x42\n\x07GetCall\x12\x1a.sandbox.v1.GetCallRequest\x1a\x1b.sandbox.v1.GetCallResponse\x12K\n\nCancelCall\x12\x1d.sandbox.v1.CancelCallRequest\x1a\x1e.sandbox.v1.CancelCallResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsandbox/v1/tool_execution.proto\x12\nsandbox.v1\x1a\x18sandbox/v1/outcome.proto\x1a\x17sandbox/v1/record.proto\"\xbc\x01\n\x04Tool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0f\n\x07summary\x18\x03 \x01(\t\x12\x10\n\x08use_when\x18\x04 \x01(\t\x12\x19\n\x11input_schema_json\x18\x05 \x01(\t\x12\x1a\n\x12output_schema_json\x18\x06 \x01(\t\x12\x0f\n\x07\x65\x66\x66\x65\x63ts\x18\x07 \x01(\t\x12\x13\n\x0bspec_digest\x18\x08 \x01(\t\x12\x15\n\rexamples_json\x18\t \x03(\t\"9\n\x10ListToolsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"M\n\x11ListToolsResponse\x12\x1f\n\x05tools\x18\x01 \x03(\x0b\x32\x10.sandbox.v1.Tool\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1e\n\x0eGetToolRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"1\n\x0fGetToolResponse\x12\x1e\n\x04tool\x18\x01 \x01(\x0b\x32\x10.sandbox.v1.Tool\"a\n\x0e\x45xecuteRequest\x12\x0c\n\x04tool\x18\x01 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x02 \x01(\x0c\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"\xe4\x01\n\x0f\x45xecuteResponse\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12$\n\x06result\x18\x02 \x01(\x0b\x32\x12.sandbox.v1.ResultH\x00\x12&\n\x07refusal\x18\x03 \x01(\x0b\x32\x13.sandbox.v1.RefusalH\x00\x12&\n\x07pending\x18\x04 \x01(\x0b\x32\x13.sandbox.v1.PendingH\x00\x12.\n\x0b\x65xplanation\x18\x05 \x01(\x0b\x32\x17.sandbox.v1.ExplanationH\x00\x12\x0f\n\x07receipt\x18\x06 \x01(\x0c\x42\t\n\x07outcome\"M\n\x14\x45xecuteStreamRequest\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12(\n\x04\x63\x61ll\x18\x02 \x01(\x0b\x32\x1a.sandbox.v1.ExecuteRequest\"\x89\x01\n\x15\x45xecuteStreamResponse\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12/\n\x08response\x18\x02 \x01(\x0b\x32\x1b.sandbox.v1.ExecuteResponseH\x00\x12(\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x17.sandbox.v1.StreamErrorH\x00\x42\x08\n\x06\x61nswer\"\x90\x01\n\x0bStreamError\x12\x13\n\x0bstatus_code\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x16\n\x0eretry_after_ms\x18\x04 \x01(\x04\x12\"\n\x06\x65\x66\x66\x65\x63t\x18\x05 \x01(\x0e\x32\x12.sandbox.v1.Effect\x12\x0f\n\x07\x63\x61ll_id\x18\x06 \x01(\t\"E\n\rCallReference\x12\x11\n\x07\x63\x61ll_id\x18\x01 \x01(\tH\x00\x12\x14\n\nrequest_id\x18\x02 \x01(\tH\x00\x42\x0b\n\treference\"9\n\x0eGetCallRequest\x12\'\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x19.sandbox.v1.CallReference\"N\n\x0fGetCallResponse\x12-\n\x08response\x18\x01 \x01(\x0b\x32\x1b.sandbox.v1.ExecuteResponse\x12\x0c\n\x04tool\x18\x02 \x01(\t\"<\n\x11\x43\x61ncelCallRequest\x12\'\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x19.sandbox.v1.CallReference\")\n\x12\x43\x61ncelCallResponse\x12\x13\n\x0bwas_running\x18\x01 \x01(\x08\x32\xd3\x03\n\x14ToolExecutionService\x12H\n\tListTools\x12\x1c.sandbox.v1.ListToolsRequest\x1a\x1d.sandbox.v1.ListToolsResponse\x12\x42\n\x07GetTool\x12\x1a.sandbox.v1.GetToolRequest\x1a\x1b.sandbox.v1.GetToolResponse\x12\x42\n\x07\x45xecute\x12\x1a.sandbox.v1.ExecuteRequest\x1a\x1b.sandbox.v1.ExecuteResponse\x12X\n\rExecuteStream\x12 .sandbox.v1.ExecuteStreamRequest\x1a!.sandbox.v1.ExecuteStreamResponse(\x01\x30\x01\x12\x42\n\x07GetCall\x12\x1a.sandbox.v1.GetCallRequest\x1a\x1b.sandbox.v1.GetCallResponse\x12K\n\nCancelCall\x12\x1d.sandbox.v1.CancelCallRequest\x1a\x1e.sandbox.v1.CancelCallResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sandbox.v1.tool_execution_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TOOL']._serialized_start=74
-  _globals['_TOOL']._serialized_end=262
-  _globals['_LISTTOOLSREQUEST']._serialized_start=264
-  _globals['_LISTTOOLSREQUEST']._serialized_end=321
-  _globals['_LISTTOOLSRESPONSE']._serialized_start=323
-  _globals['_LISTTOOLSRESPONSE']._serialized_end=400
-  _globals['_GETTOOLREQUEST']._serialized_start=402
-  _globals['_GETTOOLREQUEST']._serialized_end=432
-  _globals['_GETTOOLRESPONSE']._serialized_start=434
-  _globals['_GETTOOLRESPONSE']._serialized_end=483
-  _globals['_EXECUTEREQUEST']._serialized_start=485
-  _globals['_EXECUTEREQUEST']._serialized_end=582
-  _globals['_EXECUTERESPONSE']._serialized_start=585
-  _globals['_EXECUTERESPONSE']._serialized_end=813
-  _globals['_EXECUTESTREAMREQUEST']._serialized_start=815
-  _globals['_EXECUTESTREAMREQUEST']._serialized_end=892
-  _globals['_EXECUTESTREAMRESPONSE']._serialized_start=895
-  _globals['_EXECUTESTREAMRESPONSE']._serialized_end=1032
-  _globals['_STREAMERROR']._serialized_start=1034
-  _globals['_STREAMERROR']._serialized_end=1125
-  _globals['_CALLREFERENCE']._serialized_start=1127
-  _globals['_CALLREFERENCE']._serialized_end=1196
-  _globals['_GETCALLREQUEST']._serialized_start=1198
-  _globals['_GETCALLREQUEST']._serialized_end=1255
-  _globals['_GETCALLRESPONSE']._serialized_start=1257
-  _globals['_GETCALLRESPONSE']._serialized_end=1335
-  _globals['_CANCELCALLREQUEST']._serialized_start=1337
-  _globals['_CANCELCALLREQUEST']._serialized_end=1397
-  _globals['_CANCELCALLRESPONSE']._serialized_start=1399
-  _globals['_CANCELCALLRESPONSE']._serialized_end=1440
-  _globals['_TOOLEXECUTIONSERVICE']._serialized_start=1443
-  _globals['_TOOLEXECUTIONSERVICE']._serialized_end=1910
+  _globals['_TOOL']._serialized_start=99
+  _globals['_TOOL']._serialized_end=287
+  _globals['_LISTTOOLSREQUEST']._serialized_start=289
+  _globals['_LISTTOOLSREQUEST']._serialized_end=346
+  _globals['_LISTTOOLSRESPONSE']._serialized_start=348
+  _globals['_LISTTOOLSRESPONSE']._serialized_end=425
+  _globals['_GETTOOLREQUEST']._serialized_start=427
+  _globals['_GETTOOLREQUEST']._serialized_end=457
+  _globals['_GETTOOLRESPONSE']._serialized_start=459
+  _globals['_GETTOOLRESPONSE']._serialized_end=508
+  _globals['_EXECUTEREQUEST']._serialized_start=510
+  _globals['_EXECUTEREQUEST']._serialized_end=607
+  _globals['_EXECUTERESPONSE']._serialized_start=610
+  _globals['_EXECUTERESPONSE']._serialized_end=838
+  _globals['_EXECUTESTREAMREQUEST']._serialized_start=840
+  _globals['_EXECUTESTREAMREQUEST']._serialized_end=917
+  _globals['_EXECUTESTREAMRESPONSE']._serialized_start=920
+  _globals['_EXECUTESTREAMRESPONSE']._serialized_end=1057
+  _globals['_STREAMERROR']._serialized_start=1060
+  _globals['_STREAMERROR']._serialized_end=1204
+  _globals['_CALLREFERENCE']._serialized_start=1206
+  _globals['_CALLREFERENCE']._serialized_end=1275
+  _globals['_GETCALLREQUEST']._serialized_start=1277
+  _globals['_GETCALLREQUEST']._serialized_end=1334
+  _globals['_GETCALLRESPONSE']._serialized_start=1336
+  _globals['_GETCALLRESPONSE']._serialized_end=1414
+  _globals['_CANCELCALLREQUEST']._serialized_start=1416
+  _globals['_CANCELCALLREQUEST']._serialized_end=1476
+  _globals['_CANCELCALLRESPONSE']._serialized_start=1478
+  _globals['_CANCELCALLRESPONSE']._serialized_end=1519
+  _globals['_TOOLEXECUTIONSERVICE']._serialized_start=1522
+  _globals['_TOOLEXECUTIONSERVICE']._serialized_end=1989
 # @@protoc_insertion_point(module_scope)

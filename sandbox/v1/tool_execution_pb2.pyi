@@ -1,4 +1,5 @@
 from sandbox.v1 import outcome_pb2 as _outcome_pb2
+from sandbox.v1 import record_pb2 as _record_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -104,16 +105,20 @@ class ExecuteStreamResponse(_message.Message):
     def __init__(self, tag: _Optional[int] = ..., response: _Optional[_Union[ExecuteResponse, _Mapping]] = ..., error: _Optional[_Union[StreamError, _Mapping]] = ...) -> None: ...
 
 class StreamError(_message.Message):
-    __slots__ = ("status_code", "reason", "message", "retry_after_ms")
+    __slots__ = ("status_code", "reason", "message", "retry_after_ms", "effect", "call_id")
     STATUS_CODE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     RETRY_AFTER_MS_FIELD_NUMBER: _ClassVar[int]
+    EFFECT_FIELD_NUMBER: _ClassVar[int]
+    CALL_ID_FIELD_NUMBER: _ClassVar[int]
     status_code: int
     reason: str
     message: str
     retry_after_ms: int
-    def __init__(self, status_code: _Optional[int] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., retry_after_ms: _Optional[int] = ...) -> None: ...
+    effect: _record_pb2.Effect
+    call_id: str
+    def __init__(self, status_code: _Optional[int] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., retry_after_ms: _Optional[int] = ..., effect: _Optional[_Union[_record_pb2.Effect, str]] = ..., call_id: _Optional[str] = ...) -> None: ...
 
 class CallReference(_message.Message):
     __slots__ = ("call_id", "request_id")

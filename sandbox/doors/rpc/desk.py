@@ -95,8 +95,8 @@ class Log(Protocol):
         """A page of records and the index the next page starts at, if there is one."""
         ...
 
-    def receipt(self, principal: Principal, call_id: str, *, own_only: bool) -> bytes:
-        """The receipt of a call's last record; `own_only` limits it to the principal's own calls."""
+    def receipt(self, principal: Principal, call_id: str, *, own_only: bool, of_intent: bool) -> bytes:
+        """The receipt of a call's last record, or of its intent; `own_only` limits it to the principal's own calls."""
         ...
 
     def consistency_proof(self, first_size: int, second_size: int) -> tuple[list[bytes], bytes]:

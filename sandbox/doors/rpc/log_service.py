@@ -49,7 +49,9 @@ class ExecutionLogServicer:
         """Give a receipt: of the caller's own calls, or of all for those who may list records."""
         principal = self._permitted(context, Action.GET_RECEIPT)
         own_only = not self._desk.rules.may(principal, Action.LIST_RECORDS)
-        return pb.GetReceiptResponse(receipt=self._desk.log.receipt(principal, request.call_id, own_only=own_only))
+        of_intent = request.of_intent
+        receipt = self._desk.log.receipt(principal, request.call_id, own_only=own_only, of_intent=of_intent)
+        return pb.GetReceiptResponse(receipt=receipt)
 
     def get_consistency_proof(
         self, request: pb.GetConsistencyProofRequest, context: grpc.ServicerContext

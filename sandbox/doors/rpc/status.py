@@ -11,7 +11,7 @@ from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status as RpcStatus
 from grpc_status import rpc_status
 
-from sandbox.reasons import Fault, Refused, Status
+from sandbox.reasons import Effect, Fault, Refused, Status
 
 DOMAIN: Final = "sandbox.v1"
 """`google.rpc.ErrorInfo.domain` of every reason of ours."""
@@ -42,7 +42,8 @@ def retry_after_ms(refused: Refused) -> int:
 
 
 def _metadata(refused: Refused) -> dict[str, str]:
-    return dict(refused.metadata) | ({"rule": refused.rule} if refused.rule else {})
+    effect = {} if refused.effect is Effect.UNSPECIFIED else {"effect": refused.effect.name.lower()}
+    return dict(refused.metadata) | ({"rule": refused.rule} if refused.rule else {}) | effect
 
 
 def _packed(message: ErrorInfo | RetryInfo) -> AnyMessage:

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from sandbox.doors.rpc.guard import as_fault, message_of, note_refusal
 from sandbox.doors.rpc.places import Places
 from sandbox.doors.rpc.status import retry_after_ms
-from sandbox.doors.rpc.wire import fill_response
+from sandbox.doors.rpc.wire import EFFECTS, fill_response
 from sandbox.pipeline import Sealing
 from sandbox.reasons import Reason, Refused, Status
 from sandbox.settings import ServerSettings
@@ -235,5 +235,7 @@ def _error(error: BaseException) -> pb.StreamError:
             reason=error.reason.value,
             message=error.message,
             retry_after_ms=retry_after_ms(error),
+            effect=EFFECTS[error.effect],
+            call_id=error.metadata.get("call_id", ""),
         )
     return pb.StreamError(status_code=int(Status.INTERNAL), message=str(as_fault(error, "stream call")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, assert_never
 
 from sandbox.doors.rpc.status import retry_after_ms
-from sandbox.reasons import Refused
+from sandbox.reasons import Effect, Refused
 from sandbox.stages import (
     Explanation,
     ResultBody,
@@ -15,8 +15,14 @@ from sandbox.stages import (
     StillRunning,
     Truncation,
 )
-from sandbox.v1 import outcome_pb2, tool_execution_pb2
+from sandbox.v1 import outcome_pb2, record_pb2, tool_execution_pb2
 
+EFFECTS: Final = {
+    Effect.UNSPECIFIED: record_pb2.EFFECT_UNSPECIFIED,
+    Effect.NONE: record_pb2.EFFECT_NONE,
+    Effect.DONE: record_pb2.EFFECT_DONE,
+    Effect.UNKNOWN: record_pb2.EFFECT_UNKNOWN,
+}
 _TRUNCATION = {
     Truncation.NONE: outcome_pb2.TRUNCATION_UNSPECIFIED,
     Truncation.ROWS: outcome_pb2.TRUNCATION_ROWS,
@@ -46,8 +52,9 @@ def fill_response(response: tool_execution_pb2.ExecuteResponse, sealed: SealedRe
             _fill_result(response.result, body)
         case Refused() as refused:
             _fill_refusal(response.refusal, refused)
-        case StillRunning(retry_after_s=delay):
-            response.pending.cause = outcome_pb2.Pending.CAUSE_RUNNING
+        case StillRunning(retry_after_s=delay, is_unrecorded=is_unrecorded):
+            causes = outcome_pb2.Pending
+            response.pending.cause = causes.CAUSE_UNRECORDED if is_unrecorded else causes.CAUSE_RUNNING
             response.pending.retry_after_ms = round(delay * 1000)
         case Explanation() as explanation:
             _fill_explanation(response.explanation, explanation)
@@ -90,6 +97,8 @@ def _fill_refusal(refusal: outcome_pb2.Refusal, refused: Refused) -> None:
     refusal.metadata.update(refused.metadata)
     refusal.line = refused.line
     refusal.column = refused.column
+    if refused.effect is not Effect.UNSPECIFIED:
+        refusal.effect = EFFECTS[refused.effect]
 
 
 def _fill_explanation(message: outcome_pb2.Explanation, explanation: Explanation) -> None:

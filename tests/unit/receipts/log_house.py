@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import apsw
 import pytest
@@ -15,6 +16,7 @@ from sandbox.deployment import Deployment
 from sandbox.reasons import Reason, Refused
 from sandbox.receipts import ExecutionLog, Generation, Receipts, RecordKind
 from sandbox.receipts.keys import create_keys
+from sandbox.receipts.receipts import Receipt
 from sandbox.settings import LimitSettings, LogSettings, Settings, digest_of
 from sandbox.stages import (
     AuthenticatedCall,
@@ -38,6 +40,7 @@ from sandbox.stages import (
     ValidatedCall,
 )
 from sandbox.toolspec import Digest, ToolLimits, ToolName, ToolSpec
+from sandbox.v1 import record_pb2
 
 TOKEN = "token-1"
 ORIGIN = "sandbox.example/test-log"
@@ -50,7 +53,7 @@ RIGHTS = Rights(
 )
 
 
-def spec_of(name: str = "shop.query") -> ToolSpec:
+def spec_of(name: str = "shop.query", *, effects: Literal["read", "write"] = "read") -> ToolSpec:
     return ToolSpec(
         name=ToolName(name),
         version="1.2.0",
@@ -58,7 +61,7 @@ def spec_of(name: str = "shop.query") -> ToolSpec:
         summary="Read the shop's orders.",
         use_when="Figures are needed.",
         kind="sql",
-        effects="read",
+        effects=effects,
         connection="shop",
         input_schema={},
         sql_argument="sql",
@@ -73,6 +76,7 @@ def spec_of(name: str = "shop.query") -> ToolSpec:
 
 
 SPEC = spec_of()
+WRITING = spec_of(effects="write")
 
 
 def deployment_at(root: Path) -> Deployment:
@@ -121,6 +125,32 @@ class House:
             receipt.intend(authorized)
             receipt.settle(release(authorized, rows))
         return receipt.sealing.wait()
+
+    def write(
+        self, authenticated: AuthenticatedCall, act: Callable[[], object] = lambda: None, rows: bytes = b"[[1]]"
+    ) -> SealedResult:
+        """Take a call with effects the whole way, its plan handed to `act`."""
+        with self.receipts.open(authenticated) as receipt:
+            authorized = authorize(authenticated, spec=WRITING)
+            if receipt.is_answered:
+                return receipt.sealing.wait()
+            receipt.intend(authorized)
+            authorized.spend()
+            act()
+            receipt.settle(release(authorized, rows))
+        return receipt.sealing.wait()
+
+    def begin(self, authenticated: AuthenticatedCall) -> Receipt:
+        """Take a call with effects to its intent, and leave it there."""
+        receipt = self.receipts.open(authenticated)
+        receipt.__enter__()
+        receipt.intend(authorize(authenticated, spec=WRITING))
+        return receipt
+
+    def records(self) -> list[record_pb2.Record]:
+        """Return what the log holds of calls."""
+        found = [record_pb2.Record.FromString(content) for _, _, content in self.log.store.records(0, 10_000)]
+        return [record for record in found if record.tool]
 
     def refuse(self, authenticated: AuthenticatedCall, refused: Refused | None = None) -> SealedResult:
         """Take a call to a refusal."""
@@ -189,8 +219,10 @@ def call_of(
     return AuthenticatedCall(proposed=proposed, principal=principal or principal_of())
 
 
-def authorize(authenticated: AuthenticatedCall, *, proposed_sql: str | None = "SELECT 1") -> AuthorizedCall:
-    validated = ValidatedCall(authenticated=authenticated, spec=SPEC, arguments={"sql": "SELECT 1"})
+def authorize(
+    authenticated: AuthenticatedCall, *, proposed_sql: str | None = "SELECT 1", spec: ToolSpec = SPEC
+) -> AuthorizedCall:
+    validated = ValidatedCall(authenticated=authenticated, spec=spec, arguments={"sql": "SELECT 1"})
     plan = SqlPlan(
         dialect="sqlite",
         connection="shop",

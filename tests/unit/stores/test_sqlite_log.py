@@ -172,10 +172,31 @@ def test_a_file_of_another_schema_or_open_to_others_is_refused(tmp_path: Path) -
         SqliteLog(path)
     path.chmod(0o600)
     connection = apsw.Connection(str(path))
-    connection.execute("PRAGMA user_version = 3")
+    connection.execute("PRAGMA user_version = 4")
     connection.close()
-    with pytest.raises(Misconfigured, match="schema 3"):
+    with pytest.raises(Misconfigured, match="schema 4"):
         SqliteLog(path)
+
+
+@pytest.mark.requirement("log:store:upgraded")
+def test_a_log_of_the_earlier_schema_is_read_as_it_is_and_upgraded_to_be_written(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    before = SqliteLog(path)
+    append(before, 0)
+    before.close()
+    connection = apsw.Connection(str(path))
+    connection.execute("DROP TABLE intents; PRAGMA user_version = 2")
+    connection.close()
+
+    reader = SqliteLog(path, is_read_only=True)
+    assert (reader.head().size, reader.open_intents()) == (1, [])
+    reader.close()
+
+    after = SqliteLog(path)
+    assert (after.head().size, after.open_intents()) == (1, [])
+    assert after._writer.pragma("user_version") == 3
+    after.close()
+    SqliteLog(path, is_read_only=True).close()
 
 
 def test_commits_are_durable(store: SqliteLog) -> None:
