@@ -135,7 +135,10 @@ class Executors(Protocol):
         ...
 
     def execute(self, authorized: AuthorizedCall, lease: Lease) -> ExecutedCall:
-        """Spend the permit and run the plan with the lease, within its bounds."""
+        """Spend the permit and run the plan with the lease, within its bounds.
+
+        Raises `Refused`; of a call with effects, its `effect` says what is known, and nothing said means unknown.
+        """
         ...
 
 

@@ -285,7 +285,12 @@ def _print(answer: Answer, *, is_json: bool) -> ExitCode:
             delay = round(answer.retry_after_s, 3)
             state = "has begun and its end is not on record yet" if answer.is_unrecorded else "is still running"
             text = f"pending: call {answer.call_id} {state}; ask again in {delay} s\n"
-            pending: JsonObject = {"outcome": "pending", "call_id": answer.call_id, "retry_after_s": delay}
+            pending: JsonObject = {
+                "outcome": "pending",
+                "call_id": answer.call_id,
+                "retry_after_s": delay,
+                "is_unrecorded": answer.is_unrecorded,
+            }
             emit(pending) if is_json else sys.stdout.write(text)
             return ExitCode.GOOD
 

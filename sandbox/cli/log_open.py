@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from sandbox.cli.common import DeploymentOption, ExitCode, JsonOption, emit, fail, wrapped
 from sandbox.cli.records import listed_json, listed_line
+
+ABANDONED: Final = (
+    "abandoned: its process is gone; whether it took effect, only its target knows, and the next `sandbox serve` puts"
+    " that on record"
+)
 
 
 def list_open(
@@ -17,10 +22,7 @@ def list_open(
     json: JsonOption = False,
     deployment: DeploymentOption = Path(),
 ) -> None:
-    """List calls that have begun and not ended on record; exit code 3 if the process of one is gone.
-
-    Whether such a call took effect, only its target knows; the next start of the service puts that on record.
-    """
+    """List calls that have begun and not ended on record; exit code 3 if the process of one is gone."""
     from sandbox.reviewing import Listing, LogUnreadable
 
     try:
@@ -32,13 +34,9 @@ def list_open(
     if json:
         emit({"open": [{**listed_json(i.logged, names, ""), "is_running": i.is_running} for i in found]})
     else:
-        lines = [
-            f"{listed_line(i.logged, names)}, {'running' if i.is_running else 'its process is gone'}" for i in found
-        ]
+        lines = [f"{listed_line(i.logged, names)}, {'running' if i.is_running else 'abandoned'}" for i in found]
         if gone:
-            lines.append(
-                wrapped("whether these took effect, only their target knows; the next `sandbox serve` records it")
-            )
+            lines.append(wrapped(ABANDONED))
         sys.stdout.write("\n".join(lines or ["no call is open"]) + "\n")
     if gone:
         raise typer.Exit(ExitCode.INCOMPLETE)

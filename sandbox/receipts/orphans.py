@@ -23,8 +23,8 @@ from sandbox.v1.record_pb2 import Record
 def close_orphans(log: ExecutionLog) -> int:
     """Close each open intent whose process is gone, and tell operators of it; returns how many there were.
 
-    Raises `Misconfigured` for one that is not the record that was hashed, `Refused` with `RECEIPT_LOG_UNAVAILABLE` if the
-    log cannot be read or written.
+    Raises `Misconfigured` for one that is not open or not what was hashed, `Refused` with `RECEIPT_LOG_UNAVAILABLE` if
+    the log cannot be read or written.
     """
     try:
         orphans = [(index, intent) for index, intent in _open(log) if log.store.is_boot_gone(intent.boot_id)]

@@ -177,7 +177,8 @@ def test_a_process_killed_in_the_act_leaves_an_open_intent_that_the_next_start_c
     left = sandbox.run("log", "open", "--json")
     assert (left.code, json.loads(left.out)) == (3, {"open": [{**intent, "is_running": False}]})
     told = sandbox.run("log", "open")
-    assert (told.code, told.out.count("its process is gone")) == (3, 1)
+    assert (told.code, told.out.count("intent, abandoned\nabandoned: its process is gone;")) == (3, 1)
+    assert max(map(len, told.out.splitlines())) <= 80
     vkey = (deployment.keys / "log.vkey").read_text("utf-8").strip()
     assert audit_log(deployment.log_database, vkey).open_intents == 1
 
