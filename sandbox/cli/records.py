@@ -138,9 +138,11 @@ def parsed(listed: LoggedRecord) -> record_pb2.Record:
 def _ending(record: record_pb2.Record) -> str:
     """Return how it ended, in a word or two."""
     kind, status = kind_name(record.kind), status_name(record.status)
-    if kind in _ENDS:
-        end = f"{kind}, effect {effect_name(record.effect)}" if status != "ok" else f"ok, {counted(record.rows, 'row')}"
-        return f"{end}, intent {record.about_index_plus_one - 1}"
+    if kind == "orphan":
+        return kind
+    if kind == "outcome":
+        effect = effect_name(record.effect)
+        return f"{effect}, {counted(record.rows, 'row')}" if status == "ok" else f"effect {effect}"
     if kind == "read" and status == "ok":
         return f"ok, {counted(record.rows, 'row')}"
     if record.counted:

@@ -17,6 +17,7 @@ from effectful import ARGUMENTS, TOOL, make_effectful, proposed, writes_a_line
 
 from sandbox.app import House
 from sandbox.audit.audit import audit_log
+from sandbox.audit.verify import verify_receipt
 from sandbox.client import Pending, ReceiptInvalid, Refusal, Result, Unavailable
 from sandbox.client.answers import read_answer
 from sandbox.deployment import Deployment
@@ -25,7 +26,10 @@ from sandbox.serving import opened_house
 from sandbox.stages import AuthorizedCall, ResultBody
 from sandbox.stores.log import StoreUnavailable
 from sandbox.stores.sqlite_log import SqliteLog, SqliteWriting
+from sandbox.v1 import execution_log_pb2 as log_pb
+from sandbox.v1 import record_pb2
 from sandbox.v1 import tool_execution_pb2 as pb
+from sandbox.v1.execution_log_pb2_grpc import ExecutionLogServiceStub
 from sandbox.v1.tool_execution_pb2_grpc import ToolExecutionServiceStub
 
 requirement = pytest.mark.requirement
@@ -86,16 +90,24 @@ def test_a_client_gets_the_outcome_and_a_reviewer_sees_both_records(
     assert answer.rows == (("yes",),)
     assert lines(tmp_path / "effects") == 1
 
+    with service.channel() as channel:
+        asked = log_pb.GetReceiptRequest(call_id=answer.call_id, of_intent=True)
+        own = ExecutionLogServiceStub(channel).GetReceipt(asked, metadata=service.identity().metadata()).receipt
+    vkey = (service.deployment.keys / "log.vkey").read_text("utf-8").strip()
+    assert verify_receipt(own, vkey).record.kind == record_pb2.RECORD_KIND_INTENT
+
     shown = json.loads(sandbox.run("log", "show", answer.call_id, "--json").out)
     assert (shown["record"]["kind"], shown["record"]["effect"]) == ("outcome", "done")
     assert set(shown["payloads"]) == {"arguments", "result"}
-    assert "ok, 1 row, intent " in sandbox.run("log", "list", "--kind", "outcome").out
+    assert "done, 1 row\n" in sandbox.run("log", "list", "--kind", "outcome").out
     assert sandbox.run("log", "open")[:2] == (0, "no call is open\n")
 
 
 @requirement("log:intent:effect")
 @pytest.mark.parametrize(("told", "heard"), [(Effect.UNSPECIFIED, "unknown"), (Effect.NONE, "none")])
-def test_a_client_is_told_what_is_known_of_the_effect(service: Service, told: Effect, heard: str) -> None:
+def test_a_client_is_told_what_is_known_of_the_effect(
+    service: Service, sandbox: CommandLine, told: Effect, heard: str
+) -> None:
     def act(_: AuthorizedCall) -> None:
         raise Refused(Reason.EXECUTION_TIMED_OUT, "no answer in 5 s", effect=told)
 
@@ -104,6 +116,7 @@ def test_a_client_is_told_what_is_known_of_the_effect(service: Service, told: Ef
         answer = client.call(TOOL, {"id": 1})
     assert isinstance(answer, Refusal)
     assert (answer.reason, answer.effect) == ("EXECUTION_TIMED_OUT", heard)
+    assert f"  effect {heard}\n" in sandbox.run("log", "list").out
 
 
 @requirement("log:intent:effect")
@@ -193,6 +206,7 @@ def test_a_process_killed_in_the_act_leaves_an_open_intent_that_the_next_start_c
     assert isinstance(answer, Refusal)
     assert (answer.reason, answer.effect, answer.call_id) == ("EFFECT_UNKNOWN", "unknown", intent["call_id"])
     assert lines(file) == 1
+    assert list(Path(f"{deployment.log_database}.boots").iterdir()) == []
     assert sandbox.run("log", "open", "--json").json() == {"open": []}
-    assert "orphan, effect unknown" in sandbox.run("log", "list", "--kind", "orphan").out
+    assert f"{TOOL:<18}  orphan\n" in sandbox.run("log", "list", "--kind", "orphan").out
     assert audit_log(deployment.log_database, vkey).open_intents == 0

@@ -146,6 +146,22 @@ def test_an_intent_that_gets_into_the_log_too_late_is_withdrawn(house: House, mo
     assert ran == [2]
 
 
+@requirement("log:intent:unavailable")
+def test_an_intent_whose_call_was_torn_away_is_withdrawn_too(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    def torn_away(_: object) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(house.log, "wait_for", torn_away)
+    with pytest.raises(KeyboardInterrupt):
+        house.write(call_of(), lambda: pytest.fail("run"))
+    for _ in range(2):
+        house.answer(call_of())
+
+    assert [record.effect for record in house.records() if record.kind == OUTCOME] == [Effect.NONE]
+    assert house.log.store.open_intents() == []
+
+
 @requirement("log:intent:untold")
 def test_an_act_whose_end_the_log_does_not_take_is_told_later_and_not_run_again(
     house: House, monkeypatch: pytest.MonkeyPatch
