@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import apsw
 import effectful
 import pytest
 from command_line import CommandLine
@@ -194,6 +196,15 @@ def test_a_process_killed_in_the_act_leaves_an_open_intent_that_the_next_start_c
     assert max(map(len, told.out.splitlines())) <= 80
     vkey = (deployment.keys / "log.vkey").read_text("utf-8").strip()
     assert audit_log(deployment.log_database, vkey).open_intents == 1
+
+    changed_copy = deployment.root.with_name("changed")
+    shutil.copytree(deployment.root, changed_copy)
+    connection = apsw.Connection(str(Deployment(changed_copy).log_database))
+    connection.execute("UPDATE leaves SET record = x'00' WHERE idx = (SELECT idx FROM intents)")
+    connection.close()
+    damaged = sandbox.run("log", "open", "--deployment", str(changed_copy))
+    assert (damaged.code, damaged.out) == (1, "")
+    assert "is not the one that was hashed" in damaged.err
 
     capsys.readouterr()
     with opened_house(deployment.root, listen="127.0.0.1:0", grace_s=0.0) as (house, door):

@@ -112,6 +112,21 @@ def test_nothing_is_signed_because_a_table_says_so(tmp_path: Path, leaf: int) ->
 
 
 @requirement("log:orphan:closed")
+@pytest.mark.parametrize("said", [b"\xff", b""])
+def test_an_intent_that_was_changed_is_not_closed(tmp_path: Path, said: bytes) -> None:
+    crashed(tmp_path)
+    with open_house(tmp_path) as house:
+        index, _, content = house.log.store.open_intents()[0]
+    connection = apsw.Connection(str(house.deployment.log_database))
+    changed = said or content.replace(b"shop.query", b"shop.other")
+    connection.execute("UPDATE leaves SET record = ? WHERE idx = ?", (changed, index))
+    connection.close()
+
+    with open_house(tmp_path) as house, pytest.raises(Misconfigured, match=f"record {index} "):
+        close_orphans(house.log)
+
+
+@requirement("log:orphan:closed")
 def test_an_orphan_that_cannot_be_written_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from sandbox.stores.log import StoreUnavailable
     from sandbox.stores.sqlite_log import SqliteWriting
