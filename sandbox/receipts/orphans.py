@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 
 from sandbox.build import build_id
 from sandbox.deployment import Misconfigured
-from sandbox.reasons import Effect, Reason, Refused
+from sandbox.reasons import Effect, Fault, Reason, Refused
 from sandbox.receipts.log import ExecutionLog, unavailable
 from sandbox.receipts.records import Entry, call_key
 from sandbox.receipts.tree import leaf_hash
@@ -21,22 +21,20 @@ from sandbox.v1.record_pb2 import Record
 
 
 def close_orphans(log: ExecutionLog) -> int:
-    """Close each open intent whose process is gone, and tell operators of it; returns how many there were.
+    """Close each open intent whose process is gone, and tell operators of it; returns how many there were to close.
+
+    Several processes may do so at once: an intent has one end, whoever is quicker.
 
     Raises `Misconfigured` for one that is not open or not what was hashed, `Refused` with `RECEIPT_LOG_UNAVAILABLE` if
     the log cannot be read or written.
     """
     try:
         orphans = [(index, intent) for index, intent in _open(log) if log.store.is_boot_gone(intent.boot_id)]
-        for index, intent in orphans:
-            if log.store.indexes_of_call(call_key(intent.call_id))[-1] != index:
-                raise _untrue(index)
-            log.append(_orphan(log, index, intent))
-            warn("an intent's process is gone, effect unknown", leaf=index, call_id=intent.call_id, tool=intent.tool)
+        closed = [index for index, intent in orphans if _close(log, index, intent)]
         log.store.sweep_boots()
     except StoreUnavailable as error:
         raise unavailable() from error
-    return len(orphans)
+    return len(closed)
 
 
 def effect_unknown() -> Refused:
@@ -46,6 +44,20 @@ def effect_unknown() -> Refused:
         " look at its target before asking for it again, under another `request_id`"
     )
     return Refused(Reason.EFFECT_UNKNOWN, message, effect=Effect.UNKNOWN)
+
+
+def _close(log: ExecutionLog, index: int, intent: Record) -> bool:
+    """Append the intent's end; whether nobody was quicker."""
+    try:
+        if log.store.indexes_of_call(call_key(intent.call_id))[-1] != index:
+            raise _untrue(index)
+        log.append(_orphan(log, index, intent))
+    except (Misconfigured, Fault):
+        if any(still_open == index for still_open, _, _ in log.store.open_intents()):
+            raise
+        return False
+    warn("an intent's process is gone, effect unknown", leaf=index, call_id=intent.call_id, tool=intent.tool)
+    return True
 
 
 def _open(log: ExecutionLog) -> Iterator[tuple[int, Record]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 from pathlib import Path
 
 import apsw
@@ -80,6 +81,26 @@ def test_the_intent_of_a_process_that_lives_is_left_to_it(tmp_path: Path) -> Non
         receipt.__exit__(Refused, Refused(Reason.CALL_CANCELLED, "stopped"), None)
         receipt.sealing.wait()
         assert [record.kind for record in house.records()][-1] == record_pb2.RECORD_KIND_OUTCOME
+
+
+@requirement("log:orphan:closed")
+@pytest.mark.parametrize("moment", ["log.store.is_boot_gone", "log.append"])
+def test_of_two_starts_at_once_the_quicker_closes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    crashed(tmp_path)
+    with open_house(tmp_path) as house, open_house(tmp_path) as quicker:
+        real = operator.attrgetter(moment)(house)
+        closed: list[int] = []
+
+        def meanwhile(what: object) -> object:
+            closed.append(close_orphans(quicker.log))
+            return real(what)
+
+        place, _, name = moment.rpartition(".")
+        monkeypatch.setattr(operator.attrgetter(place)(house), name, meanwhile)
+        assert (close_orphans(house.log), closed) == (0, [1])
+        assert len(house.records()) == 2
 
 
 @requirement("log:orphan:closed")
