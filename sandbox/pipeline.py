@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self, final
+from typing import Protocol, Self, assert_never, final
 
 from sandbox.stages import (
     Action,
@@ -18,11 +18,13 @@ from sandbox.stages import (
     Decision,
     ExecutedCall,
     Explanation,
+    HttpPlan,
     Lease,
     PlannedCall,
     ProposedCall,
     ReleasedResult,
     SealedResult,
+    SqlPlan,
     TracedCall,
     ValidatedCall,
 )
@@ -208,17 +210,29 @@ class Pipeline:
                     return receipt.sealing
                 planned = self.executors.plan(self.flow.trace(validated))
                 decision = self.policy.decide(planned)
-                receipt.settle(
-                    Explanation(
-                        decision=decision.word,
-                        rule_ids=decision.rule_ids,
-                        sql_to_run=planned.plan.sql_to_run,
-                        rights=planned.plan.rights,
-                        row_filters={
-                            rule.table: rule.row_filter
-                            for rule in validated.spec.tables.values()
-                            if rule.row_filter is not None and rule.table in planned.plan.rights.relations
-                        },
-                    )
-                )
+                receipt.settle(_explanation(planned, decision))
         return receipt.sealing
+
+
+def _explanation(planned: PlannedCall, decision: Decision) -> Explanation:
+    """Say what would be run or sent, and what was decided about it."""
+    plan = planned.plan
+    match plan:
+        case SqlPlan(sql_to_run=text):
+            sql_to_run, request_to_send = text, ""
+        case HttpPlan(request_to_send=text):
+            sql_to_run, request_to_send = "", text
+        case _:
+            assert_never(plan)
+    return Explanation(
+        decision=decision.word,
+        rule_ids=decision.rule_ids,
+        sql_to_run=sql_to_run,
+        request_to_send=request_to_send,
+        rights=plan.rights,
+        row_filters={
+            rule.table: rule.row_filter
+            for rule in planned.traced.validated.spec.tables.values()
+            if rule.row_filter is not None and rule.table in plan.rights.relations
+        },
+    )

@@ -65,6 +65,9 @@ class Reason(enum.StrEnum):
     RESULT_TOO_LARGE = "RESULT_TOO_LARGE"
     EXECUTION_TIMED_OUT = "EXECUTION_TIMED_OUT"
     EXECUTOR_UNAVAILABLE = "EXECUTOR_UNAVAILABLE"
+    HTTP_STATUS = "HTTP_STATUS"
+    HTTP_RESPONSE_INVALID = "HTTP_RESPONSE_INVALID"
+    HTTP_ADDRESS_FORBIDDEN = "HTTP_ADDRESS_FORBIDDEN"
     RECEIPT_LOG_UNAVAILABLE = "RECEIPT_LOG_UNAVAILABLE"
     EFFECT_UNKNOWN = "EFFECT_UNKNOWN"
 
@@ -137,13 +140,28 @@ REASONS: Final[Mapping[Reason, ReasonInfo]] = MappingProxyType(
             Status.DEADLINE_EXCEEDED, "A stream had no call for longer than it may; it was closed.", "agent developer"
         ),
         Reason.RESULT_TOO_LARGE: ReasonInfo(
-            Status.RESOURCE_EXHAUSTED, "A single row is larger than the tool's `max_bytes`.", "agent"
+            Status.RESOURCE_EXHAUSTED,
+            "A single row is larger than the tool's `max_bytes`, or a response than its `max_response_bytes`.",
+            "agent",
         ),
         Reason.EXECUTION_TIMED_OUT: ReasonInfo(
             Status.DEADLINE_EXCEEDED, "The tool's time, or the caller's, ran out; the engine was stopped.", "agent"
         ),
         Reason.EXECUTOR_UNAVAILABLE: ReasonInfo(
             Status.UNAVAILABLE, "The target cannot be reached or has changed under its spec.", "operator"
+        ),
+        Reason.HTTP_STATUS: ReasonInfo(
+            Status.FAILED_PRECONDITION,
+            "The target answered with a status that the tool does not take; redirects are never followed.",
+            "agent, or who runs the target",
+        ),
+        Reason.HTTP_RESPONSE_INVALID: ReasonInfo(
+            Status.FAILED_PRECONDITION, "The target's response is not what the tool's spec says.", "tool author"
+        ),
+        Reason.HTTP_ADDRESS_FORBIDDEN: ReasonInfo(
+            Status.FAILED_PRECONDITION,
+            "The target's name leads to an address that its connection may not reach; nothing was sent.",
+            "operator",
         ),
         Reason.RECEIPT_LOG_UNAVAILABLE: ReasonInfo(
             Status.UNAVAILABLE,
@@ -152,7 +170,7 @@ REASONS: Final[Mapping[Reason, ReasonInfo]] = MappingProxyType(
         ),
         Reason.EFFECT_UNKNOWN: ReasonInfo(
             Status.FAILED_PRECONDITION,
-            "The call had begun when the service went down; whether it took effect, only its target knows.",
+            "The call had begun, and how it ended was not heard; whether it took effect, only its target knows.",
             "agent, after a look at the target",
         ),
     }

@@ -14,7 +14,7 @@ from typing import ClassVar, Literal, NewType, Protocol, final
 from msgspec import Struct, field
 
 from sandbox.reasons import Fault, Refused
-from sandbox.toolspec import Digest, SqlEngine, ToolSpec
+from sandbox.toolspec import Digest, HttpMethod, HttpResponse, SqlEngine, ToolSpec
 from sandbox.values import Cell, JsonObject, Row
 
 CallId = NewType("CallId", str)
@@ -178,7 +178,7 @@ class TracedCall(Struct, frozen=True, kw_only=True):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rights:
-    """What a statement needs, no more. All sorted."""
+    """What a statement or request needs, no more. All sorted."""
 
     relations: tuple[str, ...]
     columns: tuple[tuple[str, str], ...]
@@ -186,6 +186,8 @@ class Rights:
     functions: tuple[str, ...]
     claims: tuple[str, ...]
     """Claims read by row filters."""
+    requests: tuple[str, ...] = ()
+    """Method and URL, arguments by their names: `GET https://crm.example.com/v1/customers/{customer_id}`."""
 
 
 @final
@@ -220,11 +222,48 @@ class SqlPlan(Struct, frozen=True, kw_only=True):
 
 
 @final
+class HttpPlan(Struct, frozen=True, kw_only=True):
+    """The exact request that would be sent, but for the connection's secret."""
+
+    connection: str
+    method: HttpMethod
+    origin: str
+    target: str
+    """Path and query as they are sent."""
+    headers: tuple[tuple[str, str], ...]
+    """All that are sent, but for the one that carries the secret."""
+    secret_header: str
+    """The name of that one; empty if there is none."""
+    body: bytes | None
+    response: HttpResponse
+    has_effects: bool
+    is_idempotent: bool
+    rights: Rights
+    max_seconds: float
+    max_rows: int
+    max_bytes: int
+    max_response_bytes: int
+    omitted: tuple[OmittedColumns, ...] = ()
+
+    @property
+    def request_to_send(self) -> str:
+        """The request for a reader: method and URL, headers, body; in the place of the secret, that there is one."""
+        lines = [f"{self.method} {self.origin}{self.target}", *(f"{name}: {value}" for name, value in self.headers)]
+        if self.secret_header:
+            lines.append(f"{self.secret_header}: (the connection's secret)")
+        return "\n".join(lines) + ("" if self.body is None else f"\n\n{self.body.decode('utf-8')}")
+
+
+Plan = SqlPlan | HttpPlan
+"""What would run: a closed union, matched with `assert_never`."""
+
+
+@final
 class PlannedCall(Struct, frozen=True, kw_only=True):
-    """The exact statement, the rights it needs, its bounds. Nothing has been touched but the cached catalogue."""
+    """The exact statement or request, its rights, its bounds. Nothing has been touched but the cached catalogue."""
 
     traced: TracedCall
-    plan: SqlPlan
+    plan: Plan
 
 
 @final
@@ -259,7 +298,7 @@ class AuthorizedCall(Struct, frozen=True, kw_only=True):
     permit: Permit
     _spent: list[bool] = field(default_factory=list)
 
-    def spend(self) -> SqlPlan:
+    def spend(self) -> Plan:
         """Hand over the plan to run; a second time is a fault, whoever asks."""
         self._spent.append(True)
         if len(self._spent) > 1:
@@ -288,7 +327,7 @@ class ResultColumn:
 
     name: str
     type: str
-    """`integer`, `real`, `text`, `blob`, `null` or `any`."""
+    """`integer`, `real`, `text`, `boolean`, `blob`, `null` or `any`."""
     declared_type: str
 
 
@@ -343,6 +382,8 @@ class Explanation:
     sql_to_run: str
     rights: Rights
     row_filters: Mapping[str, str]
+    request_to_send: str = ""
+    """Of an HTTP tool; `sql_to_run` is empty then."""
 
 
 @final

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, NewType, final
+from typing import Final, Literal, NewType, TypeAlias, final
 
 from sandbox.values import JsonObject
 
@@ -20,6 +20,7 @@ stop; `last4`: everything but the last four characters as `*`; `year`: the first
 DEFAULT_SECONDS: Final = 5.0
 DEFAULT_MAX_ROWS: Final = 500
 DEFAULT_MAX_BYTES: Final = 256 * 1024
+DEFAULT_MAX_RESPONSE_BYTES: Final = 1024 * 1024
 
 
 @final
@@ -53,9 +54,88 @@ class ToolLimits:
     max_rows: int = DEFAULT_MAX_ROWS
     max_bytes: int = DEFAULT_MAX_BYTES
     """Bytes of the rows as JSON."""
+    max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES
+    """Bytes of the body that an HTTP tool's target may answer with."""
     rate: Rate | None = None
     concurrency: int | None = None
     """Calls of this tool running at once, over all principals."""
+
+
+HttpMethod = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+READING_METHODS: Final = frozenset({"GET", "HEAD"})
+"""Methods that change nothing at the target (RFC 9110, section 9.2.1)."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """A place in a request that one argument fills."""
+
+    name: str
+
+
+BodyTemplate: TypeAlias = (
+    "bool | int | float | str | Argument | Sequence[BodyTemplate] | Mapping[str, BodyTemplate] | None"
+)
+"""A JSON body with places for arguments."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpRequest:
+    """What a tool of kind `http` sends, but for the connection's host and secret."""
+
+    method: HttpMethod
+    path: tuple[str | Argument, ...]
+    """Its segments, below the connection's `base_url`."""
+    query: tuple[tuple[str, str | Argument], ...]
+    headers: tuple[tuple[str, str], ...]
+    body: BodyTemplate
+    """None where nothing is sent."""
+    is_idempotent: bool
+    """The author says that sending it twice does no more than sending it once."""
+
+    @property
+    def path_template(self) -> str:
+        """The path as the spec writes it."""
+        return "".join("/" + (f"{{{part.name}}}" if isinstance(part, Argument) else part) for part in self.path)
+
+
+PickedType = Literal["integer", "real", "text", "boolean"]
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PickedColumn:
+    """One column of the result: where it stands in each row's JSON, and what it must be."""
+
+    name: str
+    at: tuple[str, ...]
+    """The reference tokens of a JSON pointer (RFC 6901)."""
+    type: PickedType
+    is_required: bool
+    """Whether a value that is null or absent is refused; else it is NULL."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpResponse:
+    """Which answers a tool of kind `http` takes, and what of them goes back."""
+
+    statuses: tuple[int, ...]
+    rows: tuple[str, ...]
+    """The reference tokens of a JSON pointer to the rows."""
+    columns: tuple[PickedColumn, ...]
+    """Empty: the body is not read, and the status is the result."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class HttpExchange:
+    """The request and the response of a tool of kind `http`."""
+
+    request: HttpRequest
+    response: HttpResponse
 
 
 @final
@@ -82,7 +162,7 @@ class ToolSpec:
     owner: str
     summary: str
     use_when: str
-    kind: Literal["sql"]
+    kind: Literal["sql", "http"]
     effects: Literal["read", "write"]
     connection: str
     input_schema: JsonObject
@@ -99,6 +179,8 @@ class ToolSpec:
     source: bytes
     digest: Digest
     """SHA-256 of `source`."""
+    http: HttpExchange | None = None
+    """What a tool of kind `http` sends and takes."""
 
 
 @final
@@ -140,10 +222,79 @@ class ServerTarget:
     """A URL whose login connects and sees the catalogue; it reads no table."""
 
 
-Target = FileTarget | ServerTarget
+@final
+@dataclass(frozen=True, slots=True)
+class HttpAuth:
+    """The header that carries a connection's secret."""
+
+    header: str
+    scheme: str
+    """What stands before the secret, such as `Bearer `; may be empty."""
+    secret: SecretSource
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class HttpCeiling:
+    """Which requests any spec may make on a connection; None only where the file says `all`."""
+
+    methods: frozenset[str] | None
+    paths: tuple[tuple[str, ...], ...] | None
+    """Patterns by segment: `*` is any one segment, `**` at the end any number of them, one at least."""
+
+    def allows_method(self, method: str) -> bool:
+        """Whether a spec may use the method."""
+        return self.methods is None or method in self.methods
+
+    def allows_path(self, segments: Sequence[str | Argument]) -> bool:
+        """Whether a spec may ask for the path; an argument fills what a pattern leaves open, nothing else."""
+        return self.paths is None or any(_is_within(segments, pattern) for pattern in self.paths)
+
+
+def _is_within(segments: Sequence[str | Argument], pattern: tuple[str, ...]) -> bool:
+    if pattern[-1:] == ("**",):
+        fixed = pattern[:-1]
+        return len(segments) > len(fixed) and _is_within(segments[: len(fixed)], fixed)
+    return len(segments) == len(pattern) and all(
+        wanted in {"*", segment} for segment, wanted in zip(segments, pattern, strict=True)
+    )
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpTarget:
+    """A service that speaks HTTP."""
+
+    scheme: Literal["https", "http"]
+    host: str
+    """A DNS name in lower case, or an address without brackets."""
+    port: int
+    prefix: str
+    """The base URL's path, empty or with a leading and no trailing `/`."""
+    auth: HttpAuth | None
+    networks: tuple[str, ...]
+    """The only addresses that may be reached (CIDR); empty: every public one."""
+    ca: str | None
+    """Absolute path of the PEM file that the server's certificate must lead to; None: the system's authorities."""
+    ceiling: HttpCeiling
+
+    @property
+    def authority(self) -> str:
+        """Host and, if it is not the scheme's own, port: the `Host` header."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == {"https": 443, "http": 80}[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def origin(self) -> str:
+        """Scheme and authority."""
+        return f"{self.scheme}://{self.authority}"
+
+
+Target = FileTarget | ServerTarget | HttpTarget
 """Where a connection leads: a closed union, matched with `assert_never`."""
 
 SqlEngine = Literal["sqlite", "postgres"]
+Engine = Literal[SqlEngine, "http"]
 
 
 @final
@@ -152,9 +303,16 @@ class Connection:
     """One target system, as operators describe it in `connections.toml`."""
 
     name: str
-    engine: SqlEngine
+    engine: Engine
     target: Target
     ceiling_tables: frozenset[str] | None
-    """Tables any spec may reach; None only where the file says `tables = "all"`."""
+    """Tables any spec may reach; None only where the file says `tables = "all"`. Empty for HTTP."""
     digest: Digest
     """SHA-256 of this entry's canonical text; a plan made for one digest is not used under another."""
+
+    @property
+    def dialect(self) -> SqlEngine:
+        """The SQL that the target speaks; asked of connections that do."""
+        if self.engine == "http":
+            raise ValueError("a connection of engine `http` speaks no SQL")
+        return self.engine

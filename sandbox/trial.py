@@ -70,7 +70,7 @@ class Trial:
         """Raise `Misconfigured` unless the tool exists and takes model-written SQL."""
         spec = self._spec(tool)
         if spec.sql_argument is None:
-            raise Misconfigured(f"tool {quoted(tool)} has an author-written statement; it takes no SQL to check")
+            raise Misconfigured(f"tool {quoted(tool)} takes no SQL from its caller to check")
 
     def tools(self) -> Mapping[ToolName, ToolSpec]:
         """Return the deployment's tools."""
@@ -179,11 +179,14 @@ class Tested:
     outcomes: tuple[ExampleOutcome, ...]
     others: tuple[Problem, ...]
     """What is wrong with specs that were not asked for."""
+    not_run: tuple[str, ...] = ()
+    """Tools whose examples were left out, because calling them has effects."""
 
 
-def run_examples(root: Path, tool: str) -> Tested:
+def run_examples(root: Path, tool: str, *, with_effects: bool = False) -> Tested:
     """Run the examples of one tool, or of all, with a log in a temporary folder.
 
+    Examples are calls of the real targets, so those of tools with effects are left out unless `with_effects`.
     Of all, every spec must pass lint; of one, that one: it is tested beside whichever others do.
     """
     outcomes: list[ExampleOutcome] = []
@@ -198,9 +201,12 @@ def run_examples(root: Path, tool: str) -> Tested:
             read=one.read if tool else read_whole,
         ) as trial,
     ):
-        for spec in (spec for name, spec in trial.tools().items() if tool in {"", name}):
-            outcomes += [_outcome(trial, spec, example) for example in spec.examples]
-    return Tested(tuple(outcomes), one.others)
+        specs = [spec for name, spec in trial.tools().items() if tool in {"", name}]
+        left_out = [spec for spec in specs if spec.effects == "write" and not with_effects]
+        for spec in specs:
+            if spec not in left_out:
+                outcomes += [_outcome(trial, spec, example) for example in spec.examples]
+    return Tested(tuple(outcomes), one.others, tuple(spec.name for spec in left_out if spec.examples))
 
 
 @final

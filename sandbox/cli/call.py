@@ -320,6 +320,8 @@ def _explanation_json(explanation: Explanation) -> JsonObject:
         "functions": explanation.functions,
         "claims": explanation.claims,
         "row_filters": dict(explanation.row_filters),
+        "requests": explanation.requests,
+        "request_to_send": explanation.request_to_send,
     }
 
 
@@ -399,7 +401,10 @@ def _print_explanation(explanation: Explanation) -> None:
         "functions": explanation.functions,
         "claims": explanation.claims,
     }
-    lines = [f"decision   {explanation.decision}", f"sql        {_text_cell(explanation.sql_to_run)}"]
+    lines = [f"decision   {explanation.decision}"]
+    if explanation.sql_to_run:
+        lines.append(f"sql        {_text_cell(explanation.sql_to_run)}")
+    lines += [f"request    {printable(line)}" for line in explanation.request_to_send.splitlines() if line]
     lines += [f"{name:<10} {', '.join(values)}" for name, values in facts.items() if values]
     lines += [f"filter     {table}: {text}" for table, text in explanation.row_filters.items()]
     sys.stdout.write("\n".join(lines) + "\nnothing was run\n")

@@ -47,6 +47,7 @@ def record_facts(
         "tables": list(record.relations),
         "columns": list(record.columns),
         "functions": list(record.functions),
+        "requests": list(record.requests),
         "rows": record.rows,
         "bytes": record.bytes,
         "counted": record.counted,

@@ -17,21 +17,30 @@ if TYPE_CHECKING:
 
 def examples(
     tool: Annotated[str, typer.Argument(help="Only this tool; all if left out.")] = "",
+    with_effects: Annotated[
+        bool,
+        typer.Option("--with-effects", help="Also those of tools with `effects: write`: they call the real target."),
+    ] = False,
     json: JsonOption = False,
     deployment: DeploymentOption = Path(),
 ) -> None:
     """Run the examples of the tool specs through the whole pipeline; exit code 1 if one does not hold."""
     from sandbox.trial import run_examples
 
-    tested = run_examples(deployment, tool)
+    tested = run_examples(deployment, tool, with_effects=with_effects)
     outcomes, others = tested.outcomes, sorted({problem.file for problem in tested.others})
     failed = sum(not outcome.is_as_expected for outcome in outcomes)
     if json:
         warnings = [problem.as_json() for problem in tested.others]
-        emit({"ok": not failed, "examples": [outcome.as_json() for outcome in outcomes], "warnings": warnings})
+        shown = [outcome.as_json() for outcome in outcomes]
+        emit({"ok": not failed, "examples": shown, "not_run": tested.not_run, "warnings": warnings})
     else:
         if others:
             warn(f"{', '.join(others)}: this does not pass lint and was left out; `sandbox lint` tells why")
+        if tested.not_run:
+            warn(
+                f"{', '.join(tested.not_run)}: not run, for its examples would have effects; `--with-effects` runs them"
+            )
         for outcome in outcomes:
             sys.stdout.write(_line(outcome))
         sys.stdout.write(_sum(deployment, len(outcomes), failed))

@@ -133,6 +133,9 @@ class Explanation:
     functions: tuple[str, ...]
     claims: tuple[str, ...]
     row_filters: Mapping[str, str]
+    requests: tuple[str, ...]
+    request_to_send: str
+    """Of an HTTP tool, without the connection's secret; `sql_to_run` is empty then."""
     receipt: Receipt = field(repr=False)
 
 
@@ -244,6 +247,8 @@ def _explanation(response: tool_execution_pb2.ExecuteResponse, receipt: Receipt)
         functions=tuple(explanation.rights.functions),
         claims=tuple(explanation.rights.claims),
         row_filters=dict(explanation.row_filters),
+        requests=tuple(explanation.rights.requests),
+        request_to_send=explanation.request_to_send,
         receipt=receipt,
     )
 

@@ -6,22 +6,33 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final, final
+from typing import Final, assert_never, final
 
 from sandbox.deployment import Misconfigured
-from sandbox.executors.engine import Executor, PlanStale
+from sandbox.executors.engine import Executor, Fetched, PlanStale
+from sandbox.executors.http import HttpTools
 from sandbox.executors.plan_cache import PlanCache
 from sandbox.executors.ready import Draft, ReadyTool, plan_of
 from sandbox.executors.sqlite import SqliteExecutor
 from sandbox.reasons import Reason, Refused, quoted
 from sandbox.settings import Settings
 from sandbox.sql import Bounds, Catalogue
-from sandbox.stages import AuthorizedCall, ExecutedCall, Lease, PlannedCall, Principal, SqlPlan, TracedCall
+from sandbox.stages import (
+    AuthorizedCall,
+    Cancellation,
+    ExecutedCall,
+    HttpPlan,
+    Lease,
+    PlannedCall,
+    Principal,
+    SqlPlan,
+    TracedCall,
+)
 from sandbox.toolspec import Connection, ToolName, ToolSpec
 from sandbox.values import JsonObject
 
 EXECUTORS: Final[Mapping[str, Callable[[Connection], Executor]]] = MappingProxyType({"sqlite": SqliteExecutor})
-"""Every executor there is, by the engine's name in `connections.toml`."""
+"""Every executor of SQL there is, by the engine's name in `connections.toml`; `HttpTools` runs the tools of HTTP."""
 
 RETRY_S: Final = 1.0
 """How often a tool whose tables are gone looks for them."""
@@ -29,6 +40,8 @@ RETRY_S: Final = 1.0
 
 def read_catalogue(connection: Connection) -> Catalogue:
     """Read what a connection's target has, for lint; raises `Refused` with `EXECUTOR_UNAVAILABLE`."""
+    if connection.engine not in EXECUTORS:
+        raise Misconfigured(f"a connection of engine {quoted(connection.engine)} has no tables")
     executor = EXECUTORS[connection.engine](connection)
     try:
         return executor.read_catalogue()
@@ -53,8 +66,10 @@ class Executors:
         """
         self._bounds = Bounds(settings.sql.max_bytes, settings.sql.max_tokens, settings.sql.max_depth)
         self._spend_cold_parse = spend_cold_parse
-        self._specs = dict(specs)
-        self._connections = {name: connections[name] for name in sorted({spec.connection for spec in specs.values()})}
+        self._specs = {name: spec for name, spec in specs.items() if spec.kind == "sql"}
+        self._http = HttpTools(connections, [spec for spec in specs.values() if spec.kind == "http"])
+        reached = sorted({spec.connection for spec in self._specs.values()})
+        self._connections = {name: connections[name] for name in reached}
         self._executors = {name: EXECUTORS[c.engine](c) for name, c in self._connections.items()}
         self._drafts: PlanCache[Draft | Refused] = PlanCache(settings.sql.plan_cache)
         self._refreshing = threading.Lock()
@@ -65,7 +80,7 @@ class Executors:
         try:
             for name, connection in self._connections.items():
                 self._catalogues[name] = self._loaded[name] = self._first_catalogue(connection)
-            for spec in specs.values():
+            for spec in self._specs.values():
                 self._ready[spec.name] = self._rehearsed(spec)
         except BaseException:
             self.close()
@@ -76,8 +91,10 @@ class Executors:
         return self._catalogues[connection_name]
 
     def plan(self, traced: TracedCall) -> PlannedCall:
-        """Make the exact statement and the rights it needs; raises `Refused`."""
+        """Make the exact statement or request and the rights it needs; raises `Refused`."""
         validated = traced.validated
+        if validated.spec.kind == "http":
+            return PlannedCall(traced=traced, plan=self._http.plan(validated.spec.name, validated.arguments))
         ready = self._ready_tool(validated.spec.name)
         principal = validated.authenticated.principal
         draft = ready.statement
@@ -95,12 +112,14 @@ class Executors:
         begun = time.perf_counter_ns()
         plan = authorized.spend()
         validated = authorized.planned.traced.validated
-        ready = self._ready_tool(validated.spec.name)
         cancellation = validated.authenticated.proposed.cancellation
-        try:
-            fetched = self._executors[plan.connection].run(plan, ready.confinement, lease, cancellation)
-        except PlanStale as stale:
-            raise self._disagreement(plan) from stale
+        match plan:
+            case SqlPlan():
+                fetched = self._run_sql(plan, validated.spec.name, lease, cancellation)
+            case HttpPlan():
+                fetched = self._http.run(plan, lease, cancellation)
+            case _:
+                assert_never(plan)
         return ExecutedCall(
             authorized=authorized,
             columns=fetched.columns,
@@ -130,6 +149,13 @@ class Executors:
         """Let go of every target; calls under way end first."""
         for executor in self._executors.values():
             executor.close()
+
+    def _run_sql(self, plan: SqlPlan, tool: ToolName, lease: Lease, cancellation: Cancellation) -> Fetched:
+        ready = self._ready_tool(tool)
+        try:
+            return self._executors[plan.connection].run(plan, ready.confinement, lease, cancellation)
+        except PlanStale as stale:
+            raise self._disagreement(plan) from stale
 
     def _ready_tool(self, name: ToolName) -> ReadyTool:
         ready = self._ready[name]

@@ -82,7 +82,7 @@ class ReadyTool:
     def _proven(self, text: str, parameters: frozenset[str], bounds: Bounds, *, may_claim: bool) -> Proven:
         return prove(
             GateInput(
-                dialect=self.connection.engine,
+                dialect=self.connection.dialect,
                 text=text,
                 catalogue=self.catalogue,
                 tables=self.confinement.tables,
@@ -99,7 +99,7 @@ class ReadyTool:
         rights = replace(proven.rights, claims=tuple(sorted(kinds)))
         limits = self.spec.limits
         plan = SqlPlan(
-            dialect=self.connection.engine,
+            dialect=self.connection.dialect,
             connection=self.connection.name,
             connection_digest=self.connection.digest,
             proposed_sql=proposed,

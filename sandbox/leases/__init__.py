@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from sandbox.leases.files import FileLease, Leases
+from sandbox.leases.http import HttpLease
 
-__all__ = ["FileLease", "Leases"]
+__all__ = ["FileLease", "HttpLease", "Leases"]

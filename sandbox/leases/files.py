@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, final
 
+from sandbox.leases.http import HttpLease, http_lease
 from sandbox.reasons import Fault
 from sandbox.stages import AuthorizedCall
-from sandbox.toolspec import Connection, FileTarget
+from sandbox.toolspec import Connection, FileTarget, HttpTarget
 
 
 @final
@@ -41,7 +42,7 @@ class FileLease:
 
 @final
 class Leases:
-    """Lends file leases, one a connection, made once."""
+    """Lends leases: of a file one a connection, made once; of an HTTP target a new one each time."""
 
     def __init__(self, connections: Mapping[str, Connection]) -> None:
         """Know the operators' connections."""
@@ -50,9 +51,16 @@ class Leases:
             for name, connection in connections.items()
             if isinstance(connection.target, FileTarget)
         }
+        self._asked = {
+            name: (connection, connection.target)
+            for name, connection in connections.items()
+            if isinstance(connection.target, HttpTarget)
+        }
 
-    def take(self, authorized: AuthorizedCall) -> AbstractContextManager[FileLease]:
+    def take(self, authorized: AuthorizedCall) -> AbstractContextManager[FileLease | HttpLease]:
         """Lend the lease of the plan's connection for the block."""
+        if (asked := self._asked.get(authorized.planned.plan.connection)) is not None:
+            return http_lease(*asked)
         lease = self._leases.get(authorized.planned.plan.connection)
         if lease is None:
             raise Fault("leases: a plan names a connection that does not exist")

@@ -11,7 +11,7 @@ from typing import Final
 import orjson
 
 from sandbox.policy.arguments import ArgumentType, Unreadable
-from sandbox.policy.schema import PRINCIPAL, ROLE, TOOL
+from sandbox.policy.schema import CONTEXT_SETS, PRINCIPAL, ROLE, TOOL
 from sandbox.stages import PlannedCall, Principal
 from sandbox.toolspec import ToolSpec
 from sandbox.values import JsonObject, JsonValue
@@ -81,6 +81,7 @@ def context_json(planned: PlannedCall, types: Mapping[str, ArgumentType]) -> str
             "relations": rights.relations,
             "columns": column_names(rights.columns),
             "functions": rights.functions,
+            "requests": rights.requests,
             "door": validated.authenticated.proposed.door,
         }
     ).decode()
@@ -89,4 +90,4 @@ def context_json(planned: PlannedCall, types: Mapping[str, ArgumentType]) -> str
 def stand_in_context(types: Mapping[str, ArgumentType]) -> str:
     """Return a context that the schema accepts and that says nothing, for policies that read nothing of it."""
     arguments = {name: type_.stand_in for name, type_ in types.items() if type_.is_required}
-    return orjson.dumps({"arguments": arguments, "relations": (), "columns": (), "functions": (), "door": ""}).decode()
+    return orjson.dumps({"arguments": arguments, **dict.fromkeys(CONTEXT_SETS, ()), "door": ""}).decode()

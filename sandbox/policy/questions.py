@@ -45,6 +45,7 @@ class Question:
     reads_relations: bool
     reads_columns: bool
     reads_functions: bool
+    reads_requests: bool
     reads_door: bool
     is_steady: bool
     """The answer depends on the principal alone."""
@@ -72,6 +73,8 @@ class Question:
             facts.append(column_names(rights.columns))
         if self.reads_functions:
             facts.append(rights.functions)
+        if self.reads_requests:
+            facts.append(rights.requests)
         if self.reads_door:
             facts.append(validated.authenticated.proposed.door)
         return tuple(facts)
@@ -141,6 +144,7 @@ def _question(index: int, action: Action, tool: str, slices: _Slices) -> Questio
         reads_relations="relations" in reads.sets,
         reads_columns="columns" in reads.sets,
         reads_functions="functions" in reads.sets,
+        reads_requests="requests" in reads.sets,
         reads_door=reads.has_door,
         is_steady=not (is_executing and (arguments or reads.sets or reads.has_door)),
     )

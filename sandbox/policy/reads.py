@@ -25,7 +25,7 @@ class Reads:
     arguments: set[str] = field(default_factory=set)
     has_all_arguments: bool = False
     sets: set[str] = field(default_factory=set)
-    """Of `relations`, `columns` and `functions`."""
+    """Of `CONTEXT_SETS`."""
     has_door: bool = False
 
     def read_all_of_context(self) -> None:

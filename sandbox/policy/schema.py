@@ -33,13 +33,13 @@ EXECUTE: Final = Action.EXECUTE.value
 """A group: no request names it, each names one of its members."""
 
 ENTITY_TYPES: Final = ("Principal", "Role", "Tool", "Call", "Log", "Service")
-CONTEXT_SETS: Final = ("relations", "columns", "functions")
-"""What the statement that would run needs; a column is written `table.column`."""
+CONTEXT_SETS: Final = ("relations", "columns", "functions", "requests")
+"""What the statement or request needs; a column is written `table.column`, a request is method and URL."""
 CONTEXT_NAMES: Final = ("arguments", *CONTEXT_SETS, "door")
 PRINCIPAL_NAMES: Final = ("subject", "roles", "actors")
 TOOL_NAMES: Final = ("name", "effects", "connection")
 EFFECTS: Final = ("read", "write")
-"""What a tool spec can say of its effects; `write` is not built yet, and a policy may already forbid it."""
+"""What a tool spec can say of its effects."""
 
 _CALL: Final = ("Call", "own")
 _LOG: Final = ("Log", "log")

@@ -13,7 +13,8 @@ STARTER_POLICY: Final = """\
 // action     the name of the RPC; `Execute` is a group with one action a tool: Sandbox::Action::"Execute:shop.query"
 // resource   Sandbox::Tool::"shop.query", with `resource.name`, `resource.effects` and `resource.connection`
 // context    of `Execute` only: `context.arguments` (typed by the tool's spec), `context.relations`, `context.columns`
-//            (written `table.column`), `context.functions` (what the statement needs) and `context.door`
+//            (written `table.column`), `context.functions` (what the statement needs), `context.requests` (of an HTTP
+//            tool: "GET https://crm.example.com/v1/customers/{id}") and `context.door`
 //
 // Each policy has an @id of its own. Receipts name the policies that decided.
 

@@ -111,6 +111,8 @@ def explanation_payload(explanation: Explanation) -> bytes:
         "decision": explanation.decision,
         "rule_ids": explanation.rule_ids,
         "sql_to_run": explanation.sql_to_run,
+        "request_to_send": explanation.request_to_send,
+        "requests": rights.requests,
         "relations": rights.relations,
         "columns": rights.columns,
         "functions": rights.functions,
@@ -127,11 +129,13 @@ def read_explanation(payload: bytes) -> Explanation:
         decision=document["decision"],
         rule_ids=tuple(document["rule_ids"]),
         sql_to_run=document["sql_to_run"],
+        request_to_send=document.get("request_to_send", ""),  # logs of earlier builds have none
         rights=Rights(
             relations=tuple(document["relations"]),
             columns=tuple((table, column) for table, column in document["columns"]),
             functions=tuple(document["functions"]),
             claims=tuple(document["claims"]),
+            requests=tuple(document.get("requests", ())),
         ),
         row_filters=document["row_filters"],
     )

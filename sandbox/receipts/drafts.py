@@ -17,7 +17,15 @@ from sandbox.receipts.payloads import SubjectKey
 from sandbox.receipts.randomness import Draw
 from sandbox.receipts.records import Entry, call_key, listed, with_payloads
 from sandbox.receipts.running import RequestKey
-from sandbox.stages import AuthenticatedCall, AuthorizedCall, CallId, Explanation, ReleasedResult, Truncation
+from sandbox.stages import (
+    AuthenticatedCall,
+    AuthorizedCall,
+    CallId,
+    Explanation,
+    HttpPlan,
+    ReleasedResult,
+    Truncation,
+)
 from sandbox.v1 import record_pb2
 from sandbox.v1.record_pb2 import Record, Timings
 
@@ -222,8 +230,10 @@ def effect_of(ending: Ending) -> Effect:
 
 
 def _statements(authorized: AuthorizedCall) -> list[tuple[str, bytes]]:
-    """Return a model's statement and what was run of it; an author's is in its spec's leaf already."""
+    """Return a model's statement and what was run of it, or a request; an author's is in its spec's leaf already."""
     plan = authorized.planned.plan
+    if isinstance(plan, HttpPlan):
+        return [("request", plan.request_to_send.encode())]
     if plan.proposed_sql is None:
         return []
     return [

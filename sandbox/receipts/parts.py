@@ -87,6 +87,7 @@ class RecordParts:
                 relations=listed(rights.relations),
                 columns=listed(f"{table}.{column}" for table, column in rights.columns),
                 functions=listed(rights.functions),
+                requests=listed(rights.requests),
             ).SerializeToString()
             if len(self._plans) >= MAX_REMEMBERED:
                 self._plans.clear()

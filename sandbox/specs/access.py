@@ -13,7 +13,15 @@ from sandbox.reasons import quoted
 from sandbox.specs.document import Shape, choice, entries_of, fields, found, integer, items, number, scalar, text
 from sandbox.specs.findings import Findings, Rule, choices, suggestion
 from sandbox.specs.yaml import Broken, Entry, Node, Scalar
-from sandbox.toolspec import DEFAULT_MAX_BYTES, DEFAULT_MAX_ROWS, DEFAULT_SECONDS, MaskName, Rate, ToolLimits
+from sandbox.toolspec import (
+    DEFAULT_MAX_BYTES,
+    DEFAULT_MAX_RESPONSE_BYTES,
+    DEFAULT_MAX_ROWS,
+    DEFAULT_SECONDS,
+    MaskName,
+    Rate,
+    ToolLimits,
+)
 
 MASKS: Final[tuple[MaskName, ...]] = get_args(MaskName)
 MAX_SECONDS: Final = 300.0
@@ -24,7 +32,8 @@ MESSAGE_ROOM: Final = 64 * 1024
 
 _ALLOW: Final = Shape("`allow`", ("tables",), ("tables",))
 _TABLE: Final = Shape("a table's rules", ("columns", "row_filter", "mask"), ("columns",))
-_LIMITS: Final = Shape("`limits`", ("seconds", "max_rows", "max_bytes", "rate", "concurrency"))
+_LIMITS: Final = Shape("`limits`", ("seconds", "max_rows", "max_bytes", "max_response_bytes", "rate", "concurrency"))
+MAX_RESPONSE_BYTES: Final = 64 * 1024 * 1024
 _SIZE: Final = re.compile(r"([1-9][0-9]{0,9})(|B|KiB|MiB)")
 _FACTORS: Final = {"": 1, "B": 1, "KiB": 1024, "MiB": 1024**2}
 _RATE: Final = re.compile(r"([1-9][0-9]{0,6})/(s|min|h|day)")
@@ -128,11 +137,14 @@ def read_limits(node: Node, findings: Findings, max_message_bytes: int) -> ToolL
     known = fields(node, _LIMITS, findings)
     seconds = _number_at(known, "seconds", findings, least=0.01, most=MAX_SECONDS)
     max_rows = _integer_at(known, "max_rows", findings, MAX_ROWS)
-    max_bytes = _size(known["max_bytes"].node, findings, max_message_bytes) if "max_bytes" in known else None
+    room = max(max_message_bytes - MESSAGE_ROOM, 1)
+    max_bytes = _size_at(known, "max_bytes", findings, room, "so that a reply fits one message")
+    response = _size_at(known, "max_response_bytes", findings, MAX_RESPONSE_BYTES, "for it is held in memory")
     return ToolLimits(
         seconds=DEFAULT_SECONDS if seconds is None else seconds,
         max_rows=DEFAULT_MAX_ROWS if max_rows is None else max_rows,
         max_bytes=DEFAULT_MAX_BYTES if max_bytes is None else max_bytes,
+        max_response_bytes=DEFAULT_MAX_RESPONSE_BYTES if response is None else response,
         rate=_rate(known["rate"].node, findings) if "rate" in known else None,
         concurrency=_integer_at(known, "concurrency", findings, MAX_CONCURRENCY),
     )
@@ -146,9 +158,12 @@ def _number_at(known: Mapping[str, Entry], key: str, findings: Findings, *, leas
     return number(known[key].node, findings, least=least, most=most) if key in known else None
 
 
-def _size(node: Node, findings: Findings, max_message_bytes: int) -> int | None:
-    most = max(max_message_bytes - MESSAGE_ROOM, 1)
-    accepted = f"a size such as `256KiB`, at most {most} bytes so that a reply fits one message,"
+def _size_at(known: Mapping[str, Entry], key: str, findings: Findings, most: int, why: str) -> int | None:
+    return _size(known[key].node, findings, most, why) if key in known else None
+
+
+def _size(node: Node, findings: Findings, most: int, why: str) -> int | None:
+    accepted = f"a size such as `256KiB`, at most {most} bytes {why},"
     written = str(node.value) if isinstance(node, Scalar) and type(node.value) in {int, str} else ""
     match = _SIZE.fullmatch(written)
     size = int(match[1]) * _FACTORS[match[2]] if match else 0

@@ -17,10 +17,11 @@ from sandbox.deployment import Deployment, Misconfigured
 from sandbox.problems import LintFailed, Mark
 from sandbox.reasons import quoted
 from sandbox.specs.findings import Findings, Rule, choices, suggestion
+from sandbox.specs.http_connection import read_http_target
 from sandbox.toml_places import TomlPlaces, toml_complaint
-from sandbox.toolspec import Connection, Digest, FileTarget
+from sandbox.toolspec import Connection, Digest, FileTarget, HttpTarget
 
-ENGINES: Final = ("sqlite",)
+ENGINES: Final = ("sqlite", "http")
 LATER_ENGINES: Final = ("postgres", "duckdb", "mysql")
 KEYS: Final = ("engine", "path", "ceiling")
 CONNECTION_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -106,6 +107,9 @@ def _connection(name: str, entry: object, root: Path, findings: Findings, places
         return None
     if not _has_engine(name, entry, findings, places):
         return None
+    if entry["engine"] == "http":
+        target = read_http_target(name, entry, root, findings, places)
+        return None if target is None or len(findings.problems) > before else _http_connection(name, target)
     for key in entry:
         if key not in KEYS:
             message = f"unknown key {quoted(key)} in a connection{suggestion(key, KEYS)}"
@@ -129,7 +133,9 @@ def _has_engine(name: str, entry: Mapping[str, object], findings: Findings, plac
         return True
     mark = places.of(name, "engine")
     if engine is None:
-        findings.add(Rule.CONNECTION_VALUE, mark, f"connection {quoted(name)} needs an `engine`; accepted: `sqlite`")
+        findings.add(
+            Rule.CONNECTION_VALUE, mark, f"connection {quoted(name)} needs an `engine`; accepted: {choices(ENGINES)}"
+        )
     elif engine in LATER_ENGINES:
         message = f"engine {quoted(str(engine))} is not built yet in this version; accepted: {choices(ENGINES)}"
         findings.add(Rule.CONNECTION_NOT_BUILT, mark, message)
@@ -165,6 +171,22 @@ def _ceiling(name: str, value: object, findings: Findings, places: TomlPlaces) -
     message = f"the ceiling of {quoted(name)} names no tables; {CEILING_SENTENCE} is accepted"
     findings.add(Rule.CONNECTION_CEILING, mark, message)
     return frozenset()
+
+
+def _http_connection(name: str, target: HttpTarget) -> Connection:
+    digest = Digest(hashlib.sha256(f"{name}\nhttp\n{_canonical(target)}".encode()).hexdigest())
+    return Connection(name=name, engine="http", target=target, ceiling_tables=frozenset(), digest=digest)
+
+
+def _canonical(target: HttpTarget) -> str:
+    ceiling = target.ceiling
+    return repr(
+        (
+            (target.origin, target.prefix, target.auth, target.networks, target.ca),
+            None if ceiling.methods is None else sorted(ceiling.methods),
+            ceiling.paths,
+        )
+    )
 
 
 def _digest(name: str, path: str, tables: frozenset[str] | None) -> Digest:

@@ -20,7 +20,7 @@ NOT_BUILT_KEYS: Final[Mapping[str, str]] = MappingProxyType(
         "max_cost": "leave it out; `seconds`, `max_rows` and `max_bytes` bound the tool",
         "control": "leave it out",
         "subject": "leave it out",
-        "idempotent": "leave it out; a caller's `request_id` already makes a call run once",
+        "idempotent": "`request` of `kind: http` has it; a caller's `request_id` makes a call run once",
         "approval": "leave it out",
         "default": "leave it out; an argument left out of a call is NULL in the statement",
     }

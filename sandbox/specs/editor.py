@@ -13,6 +13,8 @@ from sandbox.reasons import Reason
 from sandbox.specs.access import MASKS, MAX_CONCURRENCY, MAX_ROWS, MAX_SECONDS
 from sandbox.specs.document import MAX_ARGUMENTS
 from sandbox.specs.examples import MAX_EXAMPLES
+from sandbox.specs.http_connection import METHODS
+from sandbox.specs.http_spec import MAX_COLUMNS, MAX_PATH, PICKED_TYPES
 from sandbox.specs.inputs import KEYS_OF_TYPE, MAX_HELP
 from sandbox.specs.tool import EFFECTS, FORMAT, KINDS, MAX_SUMMARY, MAX_USE_WHEN
 from sandbox.values import JsonObject, JsonValue
@@ -84,6 +86,55 @@ def _table() -> JsonObject:
     )
 
 
+def _request() -> JsonObject:
+    value: JsonObject = {"type": ["string", "number", "boolean"]}
+    return _closed(
+        {
+            "method": {"enum": list(METHODS)},
+            "path": _text("Below the base URL; {NAME} as a whole segment is one argument", MAX_PATH),
+            "query": {
+                "type": "object",
+                "description": "Fixed values, or one whole argument as {NAME}; one left out is left out",
+                "additionalProperties": value,
+            },
+            "headers": {
+                "type": "object",
+                "description": "Fixed values; the connection adds its secret",
+                "additionalProperties": {"type": "string"},
+            },
+            "json": {"description": "The body; a text that is {NAME} becomes the argument, of its own type"},
+            "idempotent": {"type": "boolean", "description": "Whether sending it twice is harmless, so it is retried"},
+        },
+        "What a tool of kind http sends",
+        ["method", "path"],
+    )
+
+
+def _response() -> JsonObject:
+    column = _closed(
+        {
+            "at": {"type": "string", "description": "A JSON pointer from the row to the value, such as /id"},
+            "type": {"enum": list(PICKED_TYPES)},
+            "required": {"type": "boolean", "description": "`true` unless said; else absent and null are NULL"},
+        },
+        "Where the column's value stands and what it must be",
+        ["at", "type"],
+    )
+    return _closed(
+        {
+            "status": {"type": "array", "minItems": 1, "items": {"type": "integer", "minimum": 200, "maximum": 299}},
+            "rows": {"type": "string", "description": "A JSON pointer to a list of rows or to one row"},
+            "columns": {
+                "type": "object",
+                "minProperties": 1,
+                "maxProperties": MAX_COLUMNS,
+                "additionalProperties": column,
+            },
+        },
+        "What of the response goes back; without columns, the status alone",
+    )
+
+
 def _limits() -> JsonObject:
     return _closed(
         {
@@ -93,6 +144,11 @@ def _limits() -> JsonObject:
                 "type": ["string", "integer"],
                 "pattern": "^[1-9][0-9]*(B|KiB|MiB)?$",
                 "description": "Bytes of one result's rows as JSON, such as 256KiB",
+            },
+            "max_response_bytes": {
+                "type": ["string", "integer"],
+                "pattern": "^[1-9][0-9]*(B|KiB|MiB)?$",
+                "description": "Bytes of the body that an HTTP target may answer with, such as 1MiB",
             },
             "rate": {
                 "type": "string",
@@ -163,6 +219,8 @@ def editor_schema() -> JsonObject:
                     "The tables and columns the tool may read",
                     ["tables"],
                 ),
+                "request": _request(),
+                "response": _response(),
                 "limits": _limits(),
                 "examples": {"type": "array", "minItems": 1, "maxItems": MAX_EXAMPLES, "items": _example()},
             },

@@ -38,6 +38,8 @@ class Rule(StrEnum):
     UNKNOWN_CONNECTION = "spec/unknown-connection"
     CONNECTION_UNREADABLE = "spec/connection-unreadable"
     KIND_OF_TOOL = "spec/kind-of-tool"
+    EFFECTS = "spec/effects"
+    UNKNOWN_ARGUMENT = "spec/unknown-argument"
     UNUSED_INPUT = "spec/unused-input"
     UNKNOWN_TABLE = "spec/unknown-table"
     UNKNOWN_COLUMN = "spec/unknown-column"

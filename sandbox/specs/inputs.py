@@ -118,6 +118,14 @@ def _inputs(properties: Mapping[str, JsonValue], required: list[str], marks: Map
     return Inputs(schema, _sql_arguments(properties), MappingProxyType(dict(marks)))
 
 
+def types_of(schema: JsonValue) -> frozenset[str]:
+    """Return the types that an argument's schema names."""
+    types = schema.get("type") if isinstance(schema, Mapping) else None
+    if isinstance(types, str):
+        return frozenset({types})
+    return frozenset(str(name) for name in types) if isinstance(types, list) else frozenset()
+
+
 def _sql_arguments(properties: Mapping[str, JsonValue]) -> tuple[str, ...]:
     return tuple(
         name for name, schema in properties.items() if isinstance(schema, Mapping) and schema.get("format") == "sql"

@@ -62,6 +62,10 @@ class Targets:
         """The targets that could be read."""
         return tuple(target for target in self._read.values() if isinstance(target, Target))
 
+    def connection(self, name: str) -> Connection | None:
+        """Return a connection that passed lint."""
+        return self._connections.get(name)
+
     def at(self, name: str, mark: Mark, findings: Findings) -> Target | None:
         """Return a target, or note that it cannot be read."""
         target = self._read.get(name)
@@ -129,7 +133,7 @@ def gate_input(
 ) -> GateInput:
     """Return an author's statement as the gate takes it."""
     return GateInput(
-        dialect=target.connection.engine,
+        dialect=target.connection.dialect,
         text=str(statement.value),
         catalogue=target.catalogue,
         tables=rules,
@@ -193,7 +197,7 @@ def _check_filter(draft: TableDraft, shape: TableShape, connection: Connection, 
     if draft.row_filter is None:
         return
     try:
-        prove_filter(str(draft.row_filter.value), shape, connection.engine)
+        prove_filter(str(draft.row_filter.value), shape, connection.dialect)
     except Refused as refused:
         mark = value_mark(draft.row_filter, findings, refused.line, refused.column)
         message = f"the row filter of {quoted(shape.name)} is refused: {refused.message}"

@@ -79,7 +79,7 @@ def lint_specs(
 ) -> SpecsRead:
     """Read every spec file; raises `Misconfigured` only if the folder cannot be read."""
     targets = Targets(connections.connections, catalogue_of)
-    around = Surroundings(targets, connections.names, frozenset(connections.connections), settings)
+    around = Surroundings(targets, connections.names, settings)
     problems: list[Problem] = []
     reads: list[ToolRead] = []
     files = _files(deployment.toolspecs, problems)

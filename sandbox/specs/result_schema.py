@@ -1,4 +1,4 @@
-"""Which shape has a tool's result? Its JSON Schema (2020-12), the same for every SQL tool: rows with their columns.
+"""Which shape has a tool's result? Its JSON Schema (2020-12), the same for every tool: rows with their columns.
 
 The names are those of `sandbox call --json` (docs/contract.md).
 """
@@ -14,7 +14,7 @@ _COLUMN: Final[JsonObject] = {
     "type": "object",
     "properties": {
         "name": {"type": "string"},
-        "type": {"enum": ["integer", "real", "text", "blob", "null", "any"]},
+        "type": {"enum": ["integer", "real", "text", "boolean", "blob", "null", "any"]},
         "declared_type": {"type": "string"},
     },
     "required": ["name", "type", "declared_type"],
@@ -24,7 +24,7 @@ _COLUMN: Final[JsonObject] = {
 
 def result_schema(spec: ToolSpec) -> JsonObject:
     """Return the schema of what a call of `spec` gives back."""
-    cell = {"type": ["string", "number", "null"]}
+    cell = {"type": ["string", "number", "boolean", "null"]}
     return {
         "type": "object",
         "properties": {

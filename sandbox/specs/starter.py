@@ -33,9 +33,7 @@ def starter_spec(
         raise Misconfigured(f"--name {quoted(name)}: 1 to 128 of `A-Z a-z 0-9 _ . -` are accepted")
     name = name or _NOT_IN_A_NAME.sub("_", f"{connection}.{shape.name}")[:128]
     text = _text(name, connection, shape)
-    around = Surroundings(
-        Targets(connections, lambda _: target.catalogue), frozenset(connections), frozenset(connections), Settings()
-    )
+    around = Surroundings(Targets(connections, lambda _: target.catalogue), frozenset(connections), Settings())
     read = read_tool(f"{name}.yaml", text.encode(), around)
     if read.findings.problems:
         raise LintFailed(read.findings.problems)

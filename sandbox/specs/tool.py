@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, final
+from typing import Final, Literal, final
 
 from sandbox.problems import Mark, did_you_mean
 from sandbox.reasons import Reason, Refused, quoted
@@ -17,21 +17,20 @@ from sandbox.specs.arguments import Arguments
 from sandbox.specs.document import Shape, choice, comma_hint, fields, matching, sentence, text
 from sandbox.specs.examples import read_examples
 from sandbox.specs.findings import Findings, Rule
-from sandbox.specs.inputs import NO_INPUTS, Inputs, read_long_form, read_short_form
+from sandbox.specs.http_spec import check_kind, read_exchange
+from sandbox.specs.inputs import NO_INPUTS, Inputs, read_long_form, read_short_form, types_of
 from sandbox.specs.live import Target, Targets, check_statement, gate_input, table_rules
 from sandbox.specs.yaml import Entries, Entry, Items, Node, Scalar, decoded, read_yaml
-from sandbox.toolspec import Digest, Example, TableRule, ToolLimits, ToolName, ToolSpec
-from sandbox.values import JsonValue
+from sandbox.toolspec import Connection, Digest, Example, HttpTarget, TableRule, ToolLimits, ToolName, ToolSpec
 
 FORMAT: Final = "tool/v1"
 KEYS: Final = (
     "spec", "name", "version", "owner", "summary", "use_when", "kind", "effects", "connection", "input",
-    "input_schema", "statement", "allow", "limits", "examples",
+    "input_schema", "statement", "allow", "request", "response", "limits", "examples",
 )  # fmt: skip
-KINDS: Final = ("sql",)
-LATER_KINDS: Final = ("http", "python", "command", "mcp", "external")
-EFFECTS: Final = ("read",)
-LATER_EFFECTS: Final = ("write",)
+KINDS: Final = ("sql", "http")
+LATER_KINDS: Final = ("python", "command", "mcp", "external")
+EFFECTS: Final = ("read", "write")
 MAX_SUMMARY: Final = 200
 MAX_USE_WHEN: Final = 500
 MAX_STATEMENT: Final = 64 * 1024
@@ -55,7 +54,6 @@ class Surroundings:
     targets: Targets
     connection_names: frozenset[str]
     """Every name of `connections.toml`."""
-    good_connections: frozenset[str]
     settings: Settings
 
 
@@ -101,28 +99,31 @@ class _ToolReader:
         self._node = node
         self._findings = findings
         self._around = around
+        self._connection_name = ""
 
     def read(self, file: str, source: bytes) -> ToolSpec:
         """Return the spec; it counts only if nothing was found."""
-        self._header()
+        kind, effects = self._header()
         before = len(self._findings.problems)
         inputs = self._inputs()
         has_good_inputs = len(self._findings.problems) == before
-        statement = self._statement()
-        self._check_kind_of_tool(inputs, statement)
-        connection = self._connection()
-        limits = self._limits()
+        check_kind(self._known, self._node, kind, self._findings)
+        connection = self._connection(kind)
+        http = read_exchange(self._known, inputs, connection, effects, self._findings) if kind == "http" else None
+        statement = self._statement() if kind == "sql" else None
+        self._check_sql(kind, inputs, statement, effects)
+        limits = self._limits(kind)
         examples = self._examples(inputs if has_good_inputs else None)
-        tables = self._tables(connection, inputs, statement)
+        tables = self._tables(connection, inputs, statement) if kind == "sql" else MappingProxyType({})
         return ToolSpec(
             name=ToolName(self._matching("name", TOOL_NAME, "1 to 128 of `A-Z a-z 0-9 _ . -`")),
             version=self._matching("version", VERSION, "a semantic version such as `1.2.0`"),
             owner=self._matching("owner", OWNER, "an e-mail address or a team's name"),
             summary=self._sentence("summary", MAX_SUMMARY),
             use_when=self._sentence("use_when", MAX_USE_WHEN),
-            kind="sql",
-            effects="read",
-            connection=connection or "",
+            kind=kind,
+            effects=effects,
+            connection=self._connection_name,
             input_schema=inputs.schema,
             sql_argument=inputs.sql_arguments[0] if inputs.sql_arguments else None,
             statement=None if statement is None else str(statement.value),
@@ -132,6 +133,7 @@ class _ToolReader:
             file=file,
             source=source,
             digest=Digest(hashlib.sha256(source).hexdigest()),
+            http=http,
         )
 
     def _at(self, key: str) -> Node | None:
@@ -145,15 +147,13 @@ class _ToolReader:
         node = self._at(key)
         return "" if node is None else sentence(node, self._findings, most=most) or ""
 
-    def _header(self) -> None:
-        for key, options, later in (
-            ("spec", (FORMAT,), ()),
-            ("kind", KINDS, LATER_KINDS),
-            ("effects", EFFECTS, LATER_EFFECTS),
-        ):
+    def _header(self) -> tuple[Literal["sql", "http"], Literal["read", "write"]]:
+        """Return the tool's kind and effects; what cannot be read counts as `sql` and `read`."""
+        chosen: dict[str, str | None] = {}
+        for key, options, later in (("spec", (FORMAT,), ()), ("kind", KINDS, LATER_KINDS), ("effects", EFFECTS, ())):
             node = self._at(key)
-            if node is not None:
-                choice(node, options, self._findings, later=later)
+            chosen[key] = None if node is None else choice(node, options, self._findings, later=later)
+        return "http" if chosen["kind"] == "http" else "sql", "write" if chosen["effects"] == "write" else "read"
 
     def _inputs(self) -> Inputs:
         short, long = self._at("input"), self._at("input_schema")
@@ -170,8 +170,18 @@ class _ToolReader:
             return None
         return node if isinstance(node, Scalar) else None
 
-    def _check_kind_of_tool(self, inputs: Inputs, statement: Scalar | None) -> None:
+    def _check_sql(self, kind: str, inputs: Inputs, statement: Scalar | None, effects: str) -> None:
         add, written = self._findings.add, inputs.sql_arguments
+        if kind == "http":
+            if written:
+                add(
+                    Rule.KIND_OF_TOOL,
+                    inputs.marks[written[0]],
+                    "a tool of `kind: http` takes no argument of type `sql`",
+                )
+            return
+        if effects == "write":
+            add(Rule.EFFECTS, self._known["effects"].node.mark, "SQL is always read; `effects: read` is accepted")
         if len(written) > 1:
             message = f"{len(written)} arguments of type `sql`; a tool takes one"
             add(Rule.KIND_OF_TOOL, inputs.marks[written[1]], message)
@@ -195,28 +205,39 @@ class _ToolReader:
     def _check_parameters(self, inputs: Inputs) -> None:
         properties = inputs.schema.get("properties")
         for name, schema in properties.items() if isinstance(properties, Mapping) else ():
-            types = _types(schema)
-            if not types <= _SCALAR_TYPES:
+            if not types_of(schema) <= _SCALAR_TYPES:
                 message = (
                     f"argument {quoted(name)} is no single value; a statement's arguments are text, numbers or booleans"
                 )
                 self._findings.add(Rule.SCHEMA, inputs.marks[name], message)
 
-    def _connection(self) -> str | None:
+    def _connection(self, kind: str) -> Connection | None:
+        """Return the connection if it is sound and of the tool's kind."""
         node = self._at("connection")
         name = text(node, self._findings, most=64, accepted="a connection's name") if node is not None else None
         if node is None or name is None:
             return None
+        self._connection_name = name
         if name not in self._around.connection_names:
             hint = did_you_mean(name, self._around.connection_names)
             message = f"`connections.toml` has no connection {quoted(name)}{hint}"
             self._findings.add(Rule.UNKNOWN_CONNECTION, node.mark, message)
-        return name
+        connection = self._around.targets.connection(name)
+        if connection is not None and (kind == "http") != isinstance(connection.target, HttpTarget):
+            message = f"connection {quoted(name)} is of engine {quoted(connection.engine)}; a tool of `kind: {kind}`"
+            other = "needs one of engine `http`" if kind == "http" else "needs a database"
+            self._findings.add(Rule.KIND_OF_TOOL, node.mark, f"{message} {other}")
+            return None
+        return connection
 
-    def _limits(self) -> ToolLimits:
+    def _limits(self, kind: str) -> ToolLimits:
         node = self._at("limits")
         if node is None:
             return ToolLimits()
+        for entry in node.entries if isinstance(node, Entries) and kind == "sql" else ():
+            if entry.key == "max_response_bytes":
+                message = "`max_response_bytes` bounds an HTTP answer; `max_bytes` bounds the rows of SQL"
+                self._findings.add(Rule.KIND_OF_TOOL, entry.mark, message)
         return read_limits(node, self._findings, self._around.settings.server.max_message_bytes)
 
     def _examples(self, inputs: Inputs | None) -> tuple[Example, ...]:
@@ -247,12 +268,14 @@ class _ToolReader:
         hints = [comma_hint(entry, self._findings) for entry in call.entries] if isinstance(call, Entries) else []
         return next(filter(None, hints), "")
 
-    def _tables(self, connection: str | None, inputs: Inputs, statement: Scalar | None) -> Mapping[str, TableRule]:
+    def _tables(
+        self, connection: Connection | None, inputs: Inputs, statement: Scalar | None
+    ) -> Mapping[str, TableRule]:
         allow = self._at("allow")
         drafts = read_allow(allow, self._findings) if allow is not None else ()
-        if connection not in self._around.good_connections or connection is None:
+        if connection is None:
             return MappingProxyType({})
-        target = self._around.targets.at(connection, self._known["connection"].node.mark, self._findings)
+        target = self._around.targets.at(connection.name, self._known["connection"].node.mark, self._findings)
         if target is None:
             return MappingProxyType({})
         before = len(self._findings.problems)
@@ -267,10 +290,3 @@ class _ToolReader:
         reach = rules if "allow" in self._known else target.ceiling_rules()
         given = gate_input(statement, frozenset(inputs.marks), reach, target, self._around.settings.sql)
         check_statement(statement, inputs, given, self._findings)
-
-
-def _types(schema: JsonValue) -> frozenset[str]:
-    types = schema.get("type") if isinstance(schema, Mapping) else None
-    if isinstance(types, str):
-        return frozenset({types})
-    return frozenset(str(name) for name in types) if isinstance(types, list) else frozenset()

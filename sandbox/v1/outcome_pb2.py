@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from sandbox.v1 import record_pb2 as sandbox_dot_v1_dot_record__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18sandbox/v1/outcome.proto\x12\nsandbox.v1\x1a\x17sandbox/v1/record.proto\";\n\x06\x43olumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x15\n\rdeclared_type\x18\x03 \x01(\t\"0\n\rOmittedColumn\x12\x10\n\x08relation\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"\xb3\x01\n\x06Result\x12#\n\x07\x63olumns\x18\x01 \x03(\x0b\x32\x12.sandbox.v1.Column\x12\x11\n\trows_json\x18\x02 \x01(\x0c\x12\x11\n\trow_count\x18\x03 \x01(\x04\x12*\n\ntruncation\x18\x04 \x01(\x0e\x32\x16.sandbox.v1.Truncation\x12\x32\n\x0fomitted_columns\x18\x05 \x03(\x0b\x32\x19.sandbox.v1.OmittedColumn\"\x8d\x02\n\x07Refusal\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x13\n\x0bstatus_code\x18\x02 \x01(\x05\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x16\n\x0eretry_after_ms\x18\x04 \x01(\x04\x12\x0c\n\x04rule\x18\x05 \x01(\t\x12\x33\n\x08metadata\x18\x06 \x03(\x0b\x32!.sandbox.v1.Refusal.MetadataEntry\x12\x0c\n\x04line\x18\x07 \x01(\r\x12\x0e\n\x06\x63olumn\x18\x08 \x01(\r\x12\"\n\x06\x65\x66\x66\x65\x63t\x18\t \x01(\x0e\x32\x12.sandbox.v1.Effect\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x94\x01\n\x07Pending\x12(\n\x05\x63\x61use\x18\x01 \x01(\x0e\x32\x19.sandbox.v1.Pending.Cause\x12\x16\n\x0eretry_after_ms\x18\x02 \x01(\x04\"G\n\x05\x43\x61use\x12\x15\n\x11\x43\x41USE_UNSPECIFIED\x10\x00\x12\x11\n\rCAUSE_RUNNING\x10\x01\x12\x14\n\x10\x43\x41USE_UNRECORDED\x10\x02\"/\n\x0b\x43olumnRight\x12\x10\n\x08relation\x18\x01 \x01(\t\x12\x0e\n\x06\x63olumn\x18\x02 \x01(\t\"h\n\x06Rights\x12\x11\n\trelations\x18\x01 \x03(\t\x12(\n\x07\x63olumns\x18\x02 \x03(\x0b\x32\x17.sandbox.v1.ColumnRight\x12\x11\n\tfunctions\x18\x03 \x03(\t\x12\x0e\n\x06\x63laims\x18\x04 \x03(\t\"\xda\x01\n\x0b\x45xplanation\x12\x10\n\x08\x64\x65\x63ision\x18\x01 \x01(\t\x12\x10\n\x08rule_ids\x18\x02 \x03(\t\x12\x12\n\nsql_to_run\x18\x03 \x01(\t\x12\"\n\x06rights\x18\x04 \x01(\x0b\x32\x12.sandbox.v1.Rights\x12<\n\x0brow_filters\x18\x05 \x03(\x0b\x32\'.sandbox.v1.Explanation.RowFiltersEntry\x1a\x31\n\x0fRowFiltersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*S\n\nTruncation\x12\x1a\n\x16TRUNCATION_UNSPECIFIED\x10\x00\x12\x13\n\x0fTRUNCATION_ROWS\x10\x01\x12\x14\n\x10TRUNCATION_BYTES\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18sandbox/v1/outcome.proto\x12\nsandbox.v1\x1a\x17sandbox/v1/record.proto\";\n\x06\x43olumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x15\n\rdeclared_type\x18\x03 \x01(\t\"0\n\rOmittedColumn\x12\x10\n\x08relation\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"\xb3\x01\n\x06Result\x12#\n\x07\x63olumns\x18\x01 \x03(\x0b\x32\x12.sandbox.v1.Column\x12\x11\n\trows_json\x18\x02 \x01(\x0c\x12\x11\n\trow_count\x18\x03 \x01(\x04\x12*\n\ntruncation\x18\x04 \x01(\x0e\x32\x16.sandbox.v1.Truncation\x12\x32\n\x0fomitted_columns\x18\x05 \x03(\x0b\x32\x19.sandbox.v1.OmittedColumn\"\x8d\x02\n\x07Refusal\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x13\n\x0bstatus_code\x18\x02 \x01(\x05\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x16\n\x0eretry_after_ms\x18\x04 \x01(\x04\x12\x0c\n\x04rule\x18\x05 \x01(\t\x12\x33\n\x08metadata\x18\x06 \x03(\x0b\x32!.sandbox.v1.Refusal.MetadataEntry\x12\x0c\n\x04line\x18\x07 \x01(\r\x12\x0e\n\x06\x63olumn\x18\x08 \x01(\r\x12\"\n\x06\x65\x66\x66\x65\x63t\x18\t \x01(\x0e\x32\x12.sandbox.v1.Effect\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x94\x01\n\x07Pending\x12(\n\x05\x63\x61use\x18\x01 \x01(\x0e\x32\x19.sandbox.v1.Pending.Cause\x12\x16\n\x0eretry_after_ms\x18\x02 \x01(\x04\"G\n\x05\x43\x61use\x12\x15\n\x11\x43\x41USE_UNSPECIFIED\x10\x00\x12\x11\n\rCAUSE_RUNNING\x10\x01\x12\x14\n\x10\x43\x41USE_UNRECORDED\x10\x02\"/\n\x0b\x43olumnRight\x12\x10\n\x08relation\x18\x01 \x01(\t\x12\x0e\n\x06\x63olumn\x18\x02 \x01(\t\"z\n\x06Rights\x12\x11\n\trelations\x18\x01 \x03(\t\x12(\n\x07\x63olumns\x18\x02 \x03(\x0b\x32\x17.sandbox.v1.ColumnRight\x12\x11\n\tfunctions\x18\x03 \x03(\t\x12\x0e\n\x06\x63laims\x18\x04 \x03(\t\x12\x10\n\x08requests\x18\x05 \x03(\t\"\xf3\x01\n\x0b\x45xplanation\x12\x10\n\x08\x64\x65\x63ision\x18\x01 \x01(\t\x12\x10\n\x08rule_ids\x18\x02 \x03(\t\x12\x12\n\nsql_to_run\x18\x03 \x01(\t\x12\"\n\x06rights\x18\x04 \x01(\x0b\x32\x12.sandbox.v1.Rights\x12<\n\x0brow_filters\x18\x05 \x03(\x0b\x32\'.sandbox.v1.Explanation.RowFiltersEntry\x12\x17\n\x0frequest_to_send\x18\x06 \x01(\t\x1a\x31\n\x0fRowFiltersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*S\n\nTruncation\x12\x1a\n\x16TRUNCATION_UNSPECIFIED\x10\x00\x12\x13\n\x0fTRUNCATION_ROWS\x10\x01\x12\x14\n\x10TRUNCATION_BYTES\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,8 +36,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REFUSAL_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_EXPLANATION_ROWFILTERSENTRY']._loaded_options = None
   _globals['_EXPLANATION_ROWFILTERSENTRY']._serialized_options = b'8\001'
-  _globals['_TRUNCATION']._serialized_start=1157
-  _globals['_TRUNCATION']._serialized_end=1240
+  _globals['_TRUNCATION']._serialized_start=1200
+  _globals['_TRUNCATION']._serialized_end=1283
   _globals['_COLUMN']._serialized_start=65
   _globals['_COLUMN']._serialized_end=124
   _globals['_OMITTEDCOLUMN']._serialized_start=126
@@ -55,9 +55,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COLUMNRIGHT']._serialized_start=781
   _globals['_COLUMNRIGHT']._serialized_end=828
   _globals['_RIGHTS']._serialized_start=830
-  _globals['_RIGHTS']._serialized_end=934
-  _globals['_EXPLANATION']._serialized_start=937
-  _globals['_EXPLANATION']._serialized_end=1155
-  _globals['_EXPLANATION_ROWFILTERSENTRY']._serialized_start=1106
-  _globals['_EXPLANATION_ROWFILTERSENTRY']._serialized_end=1155
+  _globals['_RIGHTS']._serialized_end=952
+  _globals['_EXPLANATION']._serialized_start=955
+  _globals['_EXPLANATION']._serialized_end=1198
+  _globals['_EXPLANATION_ROWFILTERSENTRY']._serialized_start=1149
+  _globals['_EXPLANATION_ROWFILTERSENTRY']._serialized_end=1198
 # @@protoc_insertion_point(module_scope)

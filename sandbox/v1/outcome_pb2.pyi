@@ -103,19 +103,21 @@ class ColumnRight(_message.Message):
     def __init__(self, relation: _Optional[str] = ..., column: _Optional[str] = ...) -> None: ...
 
 class Rights(_message.Message):
-    __slots__ = ("relations", "columns", "functions", "claims")
+    __slots__ = ("relations", "columns", "functions", "claims", "requests")
     RELATIONS_FIELD_NUMBER: _ClassVar[int]
     COLUMNS_FIELD_NUMBER: _ClassVar[int]
     FUNCTIONS_FIELD_NUMBER: _ClassVar[int]
     CLAIMS_FIELD_NUMBER: _ClassVar[int]
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
     relations: _containers.RepeatedScalarFieldContainer[str]
     columns: _containers.RepeatedCompositeFieldContainer[ColumnRight]
     functions: _containers.RepeatedScalarFieldContainer[str]
     claims: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, relations: _Optional[_Iterable[str]] = ..., columns: _Optional[_Iterable[_Union[ColumnRight, _Mapping]]] = ..., functions: _Optional[_Iterable[str]] = ..., claims: _Optional[_Iterable[str]] = ...) -> None: ...
+    requests: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, relations: _Optional[_Iterable[str]] = ..., columns: _Optional[_Iterable[_Union[ColumnRight, _Mapping]]] = ..., functions: _Optional[_Iterable[str]] = ..., claims: _Optional[_Iterable[str]] = ..., requests: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Explanation(_message.Message):
-    __slots__ = ("decision", "rule_ids", "sql_to_run", "rights", "row_filters")
+    __slots__ = ("decision", "rule_ids", "sql_to_run", "rights", "row_filters", "request_to_send")
     class RowFiltersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -128,9 +130,11 @@ class Explanation(_message.Message):
     SQL_TO_RUN_FIELD_NUMBER: _ClassVar[int]
     RIGHTS_FIELD_NUMBER: _ClassVar[int]
     ROW_FILTERS_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_TO_SEND_FIELD_NUMBER: _ClassVar[int]
     decision: str
     rule_ids: _containers.RepeatedScalarFieldContainer[str]
     sql_to_run: str
     rights: Rights
     row_filters: _containers.ScalarMap[str, str]
-    def __init__(self, decision: _Optional[str] = ..., rule_ids: _Optional[_Iterable[str]] = ..., sql_to_run: _Optional[str] = ..., rights: _Optional[_Union[Rights, _Mapping]] = ..., row_filters: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    request_to_send: str
+    def __init__(self, decision: _Optional[str] = ..., rule_ids: _Optional[_Iterable[str]] = ..., sql_to_run: _Optional[str] = ..., rights: _Optional[_Union[Rights, _Mapping]] = ..., row_filters: _Optional[_Mapping[str, str]] = ..., request_to_send: _Optional[str] = ...) -> None: ...

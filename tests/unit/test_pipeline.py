@@ -11,6 +11,8 @@ import pytest
 
 from sandbox.pipeline import Pipeline
 from sandbox.reasons import Reason, Refused
+from sandbox.stages import Rights, SqlPlan
+from sandbox.toolspec import Digest
 
 ORDER = [
     "authenticate",
@@ -30,6 +32,22 @@ ORDER = [
     "seal",
 ]
 
+PLAN = SqlPlan(
+    dialect="sqlite",
+    connection="shop",
+    connection_digest=Digest("0" * 64),
+    proposed_sql=None,
+    sql_to_run="SELECT 1",
+    parameters={},
+    claims={},
+    rights=Rights(relations=(), columns=(), functions=(), claims=()),
+    omitted=(),
+    is_fenced=False,
+    max_seconds=1.0,
+    max_rows=1,
+    max_bytes=1,
+)
+
 
 class House:
     """Every part of the pipeline, noting what is asked of it; stops at `stop_at`."""
@@ -44,8 +62,9 @@ class House:
         self.seen.append(stage)
         if stage == self.stop_at:
             raise Refused(Reason.POLICY_DENIED, f"stopped at {stage}")
-        plan = SimpleNamespace(sql_to_run="SELECT 1", rights=SimpleNamespace(relations=()))
-        return SimpleNamespace(spec=SimpleNamespace(name="t", tables={}), plan=plan, word="permit", rule_ids=())
+        spec = SimpleNamespace(name="t", tables={})
+        traced = SimpleNamespace(validated=SimpleNamespace(spec=spec))
+        return SimpleNamespace(spec=spec, traced=traced, plan=PLAN, word="permit", rule_ids=())
 
     def __getattr__(self, stage: str) -> object:
         return lambda *_, **__: self.note(stage)

@@ -105,6 +105,7 @@ def _fill_explanation(message: outcome_pb2.Explanation, explanation: Explanation
     message.decision = explanation.decision
     message.rule_ids.extend(explanation.rule_ids)
     message.sql_to_run = explanation.sql_to_run
+    message.request_to_send = explanation.request_to_send
     _fill_rights(message.rights, explanation.rights)
     message.row_filters.update(explanation.row_filters)
 
@@ -115,3 +116,4 @@ def _fill_rights(message: outcome_pb2.Rights, rights: Rights) -> None:
         message.columns.add(relation=relation, column=column)
     message.functions.extend(rights.functions)
     message.claims.extend(rights.claims)
+    message.requests.extend(rights.requests)

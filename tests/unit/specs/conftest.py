@@ -26,6 +26,12 @@ ceiling = {tables = ["orders", "customers"]}
 engine = "sqlite"
 path = "data/gone.db"
 ceiling = {tables = "all"}
+
+[crm]
+engine = "http"
+base_url = "https://crm.example.com/api"
+auth = {header = "X-Api-Key", value = {env = "CRM_KEY"}}
+ceiling = {methods = ["GET", "POST"], paths = ["/v1/customers/*", "/v1/customers", "/v1/notes/**"]}
 """
 
 

@@ -73,10 +73,10 @@ GOOD = 'engine = "sqlite"\npath = "a.db"\nceiling = {tables = ["t"]}\n'
         (
             '[a]\nengine = "postgres"\ndsn = {env = "X"}\nceiling = {tables = ["t"]}\n',
             (2, 1, "connection/not-built"),
-            "engine `postgres` is not built yet in this version; accepted: `sqlite`",
+            "engine `postgres` is not built yet in this version; accepted: `sqlite`, `http`",
         ),
         ('[a]\nengine = "sqlit"\n', (2, 1, "connection/value"), "unknown engine `sqlit`; did you mean `sqlite`?"),
-        ("[a]\n", (1, 2, "connection/value"), "connection `a` needs an `engine`; accepted: `sqlite`"),
+        ("[a]\n", (1, 2, "connection/value"), "connection `a` needs an `engine`; accepted: `sqlite`, `http`"),
         (
             "[a]\npaht = 1\n" + GOOD,
             (2, 1, "connection/unknown-key"),

@@ -12,7 +12,7 @@ from sandbox.settings import Settings
 from sandbox.specs.live import Targets
 from sandbox.specs.tool import KEYS, Surroundings, ToolRead, read_tool
 from sandbox.sql import Catalogue, ColumnShape, TableShape
-from sandbox.toolspec import Connection, Digest, FileTarget
+from sandbox.toolspec import Connection, Digest, FileTarget, HttpCeiling, HttpTarget
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "specs"
 SOURCES = [path.read_bytes() for path in sorted(FIXTURES.glob("*/*.yaml"))]
@@ -21,10 +21,25 @@ ORDERS = TableShape("orders", (ColumnShape("id", "INTEGER"), ColumnShape("region
 SHOP = Connection(
     name="shop", engine="sqlite", target=FileTarget("/nowhere"), ceiling_tables=None, digest=Digest("0" * 64)
 )
+CRM = Connection(
+    name="crm",
+    engine="http",
+    target=HttpTarget(
+        scheme="https",
+        host="crm.example.com",
+        port=443,
+        prefix="",
+        auth=None,
+        networks=(),
+        ca=None,
+        ceiling=HttpCeiling(frozenset({"GET"}), None),
+    ),
+    ceiling_tables=frozenset(),
+    digest=Digest("1" * 64),
+)
 AROUND = Surroundings(
-    Targets({"shop": SHOP}, lambda _: Catalogue(MappingProxyType({"orders": ORDERS}), Digest("0" * 64))),
-    frozenset({"shop"}),
-    frozenset({"shop"}),
+    Targets({"shop": SHOP, "crm": CRM}, lambda _: Catalogue(MappingProxyType({"orders": ORDERS}), Digest("0" * 64))),
+    frozenset({"shop", "crm"}),
     Settings(),
 )
 

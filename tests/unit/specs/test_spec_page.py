@@ -12,8 +12,9 @@ from sandbox.specs.access import MASKS
 from sandbox.specs.compiled import FORMATS
 from sandbox.specs.connections import LATER_ENGINES
 from sandbox.specs.document import NOT_BUILT_KEYS
+from sandbox.specs.http_spec import COLUMN_KEYS, PICKED_TYPES, REQUEST_KEYS, RESPONSE_KEYS
 from sandbox.specs.inputs import KEYS_OF_TYPE
-from sandbox.specs.tool import EFFECTS, KEYS, KINDS, LATER_EFFECTS, LATER_KINDS
+from sandbox.specs.tool import EFFECTS, KEYS, KINDS, LATER_KINDS
 from sandbox.toolspec import ToolLimits
 
 PAGE = (Path(__file__).parents[3] / "docs" / "tool-specs.md").read_text("utf-8")
@@ -25,15 +26,16 @@ WORDS = set(re.findall(r"[\w/.-]+", " ".join(re.findall(r"`([^`\n]+)`", PAGE))))
     "words",
     [
         KEYS,
+        [*REQUEST_KEYS, *RESPONSE_KEYS, *COLUMN_KEYS, *PICKED_TYPES],
         KINDS + EFFECTS,
         [*KEYS_OF_TYPE, *{key for keys in KEYS_OF_TYPE.values() for key in keys}, "help", "required"],
         MASKS,
         ToolLimits.__dataclass_fields__,
         FORMATS,
         ["as", "call", "expect", "row_count", "rows", "refused", "tables", "columns", "row_filter", "mask", "all"],
-        [*NOT_BUILT_KEYS, *LATER_KINDS, *LATER_EFFECTS, *LATER_ENGINES],
+        [*NOT_BUILT_KEYS, *LATER_KINDS, *LATER_ENGINES],
     ],
-    ids=["keys", "values", "arguments", "masks", "limits", "formats", "parts", "not-built"],
+    ids=["keys", "exchange", "values", "arguments", "masks", "limits", "formats", "parts", "not-built"],
 )
 def test_every_word_of_the_format_is_on_the_page(words: list[str]) -> None:
     assert [word for word in words if word not in WORDS] == []

@@ -1,0 +1,198 @@
+"""What does an HTTP tool send, and how does it end? Plans from the spec's template; answers, or fixed words for none.
+
+# INVARIANT: a refusal says nothing of what the target answered but its status, and nothing of where its name led.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from typing import Final, assert_never, final
+
+from sandbox.deployment import Misconfigured
+from sandbox.executors.engine import Fetched
+from sandbox.executors.http_requests import RequestMaker
+from sandbox.executors.http_rows import invalid, picked, takes_body
+from sandbox.executors.http_wire import Answer, Destination, Failed, Question, Resolve, exchange, system_resolve
+from sandbox.leases import HttpLease
+from sandbox.reasons import Effect, Fault, Reason, Refused, quoted
+from sandbox.stages import Cancellation, HttpPlan, Lease
+from sandbox.telemetry.events import note_often
+from sandbox.toolspec import Connection, HttpTarget, ToolName, ToolSpec
+from sandbox.values import JsonObject
+
+PAUSES_S: Final = (0.1, 0.4)
+"""Before each retry of a request that its author calls idempotent."""
+PASSING: Final = frozenset({502, 503, 504})
+"""Statuses of a target that may be well a moment later."""
+
+_UNREACHED: Final = {
+    "resolve": "has no address",
+    "connect": "cannot be reached",
+    "tls": "has no certificate that the connection trusts, or speaks no TLS 1.2 or later",
+    "cut": "hung up before the response was whole",
+}
+_INVALID: Final = {
+    "too_large": "has too many headers",
+    "response": "is not HTTP, or has too many headers",
+    "encoding": "is compressed, which was not asked for",
+}
+
+
+@final
+class HttpTools:
+    """The tools of kind `http` of one generation."""
+
+    def __init__(
+        self, connections: Mapping[str, Connection], specs: Iterable[ToolSpec], resolve: Resolve = system_resolve
+    ) -> None:
+        """Take what their calls have in common; raises `Misconfigured` for a `ca` that cannot be used."""
+        tools = list(specs)
+        self._makers = {spec.name: RequestMaker(spec, connections[spec.connection]) for spec in tools}
+        self._destinations = {
+            name: _destination(connections[name], resolve) for name in sorted({spec.connection for spec in tools})
+        }
+
+    def plan(self, tool: ToolName, arguments: JsonObject) -> HttpPlan:
+        """Return the exact request of a call; raises `Refused`."""
+        return self._makers[tool].plan(arguments)
+
+    def run(self, plan: HttpPlan, lease: Lease, cancellation: Cancellation) -> Fetched:
+        """Send the request and take from the response what the spec picks; raises `Refused`."""
+        if not isinstance(lease, HttpLease):
+            raise Fault("http executor: a lease of another kind than HTTP's")
+        begun = time.monotonic()
+        deadline = min(begun + plan.max_seconds, cancellation.deadline or float("inf"))
+        question = Question(
+            _bytes(plan, lease.header), lambda status: takes_body(plan.response, status), plan.max_response_bytes
+        )
+        answer = self._answered(plan, question, deadline, cancellation)
+        if answer.status not in plan.response.statuses:
+            raise _status(plan, answer.status)
+        try:
+            return picked(plan, answer.status, answer.body)
+        except Refused as refused:
+            if plan.has_effects:
+                refused.effect = Effect.DONE  # the status says so; what is wrong is what it told of it
+            raise
+
+    def _answered(self, plan: HttpPlan, question: Question, deadline: float, cancellation: Cancellation) -> Answer:
+        """Return the first answer that is worth having; of the last try, whatever came."""
+        was_sent = False
+        pauses = iter(PAUSES_S if plan.is_idempotent else ())
+        while True:
+            try:
+                answer = self._exchange(plan, question, deadline, cancellation)
+            except Failed as failed:
+                was_sent |= failed.was_sent
+                is_passing = failed.trouble in _UNREACHED and not failed.is_answered
+                if not (is_passing and _has_waited(next(pauses, None), deadline, cancellation)):
+                    raise _told(plan, failed, was_sent=was_sent) from failed
+            else:
+                was_sent = True
+                if answer.status not in PASSING or not _has_waited(next(pauses, None), deadline, cancellation):
+                    return answer
+
+    def _exchange(self, plan: HttpPlan, question: Question, deadline: float, cancellation: Cancellation) -> Answer:
+        try:
+            return exchange(self._destinations[plan.connection], question, deadline, cancellation)
+        except Failed as failed:
+            if failed.trouble in {"address", "tls", "resolve"}:
+                note_often("http target not reached", plan.connection, causes=failed.trouble)
+            raise
+
+
+def _destination(connection: Connection, resolve: Resolve) -> Destination:
+    target = connection.target
+    if not isinstance(target, HttpTarget):
+        raise Fault("http executor: a connection that speaks no HTTP")
+    return Destination(
+        host=target.host,
+        port=target.port,
+        tls=_tls(connection.name, target) if target.scheme == "https" else None,
+        networks=tuple(ipaddress.ip_network(text) for text in target.networks),
+        resolve=resolve,
+    )
+
+
+def _tls(connection: str, target: HttpTarget) -> ssl.SSLContext:
+    # WHY: not `create_default_context`, which writes session keys where the environment says (SSLKEYLOGFILE).
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies certificate and name
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    if target.ca is None:
+        context.load_default_certs()
+        return context
+    try:
+        context.load_verify_locations(cafile=target.ca)
+    except OSError as error:
+        message = f"connections.toml: [{connection}] the file of `ca` cannot be used; PEM certificates are accepted"
+        raise Misconfigured(message) from error
+    return context
+
+
+def _bytes(plan: HttpPlan, secret: tuple[str, str] | None) -> bytes:
+    """Return the request as it is sent, the only place that knows the secret besides its lease."""
+    headers = plan.headers if secret is None else (*plan.headers, secret)
+    lines = [f"{plan.method} {plan.target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers), "", ""]
+    return "\r\n".join(lines).encode("ascii") + (plan.body or b"")
+
+
+def _has_waited(pause_s: float | None, deadline: float, cancellation: Cancellation) -> bool:
+    """Wait before the next try; False at once if there is to be none, or it would come too late."""
+    if pause_s is None or time.monotonic() + pause_s >= deadline:
+        return False
+    stopped = threading.Event()
+    cancellation.on_cancel(stopped.set)
+    stopped.wait(pause_s)  # the next try finds out whether the call was cancelled
+    cancellation.forget(stopped.set)
+    return True
+
+
+def _told(plan: HttpPlan, failed: Failed, *, was_sent: bool) -> Refused:
+    """Return the refusal for a request that got no whole answer; `was_sent` in this or an earlier try."""
+    if plan.has_effects and was_sent:
+        message = "the request was sent and no whole answer came, so it may have taken effect; look at the target first"
+        return Refused(
+            Reason.EFFECT_UNKNOWN, message, rule="http/effect-unknown", effect=Effect.UNKNOWN, error=failed.trouble
+        )
+    match failed.trouble:
+        case "cancelled":
+            refused = Refused(Reason.CALL_CANCELLED, "the call was stopped", rule="limits/cancelled")
+        case "timed_out":
+            message = f"no whole answer came within {plan.max_seconds:g} s, or the caller's own time"
+            refused = Refused(Reason.EXECUTION_TIMED_OUT, message, rule="limits/seconds")
+        case "address":
+            message = f"the host of connection {quoted(plan.connection)} leads to an address that it may not reach"
+            refused = Refused(Reason.HTTP_ADDRESS_FORBIDDEN, message, rule="http/address")
+        case "too_large" if failed.is_answered:
+            message = f"the response is over the tool's {plan.max_response_bytes} bytes; a narrower question may fit"
+            refused = Refused(Reason.RESULT_TOO_LARGE, message, rule="limits/max-response-bytes")
+        case "too_large" | "response" | "encoding":
+            refused = invalid(failed.trouble, _INVALID[failed.trouble])
+        case "resolve" | "connect" | "tls" | "cut":
+            message = f"the target {_UNREACHED[failed.trouble]}"
+            refused = Refused(
+                Reason.EXECUTOR_UNAVAILABLE,
+                message,
+                rule="http/unreachable",
+                retry_after_s=1.0,
+                error=failed.trouble,
+            )
+        case _:
+            assert_never(failed.trouble)
+    if plan.has_effects:
+        refused.effect = Effect.NONE
+    return refused
+
+
+def _status(plan: HttpPlan, status: int) -> Refused:
+    taken = ", ".join(str(each) for each in plan.response.statuses)
+    if 300 <= status < 400:
+        message = f"the target answered with a redirect ({status}), which is never followed; the tool takes {taken}"
+        return Refused(Reason.HTTP_STATUS, message, rule="http/redirect", status=str(status))
+    message = f"the target answered with status {status}; the tool takes {taken}"
+    return Refused(Reason.HTTP_STATUS, message, rule="http/status", status=str(status))

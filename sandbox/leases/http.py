@@ -1,0 +1,70 @@
+"""With which credential is an HTTP target asked? The connection's standing secret, read for one call and then dropped.
+
+Nothing at the target expires it, so the lease names itself standing; what confines it is the connection's ceiling, the
+one host it is sent to, and that nobody but the executor sees it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Literal, final
+
+from sandbox.leases.sources import read_secret
+from sandbox.reasons import Reason, Refused, quoted
+from sandbox.telemetry.events import warn
+from sandbox.toolspec import Connection, HttpAuth, HttpTarget
+
+
+@final
+@dataclass(slots=True)
+class HttpLease:
+    """The right to ask one host, lent for a block; the secret is there within the block only."""
+
+    connection: str
+    is_standing: Literal[True]
+    digest: bytes
+    """SHA-256 over the public facts: connection, its digest, header, standing."""
+    _auth: HttpAuth | None = field(repr=False)
+    _header: tuple[str, str] | None = field(default=None, repr=False)
+
+    @property
+    def header(self) -> tuple[str, str] | None:
+        """Name and value of the header that carries the secret; None if the connection has none."""
+        return self._header
+
+    def __enter__(self) -> HttpLease:
+        """Read the secret; raises `Refused` with `EXECUTOR_UNAVAILABLE`."""
+        if self._auth is not None:
+            self._header = (self._auth.header, self._auth.scheme + self._secret(self._auth))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._header = None
+
+    def _secret(self, auth: HttpAuth) -> str:
+        # INVARIANT: the caller learns neither where the secret lies nor, like everybody else, any part of it.
+        try:
+            secret = read_secret(auth.secret, f"connection {quoted(self.connection)}").reveal()
+        except Refused as refused:
+            raise self._unreadable(refused.message) from None
+        if not secret.isascii():
+            raise self._unreadable("a header carries ASCII, and the secret is something else")
+        return secret
+
+    def _unreadable(self, complaint: str) -> Refused:
+        warn("secret unreadable", connection=self.connection, complaint=complaint)
+        message = (
+            f"the secret of connection {quoted(self.connection)} cannot be read; its operator finds why in the events"
+        )
+        return Refused(Reason.EXECUTOR_UNAVAILABLE, message, rule="leases/secret")
+
+
+def http_lease(connection: Connection, target: HttpTarget) -> HttpLease:
+    """Return the lease of one call on the connection."""
+    header = "" if target.auth is None else target.auth.header
+    facts = f"http\n{connection.name}\n{connection.digest}\n{header}\nstanding\n"
+    return HttpLease(connection.name, True, hashlib.sha256(facts.encode()).digest(), target.auth)

@@ -1,0 +1,67 @@
+"""Where does a secret lie, and who sees it? Read at use, carried in a wrapper that no message, repr or log can show."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final, NoReturn, assert_never, final
+
+from sandbox.deployment import Misconfigured, read_private
+from sandbox.reasons import Reason, Refused, quoted
+from sandbox.toolspec import EnvSecret, FileSecret, SecretSource
+
+_MAX_SECRET: Final = 8 * 1024
+"""Characters of a secret; what is longer is another file."""
+
+
+@final
+class Secret:
+    """A text that is shown to whoever asks for it by name, and to nobody else."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        """Wrap `text`."""
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text; for a driver's own parameters alone."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret is not written anywhere")
+
+
+def read_secret(source: SecretSource, what: str) -> Secret:
+    """Read a secret; raises `Refused` with `EXECUTOR_UNAVAILABLE`, which calls it `what`."""
+    match source:
+        case EnvSecret(variable=variable):
+            text = os.environ.get(variable, "")
+            where = f"the environment variable {quoted(variable)}"
+            if not text:
+                raise _unavailable(f"{what}: {where} is not set for this process")
+        case FileSecret(path=path):
+            where = f"the file {quoted(Path(path).name)}"
+            text = _file(Path(path), what)
+        case _:
+            assert_never(source)
+    text = text.strip()
+    if not text or len(text) > _MAX_SECRET or not text.isprintable():
+        raise _unavailable(f"{what}: {where} does not hold one line of at most {_MAX_SECRET} characters")
+    return Secret(text)
+
+
+def _file(path: Path, what: str) -> str:
+    try:
+        return read_private(path).decode("utf-8")
+    except Misconfigured as error:
+        raise _unavailable(f"{what}: {error}") from error
+    except UnicodeDecodeError:
+        raise _unavailable(f"{what}: the file {quoted(path.name)} is not UTF-8") from None
+
+
+def _unavailable(message: str) -> Refused:
+    return Refused(Reason.EXECUTOR_UNAVAILABLE, message)
