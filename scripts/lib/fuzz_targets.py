@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Self, final
 
 import grpc
 
@@ -14,7 +17,7 @@ from sandbox.app import House
 from sandbox.audit.notes import parse_verifier_key
 from sandbox.audit.verify import ProofInvalid, verify_receipt
 from sandbox.bench.deployment import BENCH_TOOL, COLD_TOOL, make_bench_deployment
-from sandbox.client import Client, Identity, Result
+from sandbox.client import Client, Identity, Refusal, Result
 from sandbox.deployment import Deployment, Misconfigured
 from sandbox.policy import load_policies
 from sandbox.problems import LintFailed
@@ -42,6 +45,37 @@ ARGUMENTS = (
     b'{"id": 7}',
     b'{"sql": "SELECT 1", "n": -1.5e3, "list": [1, {"a": null}], "yes": true, "text": "\\u00e9\\ud83d\\ude00"}',
 )
+
+
+HTTP_TOOL = "fuzz.http"
+_CONNECTION = """
+[answering]
+engine = "http"
+base_url = "http://127.0.0.1:PORT/api"
+allow_plain = true
+networks = ["127.0.0.1/32"]
+ceiling = {methods = ["GET"], paths = ["/v1/*", "/**"]}
+"""
+_HTTP_SPEC = """\
+spec: tool/v1
+name: fuzz.http
+version: 1.0.0
+owner: fuzz@example.com
+summary: Asks a target that answers anything.
+kind: http
+effects: read
+connection: answering
+input: {id: {type: string}}
+request: {method: GET, path: "/v1/{id}", query: {all: true}, headers: {Accept-Language: en}}
+response:
+  rows: /items
+  columns:
+    id: {at: /id, type: integer}
+    name: {at: /name, type: text, required: false}
+    score: {at: /score, type: real, required: false}
+    ok: {at: /ok, type: boolean, required: false}
+limits: {seconds: 1, max_rows: 10, max_response_bytes: 16KiB}
+"""
 
 
 NO_REFUSALS = frozenset(
@@ -74,6 +108,8 @@ def targets(folder: Path, stack: ExitStack) -> Sequence[Target]:
     """Return every target, over a deployment in `folder` that is served until `stack` ends."""
     root = folder / "deployment"
     make_bench_deployment(root)
+    answering = stack.enter_context(_Answering())
+    answering.offer(root)
     house, door = stack.enter_context(opened_house(root, listen="127.0.0.1:0"))
     client = stack.enter_context(Client.from_deployment(root, "agent", door.address))
     return [
@@ -87,6 +123,7 @@ def targets(folder: Path, stack: ExitStack) -> Sequence[Target]:
         _settings(folder, root),
         _connections(folder, root),
         _policies(folder, house, root),
+        _answer(client, answering),
         _wire(door.address, root),
     ]
 
@@ -131,7 +168,11 @@ def _verified(case: bytes, key: str, good: Sequence[bytes]) -> None:
 
 def _verifier_key(client: Client, root: Path) -> Target:
     key = _read(root / "keys" / "log.vkey")
-    proof, whole = client.call(BENCH_TOOL, {"id": 1}).receipt.text, parse_verifier_key(key)
+    whole = parse_verifier_key(key)
+    answer = client.call(BENCH_TOOL, {"id": 1})
+    if not isinstance(answer, Result):
+        raise Broken("no receipt to verify")
+    proof = answer.receipt.text
 
     def take(case: bytes) -> None:
         text = case.decode("utf-8", "surrogateescape")
@@ -169,9 +210,7 @@ def _certificate(house: House, root: Path) -> Target:
 def _specs(house: House, root: Path) -> Target:
     catalogue = _catalogue(house)
     connections = house.loaded.connections
-    around = Surroundings(
-        Targets(connections, lambda _: catalogue), frozenset(connections), frozenset(connections), Settings()
-    )
+    around = Surroundings(Targets(connections, lambda _: catalogue), frozenset(connections), Settings())
 
     def take(case: bytes) -> None:
         read = read_tool("a.yaml", case, around)
@@ -248,6 +287,57 @@ def _wire(address: str, root: Path) -> Target:
 
     seeds = [bytes([index]) + good[method].SerializeToString() for index, method in enumerate(methods)]
     return Target("wire", 3, seeds, take, (_Told,))
+
+
+@final
+class _Answering:
+    """A target on loopback that answers every HTTP request with the case at hand, and hangs up."""
+
+    def __enter__(self) -> Self:
+        self.case = b""
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self._serve, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def offer(self, root: Path) -> None:
+        """Write a tool that asks this target into a deployment."""
+        with (root / "connections.toml").open("a") as connections:
+            connections.write(_CONNECTION.replace("PORT", str(self._listener.getsockname()[1])))
+        (root / "toolspecs" / f"{HTTP_TOOL}.yaml").write_text(_HTTP_SPEC)
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                line, _ = self._listener.accept()
+                with line, suppress(OSError):
+                    line.recv(65536)
+                    line.sendall(self.case)
+
+
+def _answer(client: Client, answering: _Answering) -> Target:
+    """Answers to an HTTP tool, through the whole service."""
+
+    def take(case: bytes) -> None:
+        answering.case = case
+        answer = client.call(HTTP_TOOL, {"id": "7"})
+        if isinstance(answer, Refusal):
+            raise _Told(answer.reason)
+        if not isinstance(answer, Result):
+            raise Broken("neither a result nor a refusal")
+
+    body = b'{"items": [{"id": 1, "name": "Ada", "ok": true}, {"id": 2, "name": null, "score": 1.5}]}'
+    chunks = b"%x;a=b\r\n%s\r\n5\r\n     \r\n0\r\nX: y\r\n\r\n" % (len(body), body)
+    seeds = [
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body),
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks,
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 200 OK\r\nContent-Encoding: identity\r\n\r\n" + body,
+        b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
+    ]
+    return Target("http answer", 3, seeds, take, (_Told,))
 
 
 def _files(folder: Path) -> list[bytes]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "lib" / "fuzz.py"
-READERS = 11
+READERS = 12
 
 
 @pytest.mark.requirement("house:input:fuzzed")

@@ -59,7 +59,7 @@ def test_bytes_that_are_no_message_are_the_caller_s_fault(service: Service, meth
     name = "reviewer" if method.startswith(LOG) else "agent"
     metadata = service.identity(name).metadata()
     with service.channel(name) as channel:
-        for broken in (b"\xff", b"\x0a\xff", b"\x0a\x01\xff"):
+        for broken in (b"\xff", b"\x0a\xff"):
             ask = (
                 (lambda sent: list(channel.stream_stream(method)(iter([sent]), metadata=metadata, timeout=5)))
                 if method.endswith("Stream")
