@@ -155,9 +155,9 @@ class _Line:
         """Do it all once."""
         request = question.request
         line = self._secured(self._connected(self._checked()))
-        self.was_sent = True
         for start in range(0, len(request), PIECE):
             line.settimeout(self._left())
+            self.was_sent = True
             line.sendall(request[start : start + PIECE])
         incoming = _Incoming(self, line)
         with http.client.HTTPResponse(
@@ -167,8 +167,6 @@ class _Line:
             if incoming.has_ended:
                 raise Failed("cut")  # `http.client` takes the end of the stream for the end of the headers
             self.is_answered = True
-            if sum(len(name) + len(value) for name, value in response.getheaders()) > MAX_HEADER_BYTES:
-                raise Failed("response")
             if not question.takes_body(response.status):
                 return Answer(response.status, b"")
             incoming.room += question.max_body + MAX_HEADER_BYTES  # chunks have headers of their own

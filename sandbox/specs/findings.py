@@ -67,8 +67,11 @@ class Findings:
         self.lines = text.split("\n")
         self.problems: list[Problem] = []
 
-    def add(self, rule: Rule, mark: Mark | None, message: str) -> None:
-        """Note one problem; the same sentence at the same place is noted once."""
+    def add(self, rule: Rule, mark: Mark | None, message: str, *, may_show_line: bool = True) -> None:
+        """Note one problem; the same sentence at the same place is noted once.
+
+        Without its line where that may hold a secret.
+        """
         place = mark or Mark(0, 0)
         problem = Problem(
             file=self.file,
@@ -76,7 +79,7 @@ class Findings:
             column=place.column,
             rule=rule,
             message=message,
-            source_line=self._shown_line(place),
+            source_line=self._shown_line(place) if may_show_line else "",
         )
         if problem not in self.problems:
             self.problems.append(problem)

@@ -79,6 +79,8 @@ class _TargetReader:
         self._root = root
         self._findings = findings
         self._places = places
+        # INVARIANT: a secret that was written out, in `auth` or as a login, is not shown where lint is.
+        self._may_hold_secret = "auth" in entry or "@" in str(entry.get("base_url", ""))
 
     def read(self) -> HttpTarget | None:
         for key in self._entry:
@@ -103,7 +105,8 @@ class _TargetReader:
         )
 
     def _note(self, rule: Rule, key: str, message: str) -> None:
-        self._findings.add(rule, self._places.of(self._name, key), message)
+        mark = self._places.of(self._name, key)
+        self._findings.add(rule, mark, message, may_show_line=not self._may_hold_secret)
 
     def _base_url(self) -> _BaseUrl | None:
         written = self._entry.get("base_url")
@@ -113,7 +116,8 @@ class _TargetReader:
             return None
         complaint, base = _split(written)
         if base is None:
-            self._note(Rule.CONNECTION_VALUE, "base_url", f"`base_url` {quoted(written)} {complaint}")
+            shown = "" if "@" in written else f" {quoted(written)}"
+            self._note(Rule.CONNECTION_VALUE, "base_url", f"`base_url`{shown} {complaint}")
             return None
         is_plain = self._entry.get("allow_plain", False)
         if not isinstance(is_plain, bool):
@@ -191,7 +195,7 @@ class _TargetReader:
             return None
         header, secret = value["header"], self._secret(value["value"])
         if not isinstance(header, str) or not HEADER_NAME.fullmatch(header) or header.lower() in OWN_HEADERS:
-            message = f"header {quoted(str(header))} cannot carry a secret; a name such as `X-Api-Key` is accepted"
+            message = "`header` cannot carry a secret; a name such as `X-Api-Key` is accepted"
             self._note(Rule.CONNECTION_VALUE, "auth", message)
             return None
         return None if secret is None else HttpAuth(header, "", secret)

@@ -33,6 +33,14 @@ def test_a_forbidden_relation_is_not_carried_through_by_the_same_arguments(tmp_p
         assert policy.decide(planned(relations=("orders", "salaries"))).rule_ids == ("f",)
 
 
+def test_a_forbidden_request_is_not_carried_through_by_the_same_arguments(tmp_path: Path) -> None:
+    when = 'context.requests.contains("POST https://crm.example.com/v1/notes")'
+    policy = policies_of(tmp_path, PERMIT + f'@id("f") forbid (principal, {QUERY}, resource) when {{ {when} }};')
+    for _ in range(3):
+        assert isinstance(policy.decide(planned(requests=("GET https://crm.example.com/v1/notes",))), Permit)
+        assert policy.decide(planned(requests=("POST https://crm.example.com/v1/notes",))).rule_ids == ("f",)
+
+
 def test_what_one_principal_may_is_not_lent_to_another_with_the_same_token_id(tmp_path: Path) -> None:
     text = (
         '@id("boss") permit (principal in Sandbox::Role::"boss", action, resource);'

@@ -128,6 +128,7 @@ def planned(
     relations: tuple[str, ...] = ("orders",),
     columns: tuple[tuple[str, str], ...] = (("orders", "id"),),
     functions: tuple[str, ...] = (),
+    requests: tuple[str, ...] = (),
     door: str = "grpc",
     spec: ToolSpec | None = None,
 ) -> PlannedCall:
@@ -140,7 +141,7 @@ def planned(
         sql_to_run="SELECT 1",
         parameters={},
         claims={},
-        rights=Rights(relations=relations, columns=columns, functions=functions, claims=()),
+        rights=Rights(relations=relations, columns=columns, functions=functions, claims=(), requests=requests),
         omitted=(),
         is_fenced=False,
         max_seconds=1.0,

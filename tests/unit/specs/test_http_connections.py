@@ -29,7 +29,7 @@ def read(root: Path, text: str) -> tuple[Connection | None, list[str]]:
     """Return the connection and the problems of one table."""
     (root / "connections.toml").write_text(f'[crm]\nengine = "http"\n{text}\n')
     found = lint_connections(Deployment(root))
-    told = [f"{p.line}:{p.column} {p.rule} {p.message}" for p in found.findings.problems]
+    told = [f"{p.line}:{p.column} {p.rule} {p.message} {p.render()}" for p in found.findings.problems]
     return found.connections.get("crm"), told
 
 
@@ -100,7 +100,12 @@ def test_a_host_that_readers_dispute_is_none(host: str) -> None:
 
 WRONG = {
     "no-url": (CEILING, "needs a `base_url`"),
-    "login": (f'base_url = "https://crm:pw@example.com"\n{CEILING}', "holds a login"),
+    "login": (f'base_url = "https://crm:{SECRET}@example.com"\n{CEILING}', "holds a login"),
+    "login-of-none": (f'base_url = "ftp://{SECRET}@example.com"\nceiling = {{}}', "names no paths"),
+    "beside-a-secret": (
+        f'base_url = "x"\nauth = {{header = "{SECRET}", value = "{SECRET}"}}\nverify = 1',
+        "unknown key",
+    ),
     "query": (f'base_url = "https://example.com/?a=b"\n{CEILING}', "holds a query"),
     "fragment": (f'base_url = "https://example.com/#a"\n{CEILING}', "holds a query"),
     "encoded": (f'base_url = "https://example.com/%2e%2e"\n{CEILING}', "only encoded"),
@@ -154,11 +159,11 @@ WRONG = {
     "auth-text": (f'base_url = "https://a.example"\nauth = "{SECRET}"\n{CEILING}', "`auth` is something else"),
     "auth-header": (
         f'base_url = "https://a.example"\nauth = {{header = "Host", value = {{env = "A"}}}}\n{CEILING}',
-        "header `Host` cannot carry a secret",
+        "`header` cannot carry a secret",
     ),
     "cookie": (
         f'base_url = "https://a.example"\nauth = {{header = "cookie", value = {{env = "A"}}}}\n{CEILING}',
-        "header `cookie` cannot carry a secret",
+        "`header` cannot carry a secret",
     ),
     "key": (f'base_url = "https://a.example"\nverify = false\n{CEILING}', "unknown key `verify`"),
     "path": (f'base_url = "https://a.example"\npath = "a.db"\n{CEILING}', "unknown key `path`"),
