@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from http_cast import (
@@ -181,6 +182,27 @@ def test_one_deadline_ends_every_kind_of_waiting(make_slow: Callable[[Target], N
 def test_cancelling_ends_every_kind_of_waiting(make_slow: Callable[[Target], None], target: Target) -> None:
     make_slow(target)
     assert_cancelled_at_once(Tool(connection_to(target.port)), target.arrived)
+
+
+@pytest.mark.requirement("http:limits:deadline")
+def test_the_end_that_cancelling_makes_is_not_the_end_of_a_body() -> None:
+    cancellation = Cancellation()
+
+    class Cut(socket.socket):
+        """Takes the end of the stream for one more answer, as the kernel does once the line is cut."""
+
+        def recv(self, size: int, flags: int = 0) -> bytes:
+            piece = super().recv(size, flags)
+            if b"HTTP" in piece:
+                return piece
+            cancellation.cancel()
+            return b""
+
+    with Target([saying(b"HTTP/1.1 200 OK\r\n\r\n")]) as target, pytest.MonkeyPatch().context() as patch:
+        patch.setattr(http_wire, "socket", SimpleNamespace(**{**vars(socket), "socket": Cut}))
+        refused = refusal_of(Tool(connection_to(target.port)), cancellation)
+
+    assert refused.reason is Reason.CALL_CANCELLED
 
 
 def assert_cancelled_at_once(tool: Tool, moment: threading.Event) -> None:
