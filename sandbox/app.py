@@ -130,7 +130,8 @@ class House:
         spec_set, policy = self._read(self.deployment, connections, self.settings)
         specs = Specs(spec_set.tools, self.settings.arguments)
         with ExitStack() as unless_whole:
-            executors = Executors(connections, spec_set.tools, self.settings, self._limits.spend_cold_parse)
+            leases = Leases(connections, self.deployment.lease_key)
+            executors = Executors(connections, spec_set.tools, self.settings, self._limits.spend_cold_parse, leases)
             unless_whole.callback(executors.close)
             generation = self._enrolled(spec_set, policy, connections_source)
             pipeline = Pipeline(
@@ -141,7 +142,7 @@ class House:
                 flow=Flow(),
                 executors=executors,
                 policy=policy,
-                leases=Leases(connections),
+                leases=leases,
             )
             unless_whole.pop_all()
         digests = {("configuration", ""): generation.config_digest, ("policies", ""): policy.digest}

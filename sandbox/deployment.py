@@ -50,8 +50,13 @@ class Deployment:
 
     @property
     def keys(self) -> Path:
-        """`log.key log.vkey log-mldsa44.key log-mldsa44.vkey root.key token.key`."""
+        """`log.key log.vkey log-mldsa44.key log-mldsa44.vkey root.key token.key lease.key`."""
         return self.root / "keys"
+
+    @property
+    def lease_key(self) -> Path:
+        """What the passwords of the tools' logins are derived from."""
+        return self.keys / "lease.key"
 
     @property
     def tokens(self) -> Path:

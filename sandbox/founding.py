@@ -14,6 +14,7 @@ from typing import Final
 
 from sandbox.deployment import Deployment, Misconfigured
 from sandbox.identity.enrolment import Scope, check_trust_domain, found_identity, write_token
+from sandbox.leases import create_lease_key
 from sandbox.policy import STARTER_POLICY
 from sandbox.receipts.keys import create_keys
 from sandbox.settings import IdentitySettings, read_settings
@@ -95,6 +96,7 @@ def _fill(deployment: Deployment, name: str, hosts: Sequence[str], claims: JsonO
         _add_example(deployment)
     found_identity(deployment, name, hosts)
     create_keys(deployment, origin)
+    create_lease_key(deployment.lease_key)
     settings, _ = read_settings(deployment.settings)
     for identity, scope in _scopes(claims).items():
         _enroll(deployment, settings.identity, identity, scope)

@@ -206,6 +206,8 @@ class SqlPlan(Struct, frozen=True, kw_only=True):
     dialect: SqlEngine
     connection: str
     connection_digest: Digest
+    login: str = ""
+    """The target's role that runs it, where it has roles; it may read what the tool may show and nothing else."""
     proposed_sql: str | None
     """The model's text; None for an author-written statement."""
     sql_to_run: str
@@ -319,6 +321,11 @@ class Lease(Protocol):
         """SHA-256 of the lease's public facts, for the record."""
         ...
 
+    @property
+    def scope(self) -> str:
+        """What it opens, in a word or two."""
+        ...
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -327,7 +334,7 @@ class ResultColumn:
 
     name: str
     type: str
-    """`integer`, `real`, `text`, `boolean`, `blob`, `null` or `any`."""
+    """`integer`, `real`, `boolean`, `text`, `blob`, `null` or `any`."""
     declared_type: str
 
 

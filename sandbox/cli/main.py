@@ -10,7 +10,7 @@ from typing import Annotated, Final, NoReturn
 
 import typer
 
-from sandbox.cli import backup, bench, call, cert, demo, init, lint, log, new, serve, sql, test, token
+from sandbox.cli import backup, bench, call, cert, demo, doctor, init, lint, log, new, serve, sql, test, token
 from sandbox.cli.common import ExitCode, emit, problem_text
 from sandbox.deployment import Misconfigured
 from sandbox.problems import LintFailed
@@ -36,6 +36,7 @@ app.command("call")(call.call)
 app.command("explain")(call.explain)
 app.command("lint")(lint.lint)
 app.command("test")(test.examples)
+app.command("doctor")(doctor.doctor)
 app.add_typer(new.app, name="new")
 app.add_typer(token.app, name="token")
 app.add_typer(cert.app, name="cert")

@@ -12,7 +12,7 @@ from sqlglot import exp, parse_one
 
 from sandbox.reasons import Reason, Refused, quoted
 from sandbox.sql import Catalogue, TableShape, folded, prove_filter
-from sandbox.toolspec import TableRule
+from sandbox.toolspec import SqlEngine, TableRule
 from sandbox.values import Cell, JsonObject, JsonValue
 
 Kind = Literal["integer", "number", "text", "any"]
@@ -41,10 +41,12 @@ class ClaimUse:
     kind: Kind
 
 
-def filter_claims(tables: Mapping[str, TableRule], catalogue: Catalogue) -> Mapping[str, tuple[ClaimUse, ...]]:
+def filter_claims(
+    tables: Mapping[str, TableRule], catalogue: Catalogue, dialect: SqlEngine
+) -> Mapping[str, tuple[ClaimUse, ...]]:
     """Return, by folded table, the claims that its row filter reads; raises `Refused` for a filter not proven."""
     return {
-        folded(rule.table): _uses(rule.row_filter, catalogue.tables[folded(rule.table)])
+        folded(rule.table): _uses(rule.row_filter, catalogue.tables[folded(rule.table)], dialect)
         for rule in tables.values()
         if rule.row_filter is not None
     }
@@ -72,14 +74,33 @@ def stricter(one: Kind, other: Kind) -> Kind:
     return one if _STRICTEST_FIRST.index(one) <= _STRICTEST_FIRST.index(other) else other
 
 
-def _uses(row_filter: str, shape: TableShape) -> tuple[ClaimUse, ...]:
-    claims = prove_filter(row_filter, shape, "sqlite")
+def _uses(row_filter: str, shape: TableShape, dialect: SqlEngine) -> tuple[ClaimUse, ...]:
+    claims = prove_filter(row_filter, shape, dialect)
+    if dialect == "postgres":
+        return tuple(ClaimUse(claim, kind) for claim, kind in _cast_by_author(row_filter, claims).items())
     kinds: dict[str, Kind] = {folded(column.name): kind_of(column.declared_type) for column in shape.columns}
     found: dict[str, Kind] = dict.fromkeys(claims, "any")
     if claims:
         for comparison in parse_one(row_filter, dialect="sqlite").find_all(exp.Binary, exp.In, exp.Between):
             _compare(comparison, kinds, found)
     return tuple(ClaimUse(claim, found[claim]) for claim in claims)
+
+
+def _cast_by_author(row_filter: str, claims: tuple[str, ...]) -> Mapping[str, Kind]:
+    """Return what each claim must be on PostgreSQL, where a claim is a text and authors cast it: `claim('t')::int`."""
+    found: dict[str, Kind] = dict.fromkeys(claims, "text")
+    for cast in parse_one(row_filter, dialect="postgres").find_all(exp.Cast) if claims else ():
+        inner, target = cast.this.unnest(), cast.to
+        if isinstance(inner, exp.Anonymous) and inner.name.lower() == "claim":
+            name = inner.expressions[0].name
+            found[name] = stricter(found[name], _kind_of_cast(target))
+    return found
+
+
+def _kind_of_cast(target: exp.DataType) -> Kind:
+    if target.this in exp.DataType.INTEGER_TYPES:
+        return "integer"
+    return "number" if target.this in exp.DataType.NUMERIC_TYPES else "text"
 
 
 def _literal_kind(literal: exp.Literal) -> Kind:

@@ -42,11 +42,11 @@ class PlanStale(Exception):
 class Executor(Protocol):
     """Runs plans on one target. Made with the target's `Connection`; opens nothing until asked."""
 
-    def read_catalogue(self) -> Catalogue:
-        """Read what the target has now; raises `Refused` with `EXECUTOR_UNAVAILABLE`."""
+    def read_catalogue(self, seconds: float = 10.0) -> Catalogue:
+        """Read what the target has now, within `seconds` or so; raises `Refused` with `EXECUTOR_UNAVAILABLE`."""
         ...
 
-    def rehearse(self, confinement: Confinement) -> None:
+    def rehearse(self, confinement: Confinement, lease: Lease) -> None:
         """Confine and let go, so that rules the target cannot keep are found at load; raises as `run` does."""
         ...
 

@@ -12,8 +12,10 @@ from sandbox.deployment import Misconfigured
 from sandbox.executors.engine import Executor, Fetched, PlanStale
 from sandbox.executors.http import HttpTools
 from sandbox.executors.plan_cache import PlanCache
+from sandbox.executors.postgres import PostgresExecutor
 from sandbox.executors.ready import Draft, ReadyTool, plan_of
 from sandbox.executors.sqlite import SqliteExecutor
+from sandbox.leases import Leases
 from sandbox.reasons import Reason, Refused, quoted
 from sandbox.settings import Settings
 from sandbox.sql import Bounds, Catalogue
@@ -31,8 +33,13 @@ from sandbox.stages import (
 from sandbox.toolspec import Connection, ToolName, ToolSpec
 from sandbox.values import JsonObject
 
-EXECUTORS: Final[Mapping[str, Callable[[Connection], Executor]]] = MappingProxyType({"sqlite": SqliteExecutor})
+EXECUTORS: Final[Mapping[str, Callable[[Connection], Executor]]] = MappingProxyType(
+    {"sqlite": SqliteExecutor, "postgres": PostgresExecutor}
+)
 """Every executor of SQL there is, by the engine's name in `connections.toml`; `HttpTools` runs the tools of HTTP."""
+
+REFRESH_S: Final = 1.0
+"""Within which a catalogue is read again, for a call waits for it."""
 
 RETRY_S: Final = 1.0
 """How often a tool whose tables are gone looks for them."""
@@ -59,6 +66,7 @@ class Executors:
         specs: Mapping[ToolName, ToolSpec],
         settings: Settings,
         spend_cold_parse: Callable[[Principal], None],
+        leases: Leases,
     ) -> None:
         """Read the catalogues, prove the authors' statements and filters, and confine each tool once.
 
@@ -66,6 +74,7 @@ class Executors:
         """
         self._bounds = Bounds(settings.sql.max_bytes, settings.sql.max_tokens, settings.sql.max_depth)
         self._spend_cold_parse = spend_cold_parse
+        self._leases = leases
         self._specs = {name: spec for name, spec in specs.items() if spec.kind == "sql"}
         self._http = HttpTools(connections, [spec for spec in specs.values() if spec.kind == "http"])
         reached = sorted({spec.connection for spec in self._specs.values()})
@@ -135,7 +144,7 @@ class Executors:
         A tool that no longer fits is refused with `EXECUTOR_UNAVAILABLE` until its spec is linted and loaded again.
         """
         with self._refreshing:
-            catalogue = self._executors[connection_name].read_catalogue()
+            catalogue = self._executors[connection_name].read_catalogue(REFRESH_S)
             if catalogue.fingerprint == self._catalogues[connection_name].fingerprint:
                 return False
             self._catalogues[connection_name] = catalogue
@@ -207,7 +216,8 @@ class Executors:
     def _rehearsed(self, spec: ToolSpec) -> ReadyTool:
         try:
             ready = self._make_ready(spec)
-            self._executors[spec.connection].rehearse(ready.confinement)
+            lease = self._leases.lend(spec.connection, ready.login)
+            self._executors[spec.connection].rehearse(ready.confinement, lease)
         except (Refused, PlanStale) as error:
             raise Misconfigured(f"toolspecs/{spec.file}: {error}") from error
         return ready

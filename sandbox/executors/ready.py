@@ -10,10 +10,11 @@ from typing import Self, final
 from sandbox.executors.claims import ClaimUse, Kind, claim_values, filter_claims, stricter
 from sandbox.executors.engine import Confinement
 from sandbox.executors.parameters import bound
+from sandbox.executors.postgres_shape import GrantShape, grant_shape
 from sandbox.reasons import Reason, Refused, quoted
 from sandbox.sql import Bounds, Catalogue, GateInput, Proven, ceiling_rules, folded, prove
 from sandbox.stages import Rights, SqlPlan
-from sandbox.toolspec import Connection, TableRule, ToolSpec
+from sandbox.toolspec import Connection, FileTarget, TableRule, ToolSpec
 from sandbox.values import JsonObject
 
 
@@ -57,29 +58,44 @@ class ReadyTool:
                 views=frozenset(name for name in tables if catalogue.tables[name].kind == "view"),
                 max_bytes=spec.limits.max_bytes,
             ),
-            claims=filter_claims(tables, catalogue),
+            claims=filter_claims(tables, catalogue, connection.dialect),
             statement=None,
         )
         return ready if spec.statement is None else ready._with_statement(spec.statement, bounds)
 
+    @property
+    def shape(self) -> GrantShape | None:
+        """What the tool's own login may read; None where the target has no logins."""
+        if isinstance(self.connection.target, FileTarget):
+            return None
+        return grant_shape(self.connection.name, self.confinement.tables)
+
+    @property
+    def login(self) -> str:
+        """The target's role that runs its statements; empty where the target has no logins."""
+        return "" if self.shape is None else self.shape.login
+
     def draft(self, text: str, bounds: Bounds) -> Draft:
         """Take a model's text through the gate; raises `Refused`."""
-        return self._drafted(self._proven(text, frozenset(), bounds, may_claim=False), text)
+        return self.drafted(self.proven_of(text, frozenset(), bounds, may_claim=False), text)
 
     def _with_statement(self, statement: str, bounds: Bounds) -> Self:
         properties = self.spec.input_schema.get("properties")
         names = frozenset(properties) if isinstance(properties, Mapping) else frozenset()
-        proven = self._proven(statement, names, bounds, may_claim=True)
-        confinement = self.confinement
+        proven = self.proven_of(statement, names, bounds, may_claim=True)
+        ready = self
         if not self.spec.tables:  # without `allow:`, the statement alone says what the tool may reach
+            whole = self.confinement
             tables = {
-                folded(name): _narrowed(confinement.tables[folded(name)], proven.rights)
-                for name in proven.rights.relations
+                folded(name): _narrowed(whole.tables[folded(name)], proven.rights) for name in proven.rights.relations
             }
-            confinement = replace(confinement, tables=tables, views=confinement.views.intersection(tables))
-        return replace(self, statement=self._drafted(proven, None), confinement=confinement)
+            views = whole.views.intersection(tables)
+            ready = replace(self, confinement=replace(whole, tables=tables, views=views))
+            proven = ready.proven_of(statement, names, bounds, may_claim=True)  # the views of the narrower shape
+        return replace(ready, statement=ready.drafted(proven, None))
 
-    def _proven(self, text: str, parameters: frozenset[str], bounds: Bounds, *, may_claim: bool) -> Proven:
+    def proven_of(self, text: str, parameters: frozenset[str], bounds: Bounds, *, may_claim: bool) -> Proven:
+        """Take a text through the gate under the tool's rules; raises `Refused`."""
         return prove(
             GateInput(
                 dialect=self.connection.dialect,
@@ -89,19 +105,23 @@ class ReadyTool:
                 parameters=parameters,
                 may_claim=may_claim,
                 bounds=bounds,
+                stands_for={} if self.shape is None else self.shape.views,
             )
         )
 
-    def _drafted(self, proven: Proven, proposed: str | None) -> Draft:
-        kinds: dict[str, Kind] = dict.fromkeys(proven.rights.claims, "any")
+    def drafted(self, proven: Proven, proposed: str | None) -> Draft:
+        """Make a draft of a proven text; `proposed` is the model's, None for an author's."""
+        unfiltered: Kind = "any" if self.shape is None else "text"  # a server's `claim()` gives text
+        kinds: dict[str, Kind] = dict.fromkeys(proven.rights.claims, unfiltered)
         for use in (use for name in proven.rights.relations for use in self.claims.get(folded(name), ())):
-            kinds[use.claim] = stricter(kinds.get(use.claim, "any"), use.kind)
+            kinds[use.claim] = stricter(kinds.get(use.claim, unfiltered), use.kind)
         rights = replace(proven.rights, claims=tuple(sorted(kinds)))
         limits = self.spec.limits
         plan = SqlPlan(
             dialect=self.connection.dialect,
             connection=self.connection.name,
             connection_digest=self.connection.digest,
+            login=self.login,
             proposed_sql=proposed,
             sql_to_run=proven.sql_to_run,
             parameters=MappingProxyType({}),
@@ -125,6 +145,7 @@ def plan_of(draft: Draft, arguments: JsonObject, claims: JsonObject) -> SqlPlan:
         dialect=plan.dialect,
         connection=plan.connection,
         connection_digest=plan.connection_digest,
+        login=plan.login,
         proposed_sql=plan.proposed_sql,
         sql_to_run=plan.sql_to_run,
         parameters=bound(draft.parameters, arguments) if draft.parameters else plan.parameters,

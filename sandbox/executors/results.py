@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, final
 
 from sandbox.executors.engine import Fetched
@@ -11,7 +11,7 @@ from sandbox.stages import ResultColumn, Truncation
 from sandbox.values import MAX_EXACT, Row
 
 _NO_VALUE: Final = type(None)
-_TYPES: Final = {int: "integer", float: "real", str: "text", bytes: "blob", _NO_VALUE: "null"}
+_TYPES: Final = {int: "integer", bool: "boolean", float: "real", str: "text", bytes: "blob", _NO_VALUE: "null"}
 _MAX_TYPED: Final = 16
 """Typings of one statement's columns that are remembered."""
 
@@ -19,6 +19,9 @@ MAX_HEADING_BYTES: Final = 32 * 1024
 """Names and declared types of all columns of a result, in UTF-8: half of what a reply may hold beside the rows."""
 LEAST_HEADING_BYTES: Final = 512
 """However few bytes a tool's rows may have."""
+
+ColumnsOf = Callable[[Sequence[Row]], tuple[ResultColumn, ...]]
+"""Types the columns of a result, once its rows are there."""
 
 
 @final
@@ -64,15 +67,24 @@ def describe(named: tuple[tuple[str, str], ...], max_bytes: int) -> Description:
 
     Names are a caller's own, may be as long as the text and come back once for each column: they count as rows do.
     """
-    most = min(max(max_bytes, LEAST_HEADING_BYTES), MAX_HEADING_BYTES)
-    size = sum(len(text.encode("utf-8", "surrogatepass")) for pair in named for text in pair)
-    if size > most:
-        message = f"the columns' names and declared types are over {most} bytes; shorter names (`AS`) are accepted"
-        raise Refused(Reason.RESULT_TOO_LARGE, message, rule="limits/max-bytes")
+    check_heading(heading_bytes(named), max_bytes)
     return Description(named)
 
 
-def fetch(source: Iterator[Row], description: Description, max_rows: int, max_bytes: int) -> Fetched:
+def heading_bytes(named: tuple[tuple[str, str], ...]) -> int:
+    """Return how large names and declared types are together."""
+    return sum(len(text.encode("utf-8", "surrogatepass")) for pair in named for text in pair)
+
+
+def check_heading(size: int, max_bytes: int) -> None:
+    """Raise `Refused` if names and declared types of `size` are too large for a result of `max_bytes`."""
+    most = min(max(max_bytes, LEAST_HEADING_BYTES), MAX_HEADING_BYTES)
+    if size > most:
+        message = f"the columns' names and declared types are over {most} bytes; shorter names (`AS`) are accepted"
+        raise Refused(Reason.RESULT_TOO_LARGE, message, rule="limits/max-bytes")
+
+
+def fetch(source: Iterator[Row], columns_of: ColumnsOf, max_rows: int, max_bytes: int) -> Fetched:
     """Take rows until there are no more, or one more than `max_rows`, or their texts alone exceed `max_bytes`."""
     rows: list[Row] = []
     size, truncation = 0, Truncation.NONE
@@ -86,7 +98,7 @@ def fetch(source: Iterator[Row], description: Description, max_rows: int, max_by
         if size > max_bytes:
             truncation = Truncation.BYTES
             break
-    return Fetched(description.of(rows), tuple(rows), truncation)
+    return Fetched(columns_of(rows), tuple(rows), truncation)
 
 
 def _text_of(row: Row) -> int:

@@ -9,9 +9,10 @@ from typing import Final, final
 
 import apsw
 
+from sandbox.executors.ending import end_of
 from sandbox.executors.engine import Confinement, Fetched
-from sandbox.executors.sqlite_catalogue import read_file_catalogue
-from sandbox.executors.sqlite_session import Session, timed_out
+from sandbox.executors.sqlite_catalogue import BUSY_S, read_file_catalogue
+from sandbox.executors.sqlite_session import Session
 from sandbox.leases import FileLease
 from sandbox.reasons import Fault, Reason, Refused
 from sandbox.sql import Catalogue
@@ -89,13 +90,13 @@ class SqliteExecutor:
         self._is_closed = False
         _PROCESS.add(self)
 
-    def read_catalogue(self) -> Catalogue:
+    def read_catalogue(self, seconds: float = BUSY_S) -> Catalogue:  # noqa: ARG002 - a writer is waited for a second
         """Read the file's tables; raises `Refused` with `EXECUTOR_UNAVAILABLE`."""
         return read_file_catalogue(self._path)
 
-    def rehearse(self, confinement: Confinement) -> None:
+    def rehearse(self, confinement: Confinement, lease: Lease) -> None:
         """Open and confine a session, look into each table, and let go."""
-        session = Session(self._path, confinement, is_fenced=False)
+        session = Session(_path_of(lease), confinement, is_fenced=False)
         try:
             session.rehearse(confinement.tables.values())
         finally:
@@ -103,18 +104,10 @@ class SqliteExecutor:
 
     def run(self, plan: SqlPlan, confinement: Confinement, lease: Lease, cancellation: Cancellation) -> Fetched:
         """Run the plan on a session of its tool; raises `Refused` or `PlanStale`."""
-        if not isinstance(lease, FileLease):
-            raise Fault("sqlite executor: a lease of another kind than a file's")
-        now = time.monotonic()
-        deadline = now + plan.max_seconds
-        if cancellation.deadline is not None and cancellation.deadline < deadline:
-            deadline = cancellation.deadline
-        if cancellation.is_cancelled:
-            raise Refused(Reason.CALL_CANCELLED, "the call was stopped before it ran", rule="limits/cancelled")
-        if now >= deadline:
-            raise timed_out()
+        path = _path_of(lease)
+        deadline = end_of(plan, cancellation)
         epoch = self._epoch
-        session = self._take(lease.path, confinement, now, is_fenced=plan.is_fenced)
+        session = self._take(path, confinement, time.monotonic(), is_fenced=plan.is_fenced)
         is_sound, is_starved = False, False
         try:
             fetched = session.run(plan, deadline, cancellation)
@@ -170,3 +163,9 @@ class SqliteExecutor:
                 self._idle_count += 1
                 return
         session.close()
+
+
+def _path_of(lease: Lease) -> str:
+    if not isinstance(lease, FileLease):
+        raise Fault("sqlite executor: a lease of another kind than a file's")
+    return lease.path

@@ -6,8 +6,9 @@ from typing import Final
 
 import apsw
 
+from sandbox.executors.ending import failed
 from sandbox.executors.engine import PlanStale
-from sandbox.reasons import Reason, Refused
+from sandbox.reasons import Refused
 
 _UNAVAILABLE: Final = (
     apsw.BusyError,
@@ -80,8 +81,3 @@ def told(error: apsw.Error, *, is_prepared: bool) -> Refused | PlanStale | None:
     return failed(
         "other", "no more can be told without telling of rows" if is_prepared else "the engine cannot read it"
     )
-
-
-def failed(word: str, sentence: str) -> Refused:
-    """Return the refusal for a statement that the engine stopped; `word` is the stable class."""
-    return Refused(Reason.SQL_FAILED, f"the engine stopped the statement: {sentence}", rule="sql/failed", error=word)

@@ -18,11 +18,12 @@ from typing import Final, final
 
 import apsw
 
+from sandbox.executors.ending import cancelled, failed, timed_out
 from sandbox.executors.engine import Confinement, Fetched, PlanStale
 from sandbox.executors.results import Description, describe, fetch
 from sandbox.executors.sqlite_authorizer import Authorizer, Beneath
 from sandbox.executors.sqlite_catalogue import BUSY_S, MAX_PREPARED, open_file, unavailable
-from sandbox.executors.sqlite_errors import failed, told
+from sandbox.executors.sqlite_errors import told
 from sandbox.executors.sqlite_views import Views, quoted_name
 from sandbox.reasons import Reason, Refused
 from sandbox.sql import MAX_COLUMNS, folded
@@ -162,7 +163,7 @@ class Session:
             self._traced = 0
             cursor = self._connection.execute(plan.sql_to_run, plan.parameters)
             try:
-                fetched = fetch(cursor, self._described[plan.sql_to_run], plan.max_rows, plan.max_bytes)
+                fetched = fetch(cursor, self._described[plan.sql_to_run].of, plan.max_rows, plan.max_bytes)
             finally:
                 cursor.close(True)
             if not self._authorizer.was_asked:
@@ -224,7 +225,7 @@ class Session:
             self._is_starved = False
             return failed("out_of_memory", "the statement needs too much memory")
         if self._cancellation.is_cancelled:
-            return Refused(Reason.CALL_CANCELLED, "the call was stopped, at the engine too", rule="limits/cancelled")
+            return cancelled()
         return timed_out() if time.monotonic() > self._deadline else None
 
     def _confine(self, confinement: Confinement, *, is_fenced: bool) -> None:
@@ -288,12 +289,6 @@ class Session:
     def _claim(self, *arguments: Cell) -> Cell:
         value = self._claims.get(str(arguments[0]))
         return value if isinstance(value, (str, int, float)) else None
-
-
-def timed_out() -> Refused:
-    """Return the refusal for a call whose time, or whose caller's time, ran out."""
-    message = "the time for this call ran out and the engine was stopped; a narrower query is accepted"
-    return Refused(Reason.EXECUTION_TIMED_OUT, message, rule="limits/seconds")
 
 
 def _identity(path: str) -> tuple[int, int]:

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from sandbox.leases.files import FileLease, Leases
+from sandbox.leases.files import FileLease
 from sandbox.leases.http import HttpLease
+from sandbox.leases.keys import create_lease_key
+from sandbox.leases.leases import Leases
+from sandbox.leases.postgres import PostgresLease
+from sandbox.leases.servers import Dsn, Server, read_dsn
+from sandbox.leases.sources import Secret
 
-__all__ = ["FileLease", "HttpLease", "Leases"]
+__all__ = [
+    "Dsn",
+    "FileLease",
+    "HttpLease",
+    "Leases",
+    "PostgresLease",
+    "Secret",
+    "Server",
+    "create_lease_key",
+    "read_dsn",
+]

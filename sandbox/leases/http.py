@@ -23,9 +23,11 @@ class HttpLease:
     """The right to ask one host, lent for a block; the secret is there within the block only."""
 
     connection: str
+    scope: str
+    """Scheme and host that it is sent to."""
     is_standing: Literal[True]
     digest: bytes
-    """SHA-256 over the public facts: connection, its digest, header, standing."""
+    """SHA-256 over the public facts: connection, its digest, scope, header, standing."""
     _auth: HttpAuth | None = field(repr=False)
     _header: tuple[str, str] | None = field(default=None, repr=False)
 
@@ -66,5 +68,5 @@ class HttpLease:
 def http_lease(connection: Connection, target: HttpTarget) -> HttpLease:
     """Return the lease of one call on the connection."""
     header = "" if target.auth is None else target.auth.header
-    facts = f"http\n{connection.name}\n{connection.digest}\n{header}\nstanding\n"
-    return HttpLease(connection.name, True, hashlib.sha256(facts.encode()).digest(), target.auth)
+    facts = f"http\n{connection.name}\n{connection.digest}\n{target.origin}\n{header}\nstanding\n"
+    return HttpLease(connection.name, target.origin, True, hashlib.sha256(facts.encode()).digest(), target.auth)

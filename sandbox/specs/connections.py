@@ -7,23 +7,38 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, TypeGuard, final
+from typing import Final, TypeAlias, TypeGuard, assert_never, final
 
 from sandbox.deployment import Deployment, Misconfigured
 from sandbox.problems import LintFailed, Mark
 from sandbox.reasons import quoted
+from sandbox.specs.dsn import read_dsn_source
 from sandbox.specs.findings import Findings, Rule, choices, suggestion
 from sandbox.specs.http_connection import read_http_target
 from sandbox.toml_places import TomlPlaces, toml_complaint
-from sandbox.toolspec import Connection, Digest, FileTarget, HttpTarget
+from sandbox.toolspec import (
+    Connection,
+    Digest,
+    Engine,
+    EnvSecret,
+    FileSecret,
+    FileTarget,
+    HttpTarget,
+    SecretSource,
+    ServerTarget,
+    SqlEngine,
+)
 
-ENGINES: Final = ("sqlite", "http")
-LATER_ENGINES: Final = ("postgres", "duckdb", "mysql")
-KEYS: Final = ("engine", "path", "ceiling")
+SQL_ENGINES: Final[Mapping[str, SqlEngine]] = MappingProxyType({"sqlite": "sqlite", "postgres": "postgres"})
+HTTP: Final = "http"
+ENGINES: Final = (*SQL_ENGINES, HTTP)
+LATER_ENGINES: Final = ("duckdb", "mysql")
+TARGET_KEY: Final[Mapping[SqlEngine, str]] = MappingProxyType({"sqlite": "path", "postgres": "dsn"})
+"""By engine, the key that says where the connection leads; the other is refused."""
 CONNECTION_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MAX_FILE_BYTES: Final = 256 * 1024
 CEILING_SENTENCE: Final = '`ceiling = {tables = ["NAME", …]}`, or openly `ceiling = {tables = "all"}`,'
@@ -105,52 +120,74 @@ def _connection(name: str, entry: object, root: Path, findings: Findings, places
     if not _is_table(entry):
         findings.add(Rule.CONNECTION_VALUE, places.of("", name), f"{quoted(name)} is no table; `[{name}]` is accepted")
         return None
-    if not _has_engine(name, entry, findings, places):
+    engine = _engine(name, entry, findings, places)
+    if engine is None:
         return None
-    if entry["engine"] == "http":
-        target = read_http_target(name, entry, root, findings, places)
-        return None if target is None or len(findings.problems) > before else _http_connection(name, target)
-    for key in entry:
-        if key not in KEYS:
-            message = f"unknown key {quoted(key)} in a connection{suggestion(key, KEYS)}"
-            findings.add(Rule.CONNECTION_KEY, places.of(name, key), message)
-    path = _path(name, entry.get("path"), root, findings, places)
+    if engine == HTTP:
+        asked = read_http_target(name, entry, root, findings, places)
+        return None if asked is None or len(findings.problems) > before else _http_connection(name, asked)
+    _check_keys(entry, name, engine, findings, places)
+    key = TARGET_KEY[engine]
+    target = _TARGETS[engine](name, entry.get(key), root, findings, places.of(name, key))
     tables = _ceiling(name, entry.get("ceiling"), findings, places)
-    if len(findings.problems) > before:
+    if target is None or len(findings.problems) > before:
         return None
-    return Connection(
-        name=name, engine="sqlite", target=FileTarget(path), ceiling_tables=tables, digest=_digest(name, path, tables)
-    )  # fmt: skip
+    digest = _digest(name, engine, target, tables)
+    return Connection(name=name, engine=engine, target=target, ceiling_tables=tables, digest=digest)
+
+
+def _check_keys(
+    entry: Mapping[str, object], name: str, engine: SqlEngine, findings: Findings, places: TomlPlaces
+) -> None:
+    accepted = ("engine", TARGET_KEY[engine], "ceiling")
+    for key in entry:
+        if key in accepted:
+            continue
+        if key in TARGET_KEY.values():
+            message = f"a {quoted(engine)} connection has no {quoted(key)}; it needs a {quoted(TARGET_KEY[engine])}"
+        else:
+            message = f"unknown key {quoted(key)} in a connection{suggestion(key, accepted)}"
+        findings.add(Rule.CONNECTION_KEY, places.of(name, key), message, may_show_line=key != "dsn")
 
 
 def _is_table(value: object) -> TypeGuard[Mapping[str, object]]:
     return isinstance(value, dict)
 
 
-def _has_engine(name: str, entry: Mapping[str, object], findings: Findings, places: TomlPlaces) -> bool:
+def _engine(name: str, entry: Mapping[str, object], findings: Findings, places: TomlPlaces) -> Engine | None:
     engine = entry.get("engine")
-    if engine in ENGINES:
-        return True
+    if engine == HTTP:
+        return HTTP
+    if isinstance(engine, str) and engine in SQL_ENGINES:
+        return SQL_ENGINES[engine]
     mark = places.of(name, "engine")
     if engine is None:
-        findings.add(
-            Rule.CONNECTION_VALUE, mark, f"connection {quoted(name)} needs an `engine`; accepted: {choices(ENGINES)}"
-        )
+        message = f"connection {quoted(name)} needs an `engine`; accepted: {choices(ENGINES)}"
+        findings.add(Rule.CONNECTION_VALUE, mark, message)
     elif engine in LATER_ENGINES:
         message = f"engine {quoted(str(engine))} is not built yet in this version; accepted: {choices(ENGINES)}"
         findings.add(Rule.CONNECTION_NOT_BUILT, mark, message)
     else:
         message = f"unknown engine {quoted(str(engine))}{suggestion(str(engine), ENGINES)}"
         findings.add(Rule.CONNECTION_VALUE, mark, message)
-    return False
+    return None
 
 
-def _path(name: str, value: object, root: Path, findings: Findings, places: TomlPlaces) -> str:
+def _file(name: str, value: object, root: Path, findings: Findings, mark: Mark) -> FileTarget | None:
     if not isinstance(value, str) or not value or not value.isprintable():
         message = f"connection {quoted(name)} needs a `path`: the database file, relative to the deployment or absolute"
-        findings.add(Rule.CONNECTION_VALUE, places.of(name, "path"), message)
-        return ""
-    return os.path.normpath(root.absolute() / value)
+        findings.add(Rule.CONNECTION_VALUE, mark, message)
+        return None
+    return FileTarget(os.path.normpath(root.absolute() / value))
+
+
+def _server(name: str, value: object, root: Path, findings: Findings, mark: Mark) -> ServerTarget | None:
+    dsn = read_dsn_source(name, value, root, findings, mark)
+    return None if dsn is None else ServerTarget(dsn)
+
+
+_ReadTarget: TypeAlias = Callable[[str, object, Path, Findings, Mark], FileTarget | ServerTarget | None]
+_TARGETS: Final[Mapping[SqlEngine, _ReadTarget]] = MappingProxyType({"sqlite": _file, "postgres": _server})
 
 
 def _ceiling(name: str, value: object, findings: Findings, places: TomlPlaces) -> frozenset[str] | None:
@@ -189,6 +226,27 @@ def _canonical(target: HttpTarget) -> str:
     )
 
 
-def _digest(name: str, path: str, tables: frozenset[str] | None) -> Digest:
-    facts = [name, "sqlite", path, "all" if tables is None else sorted(tables)]
+def _digest(name: str, engine: SqlEngine, target: FileTarget | ServerTarget, tables: frozenset[str] | None) -> Digest:
+    facts = [name, engine, *_place(target), "all" if tables is None else sorted(tables)]
     return Digest(hashlib.sha256(json.dumps(facts).encode()).hexdigest())
+
+
+def _place(target: FileTarget | ServerTarget) -> tuple[str, ...]:
+    """Return where a connection leads, as its digest has it: where the dsn lies, never the dsn."""
+    match target:
+        case FileTarget():
+            return (target.path,)
+        case ServerTarget():
+            return _lies(target.dsn)
+        case _:
+            assert_never(target)
+
+
+def _lies(source: SecretSource) -> tuple[str, str]:
+    match source:
+        case EnvSecret():
+            return ("env", source.variable)
+        case FileSecret():
+            return ("file", source.path)
+        case _:
+            assert_never(source)

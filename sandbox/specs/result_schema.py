@@ -14,7 +14,7 @@ _COLUMN: Final[JsonObject] = {
     "type": "object",
     "properties": {
         "name": {"type": "string"},
-        "type": {"enum": ["integer", "real", "text", "boolean", "blob", "null", "any"]},
+        "type": {"enum": ["integer", "real", "boolean", "text", "blob", "null", "any"]},
         "declared_type": {"type": "string"},
     },
     "required": ["name", "type", "declared_type"],

@@ -15,12 +15,14 @@ from sandbox.specs.findings import Findings, suggestion
 from sandbox.specs.live import CatalogueOf, Target, Targets
 from sandbox.specs.tool import TOOL_NAME, Surroundings, read_tool
 from sandbox.sql import TableShape, folded
-from sandbox.toolspec import Connection
+from sandbox.toolspec import Connection, SqlEngine
 
 _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _NOT_IN_A_NAME: Final = re.compile(r"[^A-Za-z0-9_.-]+")
 _YAML_WORDS: Final = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
 _OWNER: Final = "your-team@example.com"
+_ENGINES: Final[Mapping[SqlEngine, str]] = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
+"""What a model knows an engine by."""
 
 
 def starter_spec(
@@ -32,7 +34,7 @@ def starter_spec(
     if name and not TOOL_NAME.fullmatch(name):
         raise Misconfigured(f"--name {quoted(name)}: 1 to 128 of `A-Z a-z 0-9 _ . -` are accepted")
     name = name or _NOT_IN_A_NAME.sub("_", f"{connection}.{shape.name}")[:128]
-    text = _text(name, connection, shape)
+    text = _text(name, target.connection, shape)
     around = Surroundings(Targets(connections, lambda _: target.catalogue), frozenset(connections), Settings())
     read = read_tool(f"{name}.yaml", text.encode(), around)
     if read.findings.problems:
@@ -83,8 +85,10 @@ def _columns(shape: TableShape) -> str:
     return "\n".join(lines)
 
 
-def _text(name: str, connection: str, shape: TableShape) -> str:
-    identifier = '"' + shape.name.replace('"', '""') + '"'
+def _text(name: str, connection: Connection, shape: TableShape) -> str:
+    # WHY: a server's tables are called `schema.table`, in names that need no quotes.
+    is_plain = connection.engine != "sqlite"
+    identifier = shape.name if is_plain else '"' + shape.name.replace('"', '""') + '"'
     summary = _yaml(f"Read the {'view' if shape.kind == 'view' else 'table'} {shape.name} with SQL"[:200])
     return f"""\
 # yaml-language-server: $schema=../schema/tool.v1.json
@@ -96,12 +100,12 @@ summary: {summary}  # one line for the model: what the tool does
 use_when: The question needs figures from this table.  # one line for the model: when to choose it
 kind: sql
 effects: read
-connection: {_yaml(connection)}
+connection: {_yaml(connection.name)}
 
 # The model writes the SQL. For a fixed question write a `statement:` with :parameters instead, and name those in
 # `input:`, such as `region: {{type: string, enum: [EU, US], help: Sales region}}`.
 input:
-  sql: {{type: sql, help: One SQLite SELECT statement}}
+  sql: {{type: sql, help: One {_ENGINES[connection.dialect]} SELECT statement}}
 
 allow:
   tables:

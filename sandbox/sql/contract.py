@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import final
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final, final
 
 from sandbox.sql.catalogue import Catalogue
 from sandbox.stages import OmittedColumns, Rights
 from sandbox.toolspec import SqlEngine, TableRule
+
+_THEMSELVES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({})
 
 
 @final
@@ -37,6 +40,9 @@ class GateInput:
     may_claim: bool
     """Whether the text may call `claim('name')`: only an author's may."""
     bounds: Bounds
+    stands_for: Mapping[str, tuple[str, str]] = field(default_factory=lambda: _THEMSELVES)
+    """(schema, name) of the view that is read in place of each table, by folded name, where the text that runs is
+    printed; if there is none at all, tables stand for themselves."""
 
 
 @final
@@ -45,7 +51,8 @@ class Proven:
     """A text that can only read what it may read."""
 
     sql_to_run: str
-    """The caller's text with comments blanked and a closing semicolon cut; nothing else is changed."""
+    """SQLite: the caller's text with comments blanked and a closing semicolon cut. PostgreSQL: printed from the tree of
+    the server's own grammar, tables replaced by what stands for them, `:name` by `$n`."""
     rights: Rights
     """What the statement reads, in the catalogue's spelling; what row filters read is not among the columns."""
     omitted: tuple[OmittedColumns, ...]
@@ -53,4 +60,4 @@ class Proven:
     """Hidden rows must be left out before anything of the statement is evaluated: it reads a filtered table or a view,
     and an error, or the time it takes, could tell of a row that is hidden."""
     parameters: tuple[str, ...]
-    """Named parameters used, sorted."""
+    """Named parameters used, sorted; `$1` is the first."""

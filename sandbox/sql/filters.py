@@ -10,11 +10,13 @@ from sqlglot import exp
 from sandbox.reasons import Reason, Refused
 from sandbox.sql.catalogue import Catalogue, TableShape, folded
 from sandbox.sql.contract import Bounds, GateInput
+from sandbox.sql.dialects import DIALECTS
 from sandbox.sql.filter_shape import ACCEPTED, is_condition
 from sandbox.sql.layers import check
 from sandbox.sql.refusals import refused
 from sandbox.sql.resolve import Resolved
 from sandbox.sql.rules.claims import claims_of
+from sandbox.sql.rules.functions import functions_of
 from sandbox.toolspec import Digest, SqlEngine, TableRule
 
 RULE: Final = "sql/row-filter"
@@ -29,11 +31,12 @@ def prove_filter(expression: str, rule_table: TableShape, dialect: SqlEngine) ->
     It may use the table's columns (denied ones too: it is the author's rule, not the model's), `claim('name')` and the
     dialect's functions; no queries, parameters, comments, aggregates or double-quoted strings.
     """
-    quoted_name = '"' + rule_table.name.replace('"', '""') + '"'
-    prefix = f"SELECT 1 FROM {quoted_name} WHERE ("  # noqa: S608 - proven, never run
+    name = DIALECTS[dialect].table_name(rule_table.name)
+    prefix = f"SELECT 1 FROM {name} WHERE ("  # noqa: S608 - proven, never run
     try:
         resolved = check(_given(f"{prefix}{expression})", rule_table, dialect))
         _check_expression(expression, resolved, len(prefix))
+        resolved.parsed.lexed.dialect.text_to_run(resolved, functions_of(resolved))
     except Refused as refusal:
         if refusal.line == 1:
             refusal.column = max(refusal.column - len(prefix), 1)
@@ -74,7 +77,7 @@ def _check_expression(expression: str, resolved: Resolved, prefix: int) -> None:
         raise _refused(lexed.text, prefix, "comments and semicolons are not accepted in a row filter", "comment")
     if any(value for key, value in resolved.parsed.tree.args.items() if key not in _CLAUSES):
         raise _refused(lexed.text, prefix, "a row filter is one expression, without clauses", "clause")
-    if resolved.has_nested_query or any(issubclass(kind, exp.AggFunc | exp.Window) for kind in resolved.parsed.kinds):
+    if resolved.has_nested_query or _has_aggregates(resolved):
         message = "queries, aggregates and windows are not accepted in a row filter; columns and `claim('name')` are"
         raise _refused(lexed.text, prefix, message, "query")
     if resolved.strings:
@@ -83,6 +86,13 @@ def _check_expression(expression: str, resolved: Resolved, prefix: int) -> None:
     if not is_condition(resolved.parsed.tree.args["where"].this):
         message = f"a row filter is a condition, and this is a value; accepted: {ACCEPTED}"
         raise _refused(lexed.text, prefix, message, "value")
+
+
+def _has_aggregates(resolved: Resolved) -> bool:
+    functions = resolved.parsed.lexed.dialect.functions
+    return any(issubclass(kind, exp.AggFunc | exp.Window) for kind in resolved.parsed.kinds) or any(
+        functions[token.key.lower()].is_aggregate for token in resolved.calls
+    )
 
 
 def _refused(text: str, start: int, message: str, construct: str) -> Refused:

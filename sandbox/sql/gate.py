@@ -1,8 +1,9 @@
 """May this very text run? Takes SQL and what may be read, gives the text to run and the rights it needs, or refuses.
 
-Layers, all of them on: bound → lex → parse → resolve, with the rules of each stage between them, then the fence. The
-text itself is kept: printing a tree changes results (research/sql.md, section 5), so it runs only where the engine's
-grammar and sqlglot's read the same tokens and every word has one meaning.
+Layers, all of them on: bound → lex → parse → resolve, with the rules of each stage between them, then the fence, then
+what the dialect makes of the text. What sqlglot prints never runs, for that changes results. SQLite's text is kept: it
+runs only where the engine's grammar and sqlglot's read the same tokens and every word has one meaning. PostgreSQL's is
+read once more by the server's own grammar, which has to agree, and printed from its tree.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def _proven(resolved: Resolved) -> Proven:
     for name, expression in filters:
         claims.update(claims_of_filter(expression, given.catalogue.tables[folded(name)], given.dialect))
     return Proven(
-        sql_to_run=lexed.text,
+        sql_to_run=lexed.dialect.text_to_run(resolved, functions),
         rights=Rights(
             relations=tuple(name for name, _ in rules),
             columns=tuple(sorted(resolved.columns)),
@@ -46,7 +47,7 @@ def _proven(resolved: Resolved) -> Proven:
             claims=tuple(sorted(claims)),
         ),
         omitted=tuple(_omitted(given.catalogue, rules, resolved.stars)),
-        is_fenced=is_fenced(resolved),
+        is_fenced=lexed.dialect.needs_fence and is_fenced(resolved),
         parameters=parameters_of(lexed) if given.parameters else (),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -28,7 +27,7 @@ class Lexed:
     names: list[int]
     """Indexes of quoted names and of words that are not structural: each must turn out to name something."""
     type_words: frozenset[int]
-    """Indexes of the tokens that make up the types of CASTs."""
+    """Indexes of the tokens that make up types."""
     plain_words: frozenset[int]
     """Indexes of the words that are neither structural nor part of a type."""
     calls: frozenset[int]
@@ -53,13 +52,13 @@ def lex(given: GateInput, dialect: Dialect) -> Lexed:
     keys = [token.key for token in tokens]
     _check_depth(given, tokens, keys)
     _check_joins(given, tokens, keys)
-    structural = dialect.structural
+    structural, placed = dialect.structural, frozenset(dialect.placed_words(tokens, keys))
     names = [
         index
         for index, token in enumerate(tokens)
-        if (token.kind == WORD and token.key not in structural) or token.kind == QUOTED
+        if (token.kind == WORD and token.key not in structural and index not in placed) or token.kind == QUOTED
     ]
-    type_words = frozenset(_type_indexes(keys)) if "CAST" in keys else frozenset[int]()
+    type_words = frozenset(dialect.types(tokens, keys))
     plain_words = [index for index in names if tokens[index].kind == WORD and index not in type_words]
     functions, following = dialect.functions, [*keys[1:], ""]
     return Lexed(
@@ -84,12 +83,12 @@ _PREFIXES: Final = ("NOT", "-", "+", "~")
 
 def _check_depth(given: GateInput, tokens: tuple[Token, ...], keys: list[str]) -> None:
     bounds: Bounds = given.bounds
-    openings = keys.count("(") + keys.count("CASE")
+    openings = keys.count("(") + keys.count("[") + keys.count("CASE")
     if openings + sum(map(keys.count, _PREFIXES)) <= bounds.max_depth:
         return
     parentheses = cases = prefixes = 0
     for token, key in zip(tokens, keys, strict=True):
-        parentheses += (key == "(") - (key == ")")
+        parentheses += (key in ("(", "[")) - (key in (")", "]"))
         cases = max(0, cases + (key == "CASE") - (key == "END"))
         prefixes = prefixes + 1 if key in _PREFIXES else 0
         if parentheses + cases + prefixes > bounds.max_depth:
@@ -125,19 +124,3 @@ def _check_joins(given: GateInput, tokens: tuple[Token, ...], keys: list[str]) -
                 start=tokens[index].start,
                 construct="JOIN",
             )
-
-
-def _type_indexes(keys: list[str]) -> Iterator[int]:
-    """Find the tokens between AS and the closing parenthesis of each CAST."""
-    for opening, key in enumerate(keys):
-        if key != "CAST" or keys[opening + 1 : opening + 2] != ["("]:
-            continue
-        depth = 0
-        is_type = False
-        for index in range(opening + 1, len(keys)):
-            depth += (keys[index] == "(") - (keys[index] == ")")
-            if depth == 0:
-                break
-            if is_type:
-                yield index
-            is_type = is_type or (keys[index] == "AS" and depth == 1)

@@ -20,6 +20,7 @@ FindingKind: TypeAlias = Literal[
     "qualified-name",
     "column",
     "row-id",
+    "whole-row",
     "shared-column",
     "in-table",
     "cte-name",
@@ -42,7 +43,8 @@ class Names:
     """Looks names up and notes where they stood, what they read and what they failed to find."""
 
     __slots__ = (
-        "_counted", "_row_ids", "_strings", "_text", "columns", "effort", "findings", "named_at", "stars", "tables",
+        "_counted", "_naming", "_row_ids", "_strings", "_text", "columns", "effort", "findings", "named_at", "stars",
+        "table_functions", "tables",
     )  # fmt: skip
 
     def __init__(self, parsed: Parsed) -> None:
@@ -50,7 +52,9 @@ class Names:
         lexed = parsed.lexed
         self._text = lexed.text
         self.effort = Effort(lexed.text)
+        self._naming = lexed.dialect.naming
         self._row_ids = lexed.dialect.row_ids
+        self.table_functions = lexed.dialect.table_functions
         self._strings: list[tuple[str, int]] = []
         self._counted: list[exp.Identifier] = []
         self.tables = Tables(lexed.given, lexed.dialect)
@@ -76,7 +80,12 @@ class Names:
             self.find("construct", node, "name")
             return ""
         self.named_at.add(start_of(node))
-        return folded(node.this)
+        return self.folded(node)
+
+    def folded(self, node: exp.Identifier) -> str:
+        """Return an identifier's name as the engine compares names."""
+        is_kept = self._naming.keeps_case_in_quotes and node.args.get("quoted")
+        return str(node.this) if is_kept else folded(node.this)
 
     def column(self, node: exp.Expr, scope: Scope) -> None:
         """Look a column up: the nearest SELECT that has it, then nothing, or a string if it is in double quotes."""
@@ -89,14 +98,18 @@ class Names:
             return
         name = self.name(this)
         qualifier = self.name(table) if table else None
+        is_row = False
         level: Scope | None = scope
         while level is not None:
             if self._column_at(level, name, qualifier, this):
                 return
+            is_row = is_row or any(source.name == name for source in level.sources)
             level = level.outer
         start = start_of(this)
-        if qualifier is None and self._text[start] == '"':
+        if qualifier is None and self._naming.has_string_names and self._text[start] == '"':
             self._strings.append((name, start))
+        elif qualifier is None and is_row and self._naming.has_whole_rows:
+            self.find("whole-row", this, name)
         else:
             self.find("column", this, name)
 
@@ -118,7 +131,10 @@ class Names:
         if is_near and name in self._row_ids:
             self.find("row-id", node, name)
             return True
-        return qualifier is None and name in level.aliases
+        if is_near and qualifier is not None and self._naming.has_whole_rows:
+            self.find("column", node, name)
+            return True
+        return qualifier is None and level.sees_aliases and name in level.aliases
 
     def perhaps(self, name: str, scope: Scope) -> None:
         """Note the visible columns of a name that ORDER BY takes for an output.

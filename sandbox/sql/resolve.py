@@ -1,24 +1,25 @@
-"""What does each name of a statement mean? Every table and column it reads, found as SQLite finds them.
+"""What does each name of a statement mean? Every table and column it reads, found as the engine finds them.
 
-Follows `lookupName` and `sqlite3SelectPrep` of SQLite's src/resolve.c and src/select.c: the nearest SELECT with such a
-column wins, output names come after columns (before them in ORDER BY), a double-quoted name that means nothing is a
-string. Names are looked up among *all* columns of a table; what the rules hide is a finding, never a string or a column
-of an outer SELECT. It never decides: `rules/` do, on the findings.
+Follows `lookupName` and `sqlite3SelectPrep` of SQLite's src/resolve.c and src/select.c, and `transformColumnRef` and
+`findTargetlistEntrySQL92` of PostgreSQL's src/backend/parser: the nearest SELECT with such a column wins, output names
+come after columns (before them in ORDER BY); where the engines differ, `Naming` says how. Names are looked up among
+*all* columns of a table; what the rules hide is a finding, never a string or a column of an outer SELECT. It never
+decides: `rules/` do, on the findings.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final, TypeAlias, final
+from typing import Final, final
 
 from sqlglot import exp
 
-from sandbox.sql.catalogue import folded
 from sandbox.sql.dialects.base import Token
-from sandbox.sql.names import Finding, FindingKind, Names
+from sandbox.sql.names import Finding
 from sandbox.sql.parse import Parsed
-from sandbox.sql.scope import HIDDEN, Cte, Environment, Origin, Scope, Source
+from sandbox.sql.scope import HIDDEN, Cte, Environment, Output, Scope, Source, derived
+from sandbox.sql.sources import Sources
 
 
 @final
@@ -44,19 +45,14 @@ class Resolved:
     is_recursive: bool
 
 
-_Output: TypeAlias = "list[tuple[str, Origin]]"
-"""Output columns in order; an empty name is one we do not know."""
-
 _SETS: Final = (exp.Union, exp.Intersect, exp.Except)
 _QUERIES: Final = frozenset({exp.Select, exp.Values, *_SETS})
 _LEAVES: Final = frozenset({exp.Literal, exp.Null, exp.Placeholder, exp.HexString, exp.DataType, exp.Var})
 _ODD: Final = frozenset(
-    {exp.Identifier, exp.Star, exp.Boolean, exp.In} | {exp.Table, exp.TableAlias, exp.With, exp.CTE, exp.Join, exp.From}
+    {exp.Identifier, exp.Star, exp.Boolean, exp.In}
+    | {exp.Table, exp.TableAlias, exp.With, exp.CTE, exp.Join, exp.From, exp.Lateral}
 )
-_MAX_TABLES: Final = 64
-"""SQLite joins no more; without this a long chain of NATURAL JOINs would cost its square."""
 _READ_FIRST: Final = frozenset({"with_", "from_", "joins", "expressions", "order"})
-_FROM_KEYS: Final = frozenset({"this", "alias", "joins", "db", "catalog"})
 
 
 def resolve(parsed: Parsed) -> Resolved:
@@ -65,7 +61,8 @@ def resolve(parsed: Parsed) -> Resolved:
     resolver.query(parsed.tree, None, None)
     names = resolver.names
     strings = names.settle_strings()
-    names.settle_counted()
+    if parsed.lexed.dialect.naming.counts_by_bare_name:
+        names.settle_counted()
     lexed = parsed.lexed
     tokens, keys, last = lexed.tokens, lexed.keys, len(lexed.keys) - 1
     return Resolved(
@@ -90,17 +87,17 @@ def resolve(parsed: Parsed) -> Resolved:
 
 
 @final
-class _Resolver:
-    __slots__ = ("has_nested_query", "is_recursive", "names")
+class _Resolver(Sources):
+    __slots__ = ("has_nested_query", "is_recursive")
 
     def __init__(self, parsed: Parsed) -> None:
-        self.names = Names(parsed)
+        super().__init__(parsed)
         self.has_nested_query = False
         self.is_recursive = False
 
     # Queries
 
-    def query(self, node: exp.Expr, env: Environment | None, outer: Scope | None) -> _Output:
+    def query(self, node: exp.Expr, env: Environment | None, outer: Scope | None) -> Output:
         """Resolve one query in the scope around it; returns its output columns."""
         if type(node) is exp.Select:
             return self._select(node, env, outer)[0]
@@ -108,26 +105,31 @@ class _Resolver:
             return self._compound(node, env, outer, None)
         if type(node) is exp.Values:
             return self._values(node, env, outer)
+        if type(node) is exp.Subquery and self.naming.has_query_parentheses and _is_bare(node):
+            return self.query(node.this, env, outer)
         self.names.find("construct", node, node.key)
         return []
 
-    def _select(self, node: exp.Select, env: Environment | None, outer: Scope | None) -> tuple[_Output, Scope]:
+    def _select(self, node: exp.Select, env: Environment | None, outer: Scope | None) -> tuple[Output, Scope]:
         args = node.args
-        env = self._with(args.get("with_"), env)
+        env = self._with(args.get("with_"), env, outer)
         scope = Scope([], env, outer)
         conditions: list[exp.Expr] = []
         if from_ := args.get("from_"):
-            scope.sources = self._sources(from_.this, scope, conditions)
+            scope.sources = self.sources(from_.this, scope, conditions, ())
         for join in args.get("joins") or ():
-            self._join(scope.sources, join, scope, conditions)
+            self.join(scope.sources, join, scope, conditions, ())
         output = self._output(node.expressions, scope)
+        scope.sees_aliases = "on" in self.naming.alias_clauses
         for condition in conditions:
-            self._expression(condition, scope)
+            self.expression(condition, scope)
         for key, value in args.items():
             if key not in _READ_FIRST and value:
+                scope.sees_aliases = key in self.naming.alias_clauses
                 for part in value if isinstance(value, list) else (value,):
                     if isinstance(part, exp.Expr):
-                        self._expression(part, scope)
+                        self.expression(part, scope)
+        scope.sees_aliases = "order" in self.naming.alias_clauses
         self._order(args.get("order"), scope)
         self.names.counted(scope.sources)
         return output, scope
@@ -137,20 +139,20 @@ class _Resolver:
         node: exp.Expr,
         env: Environment | None,
         outer: Scope | None,
-        on_first: Callable[[_Output], None] | None,
-    ) -> _Output:
+        on_first: Callable[[Output], None] | None,
+    ) -> Output:
         """Resolve UNION, INTERSECT and EXCEPT; `on_first` hears the output of the first branch before the others."""
-        env = self._with(node.args.get("with_"), env)
+        env = self._with(node.args.get("with_"), env, outer)
         branches: list[exp.Expr] = []
         first = node
         while isinstance(first, _SETS):
             branches.append(first.expression)
             first = first.this
-            while type(first) is exp.Subquery and not any(first.args[key] for key in first.args if key != "this"):
+            while type(first) is exp.Subquery and _is_bare(first):
                 first = first.this
         scope = Scope([], env, outer)
         names: set[str] = set()
-        output: _Output = []
+        output: Output = []
         for index, branch in enumerate([first, *reversed(branches)]):
             if type(branch) is exp.Select:
                 found, inner = self._select(branch, env, outer)
@@ -167,35 +169,44 @@ class _Resolver:
         self._order(node.args.get("order"), scope)
         for key in ("limit", "offset"):
             if part := node.args.get(key):
-                self._expression(part, scope)
+                self.expression(part, scope)
         return output
 
-    def _values(self, node: exp.Values, env: Environment | None, outer: Scope | None) -> _Output:
+    def _values(self, node: exp.Values, env: Environment | None, outer: Scope | None) -> Output:
         scope = Scope([], env, outer)
         for row in node.expressions:
-            self._expression(row, scope)
+            self.expression(row, scope)
         width = len(node.expressions[0].expressions) if node.expressions else 0
         self.names.effort.check_width(width)
         return [(f"column{number}", None) for number in range(1, width + 1)]
 
     # Common table expressions
 
-    def _with(self, node: exp.With | None, outer: Environment | None) -> Environment | None:
+    def _with(self, node: exp.With | None, around: Environment | None, outer: Scope | None) -> Environment | None:
         if node is None:
-            return outer
-        env = Environment({}, outer)
+            return around
+        sees_all = self.naming.ctes_see_all or bool(node.args.get("recursive"))
+        env = Environment({}, around)
+        seen: set[str] = set()
         for cte in node.expressions:
             alias = cte.args.get("alias")
             name = self.names.name(alias.this if alias else None)
-            if name in env.ctes:
+            if name in seen:
                 self.names.find("construct", alias.this if alias else None, "two of one name in WITH")
-            env.ctes[name] = Cte(cte, env)
-        for known in env.ctes.values():
-            self._read_cte(known)
+            seen.add(name)
+            if sees_all:
+                env.ctes[name] = Cte(cte, env, None if self.naming.ctes_see_all else outer)
+            else:
+                known = Cte(cte, env, outer)
+                self.read_cte(known)
+                env = Environment({name: known}, env)
+        if sees_all:
+            for known in env.ctes.values():
+                self.read_cte(known)
         return env
 
-    def _read_cte(self, cte: Cte) -> None:
-        """Resolve a common table expression once. It sees all others of its WITH, later ones too, and no outer row."""
+    def read_cte(self, cte: Cte) -> None:
+        """Resolve a common table expression once, in its own place."""
         if cte.is_begun:
             self.is_recursive = self.is_recursive or not cte.is_done
             return
@@ -203,8 +214,8 @@ class _Resolver:
         declared = [self.names.name(column) for column in cte.node.args["alias"].args.get("columns") or ()]
         self.names.effort.check_width(len(declared), cte.node.args["alias"].this)
 
-        def show(output: _Output) -> None:
-            cte.columns, cte.is_open = _derived(output, declared)
+        def show(output: Output) -> None:
+            cte.columns, cte.is_open = derived(output, declared)
             shown = [origin for _, origin in output if origin is not HIDDEN]
             if declared and len(shown) < len(output) and len(shown) != len(declared):
                 # WHY: by position, the name of a visible column could fall on one that `*` hides.
@@ -212,106 +223,15 @@ class _Resolver:
 
         body = cte.node.this
         if isinstance(body, _SETS):
-            show(self._compound(body, cte.env, None, show))
+            show(self._compound(body, cte.env, cte.outer, show))
         else:
-            show(self.query(body, cte.env, None))
+            show(self.query(body, cte.env, cte.outer))
         cte.is_done = True
-
-    # Sources
-
-    def _sources(self, node: exp.Expr, scope: Scope, conditions: list[exp.Expr]) -> list[Source]:
-        """Resolve one item of a FROM clause with the joins that hang on it."""
-        self.names.effort.open_source(node)
-        if type(node) is exp.Table:
-            sources = [self._table(node, scope)]
-        elif type(node) is exp.Subquery and type(node.this) in (exp.Table, exp.Subquery):
-            sources = self._sources(node.this, scope, conditions)
-            for source in sources:
-                # WHY: SQLite makes a subquery of a join in parentheses, and reads every column for it.
-                self.names.all_of(source, is_star=False)
-            if node.args.get("alias"):
-                sources = [self._join_as_one(node, sources)]
-        elif type(node) is exp.Subquery or type(node) is exp.Values:
-            query = node.this if type(node) is exp.Subquery else node
-            columns, is_open = _derived(self.query(query, scope.env, scope.outer), [])
-            sources = [Source(self._table_alias(node), columns, is_open=is_open)]
-        else:
-            self.names.find("construct", node, node.key)
-            return []
-        for join in node.args.get("joins") or ():
-            self._join(sources, join, scope, conditions)
-        return sources
-
-    def _table(self, node: exp.Table, scope: Scope) -> Source:
-        args = node.args
-        this = args.get("this")
-        if type(this) is not exp.Identifier:
-            self.names.find("table-function", node, this.name if isinstance(this, exp.Expr) else "")
-            return Source(self._table_alias(node), {}, is_open=True)
-        if any(value for key, value in args.items() if key not in _FROM_KEYS):
-            self.names.find("construct", this, "table option")
-        name = self.names.name(this)
-        if args.get("db") is not None or args.get("catalog") is not None:
-            db = args.get("db")
-            self.names.find("qualified-name", db if type(db) is exp.Identifier else this, name)
-            return Source(name, {}, is_open=True)
-        alias = self._table_alias(node) or name
-        cte = scope.env.find(name) if scope.env else None
-        if cte is not None:
-            self._read_cte(cte)
-            if cte.columns is None:
-                kind: FindingKind = "cte-name" if self.names.tables.is_allowed(name) else "construct"
-                self.names.find(kind, this, name if kind == "cte-name" else "circular WITH")
-            return Source(alias, cte.columns or {}, is_open=cte.is_open, cte_at=this)
-        found = self.names.tables.find(name)
-        if found is None:
-            self.names.find("table", this, name)
-            return Source(alias, {}, is_open=True)
-        table, columns = found
-        return Source(alias, columns, table)
-
-    def _table_alias(self, node: exp.Expr) -> str:
-        alias = node.args.get("alias")
-        if alias is None:
-            return ""
-        if alias.args.get("columns"):
-            self.names.find("construct", alias.this, "column list after an alias")
-        return self.names.alias(alias.this)
-
-    def _join_as_one(self, node: exp.Expr, sources: list[Source]) -> Source:
-        columns: dict[str, Origin] = {}
-        self.names.effort.spend(sum(len(source.columns) for source in sources))
-        for source in sources:
-            for name, origin in source.columns.items():
-                if columns.get(name, HIDDEN) is HIDDEN:
-                    columns[name] = origin
-        return Source(self._table_alias(node), columns)
-
-    def _join(self, left: list[Source], join: exp.Join, scope: Scope, conditions: list[exp.Expr]) -> None:
-        right = self._sources(join.this, scope, conditions)
-        args = join.args
-        if type(join.this) is exp.Table and join.this.args.get("joins"):
-            self.names.find("construct", join.this, "ON after the next join")
-        if len(left) > _MAX_TABLES:
-            self.names.find("construct", join.this, "a join of so many tables")
-            return
-        if args.get("method") == "NATURAL":
-            self.names.effort.spend(sum(len(source.columns) for source in (*left, *right)))
-            shared = {name for source in right for name in source.columns}
-            for name in shared.intersection(*[{n for source in left for n in source.columns}]):
-                self.names.shared(name, left, right, join.this)
-        for column in args.get("using") or ():
-            name = self.names.name(column)
-            if not self.names.shared(name, left, right, column):
-                self.names.find("column", column, name)
-        if on := args.get("on"):
-            conditions.append(on)
-        left += right
 
     # Expressions
 
-    def _output(self, items: Iterable[exp.Expr], scope: Scope) -> _Output:
-        output: _Output = []
+    def _output(self, items: Iterable[exp.Expr], scope: Scope) -> Output:
+        output: Output = []
         aliases: set[str] = set()
         width = 0
         for item in items:
@@ -330,14 +250,14 @@ class _Resolver:
     def _named(self, item: exp.Expr, scope: Scope, aliases: set[str]) -> str:
         """Resolve one output that is not `*`; returns its name, if it has one that we know."""
         if type(item) is exp.Alias:
-            self._expression(item.this, scope)
+            self.expression(item.this, scope)
             name = self.names.alias(item.args.get("alias"))
             aliases.add(name)
             return name
-        self._expression(item, scope)
-        return folded(item.this.this) if type(item) is exp.Column else ""
+        self.expression(item, scope)
+        return self.naming.output_name(item)
 
-    def _star(self, item: exp.Expr, scope: Scope) -> _Output:
+    def _star(self, item: exp.Expr, scope: Scope) -> Output:
         star = item if type(item) is exp.Star else item.this
         sources: Iterable[Source] = scope.sources
         self.names.effort.spend(len(scope.sources))
@@ -348,7 +268,7 @@ class _Resolver:
             sources = [source for source in scope.sources if source.name == name]
             if not sources:
                 self.names.find("table", table, name)
-        output: _Output = []
+        output: Output = []
         for source in sources:
             self.names.all_of(source, is_star=True)
             output += [(name, origin if origin is HIDDEN else None) for name, origin in source.columns.items()]
@@ -363,14 +283,15 @@ class _Resolver:
             while type(term) is exp.Collate:
                 term = term.this
             if type(term) is exp.Column and not term.args.get("table") and term.name:
-                name = folded(term.name)
+                name = self.names.folded(term.this)
                 if name in scope.aliases:
                     self.names.name(term.this)
-                    self.names.perhaps(name, scope)
+                    if self.naming.orders_by_columns_too:
+                        self.names.perhaps(name, scope)
                     continue
-            self._expression(ordered, scope)
+            self.expression(ordered, scope)
 
-    def _expression(self, root: exp.Expr, scope: Scope) -> None:
+    def expression(self, root: exp.Expr, scope: Scope) -> None:
         """Resolve every column of an expression and every query within it. Not recursive: chains may be long."""
         stack = [root]
         while stack:
@@ -393,15 +314,15 @@ class _Resolver:
         match node:
             case exp.Identifier() if type(node.parent) is exp.Window:
                 self.names.name(node)
-            case exp.Star() if type(node.parent) is not exp.Count:
+            case exp.Star() if not _counts(node.parent):
                 self.names.find("construct", None, "*")
-            case exp.Boolean():
+            case exp.Boolean() if self.naming.has_boolean_columns:
                 self._boolean(node, scope)
             case exp.In():
                 if field := node.args.get("field"):
                     self.names.find("in-table", field, field.name)
                 return node.iter_expressions()
-            case exp.Table() | exp.TableAlias() | exp.With() | exp.CTE() | exp.Join() | exp.From():
+            case exp.Table() | exp.TableAlias() | exp.With() | exp.CTE() | exp.Join() | exp.From() | exp.Lateral():
                 self.names.find("construct", node, node.key)
             case _:
                 pass
@@ -415,19 +336,14 @@ class _Resolver:
             self.names.find("construct", None, name)
 
 
-def _width(output: _Output) -> int:
+def _is_bare(node: exp.Subquery) -> bool:
+    return not any(value for key, value in node.args.items() if key != "this")
+
+
+def _counts(node: exp.Expr | None) -> bool:
+    return type(node) is exp.Count or (type(node) is exp.Anonymous and node.name.lower() == "count")
+
+
+def _width(output: Output) -> int:
     """How many columns the engine makes of `*` at the least: none of what is hidden, one of what USING joins."""
     return len({name for name, origin in output if origin is not HIDDEN})
-
-
-def _derived(output: _Output, declared: list[str]) -> tuple[dict[str, Origin], bool]:
-    """The columns of a query used as a table, and whether some have names we do not know."""
-    if declared:
-        return dict.fromkeys(declared, None), False
-    columns: dict[str, Origin] = {}
-    for name, origin in output:
-        if columns.get(name, HIDDEN) is HIDDEN:
-            columns[name] = HIDDEN if origin is HIDDEN else None
-    is_open = "" in columns
-    columns.pop("", None)
-    return columns, is_open

@@ -13,6 +13,9 @@ Origin: TypeAlias = "tuple[str, str] | None"
 
 HIDDEN: Final[Origin] = ("", "")
 
+Output: TypeAlias = "list[tuple[str, Origin]]"
+"""Output columns in order; an empty name is one we do not know."""
+
 Columns: TypeAlias = Mapping[str, Origin]
 """By folded name."""
 
@@ -42,6 +45,9 @@ class Cte:
 
     node: exp.CTE
     env: Environment
+    """What it sees."""
+    outer: Scope | None
+    """The SELECTs whose rows it sees."""
     columns: dict[str, Origin] | None = None
     """Known once its first branch is read, so that the other branches may refer to it."""
     is_open: bool = False
@@ -76,4 +82,17 @@ class Scope:
     env: Environment | None
     outer: Scope | None
     aliases: frozenset[str] = field(default_factory=frozenset)
-    """Output names, once the output is read: SQLite sees them in WHERE, GROUP BY, HAVING and ORDER BY."""
+    """Output names, once the output is read."""
+    sees_aliases: bool = True
+    """Whether the clause being read sees them."""
+
+
+def derived(output: Output, declared: list[str]) -> tuple[dict[str, Origin], bool]:
+    """The columns of a query used as a table, the first of them renamed, and whether some have names we do not know."""
+    columns: dict[str, Origin] = dict.fromkeys(declared, None)
+    for name, origin in [item for item in output if item[1] is not HIDDEN][len(declared) :] if declared else output:
+        if columns.get(name, HIDDEN) is HIDDEN:
+            columns[name] = HIDDEN if origin is HIDDEN else None
+    is_open = "" in columns
+    columns.pop("", None)
+    return columns, is_open

@@ -131,13 +131,22 @@ def _initialise(programs: Path, folder: Path) -> None:
     assert process.returncode == 0, said
 
 
+def _copy(programs: Path, folder: Path, primary: Server) -> None:
+    """Copy a running server's data, and have the copy follow it."""
+    dsn = f"host={primary.folder} user={OWNER} password={primary.password}"
+    options = [f"--pgdata={folder / 'data'}", f"--dbname={dsn}", "--write-recovery-conf", "--checkpoint=fast"]
+    process = _start([programs / "pg_basebackup", *options], folder)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+
+
 def _await_ready(process: subprocess.Popen[str]) -> threading.Thread:
     """Read what the server says until it says that it is ready; a thread goes on reading, or its pipe would fill."""
     assert process.stdout is not None
     said = []
     for line in process.stdout:
         said.append(line)
-        if "ready to accept connections" in line:
+        if "ready to accept" in line and "connections" in line:
             drain = threading.Thread(target=process.stdout.read, daemon=True)
             drain.start()
             return drain
@@ -145,13 +154,18 @@ def _await_ready(process: subprocess.Popen[str]) -> threading.Thread:
 
 
 @contextmanager
-def running(programs: Path, version: int) -> Iterator[Server]:
-    """Start a server, hand it out, end it and remove what it wrote."""
+def running(programs: Path, version: int, *more: str, primary: Server | None = None) -> Iterator[Server]:
+    """Start a server, hand it out, end it and remove what it wrote; of a `primary`, its standby."""
     _sweep()
     folder, password = _make_folder()
     try:
-        _initialise(programs, folder)
-        options = [part for setting in (*_SETTINGS, f"unix_socket_directories={folder}") for part in ("-c", setting)]
+        if primary is None:
+            _initialise(programs, folder)
+        else:
+            password = primary.password
+            _copy(programs, folder, primary)
+        settings = (*_SETTINGS, *more, f"unix_socket_directories={folder}")
+        options = [part for setting in settings for part in ("-c", setting)]
         with _start([programs / "postgres", "-D", folder / "data", *options], folder, _die_with_parent) as process:
             drain = _await_ready(process)
             try:
@@ -169,6 +183,17 @@ def postgres() -> Iterator[Server]:
     """PostgreSQL 18, from PyPI."""
     with running(_PYPI, 18) as server:
         yield server
+
+
+@pytest.fixture
+def primary_and_standby() -> Iterator[tuple[Server, Server]]:
+    """Two PostgreSQL 18: one, and a read replica of it."""
+    replicates = ("wal_level=replica", "max_wal_senders=4")
+    with (
+        running(_PYPI, 18, *replicates) as primary,
+        running(_PYPI, 18, *replicates, "hot_standby=on", primary=primary) as standby,
+    ):
+        yield primary, standby
 
 
 @pytest.fixture(scope="session")

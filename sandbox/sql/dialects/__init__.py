@@ -7,8 +7,9 @@ from types import MappingProxyType
 from typing import Final
 
 from sandbox.sql.dialects.base import Dialect
+from sandbox.sql.dialects.postgres import POSTGRES
 from sandbox.sql.dialects.sqlite import SQLITE
 
-DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType({SQLITE.name: SQLITE})
+DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType({SQLITE.name: SQLITE, POSTGRES.name: POSTGRES})
 
 __all__ = ["DIALECTS", "Dialect"]

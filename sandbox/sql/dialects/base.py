@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, final
+from typing import TYPE_CHECKING, Final, NamedTuple, final
 
 from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect as Grammar
 
+if TYPE_CHECKING:
+    from sandbox.sql.resolve import Resolved
+
 STRING: Final = 1
 QUOTED: Final = 2
 BLOB: Final = 3
+"""A literal with a letter before its quote."""
 WORD: Final = 4
 NUMBER: Final = 5
 PARAMETER: Final = 6
@@ -40,6 +44,15 @@ class Scan:
     tokens: tuple[Token, ...]
 
 
+def blanked(text: str, comments: Sequence[tuple[int, int]]) -> str:
+    """Replace each comment by blanks, so that every other character keeps its line and column."""
+    parts, at = [], 0
+    for start, end in comments:
+        parts += [text[at:start], "".join("\n" if c == "\n" else " " for c in text[start:end])]
+        at = end
+    return "".join([*parts, text[at:]])
+
+
 class Unreadable(Exception):
     """The engine's lexer would stop here."""
 
@@ -60,6 +73,39 @@ class Function:
 
     False for aggregates and window functions: they see only rows that passed every filter beneath them.
     """
+    is_aggregate: bool = False
+    """Whether it takes many rows to one, or looks at other rows; sqlglot knows SQLite's by their kinds."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Naming:
+    """How an engine finds what a name means, where engines differ."""
+
+    default_schema: str = ""
+    """Where a table without a schema is; empty if the engine's tables have no schema that a text may name."""
+    keeps_case_in_quotes: bool
+    """`"A"` and `a` are two names."""
+    has_string_names: bool
+    """A double-quoted name that means nothing is a string."""
+    has_boolean_columns: bool
+    """`TRUE` and `FALSE` are columns where a source has such a column."""
+    has_query_parentheses: bool
+    """A branch of UNION may stand in parentheses."""
+    has_whole_rows: bool
+    """A source's name alone means its whole row, and no column is looked for beyond the nearest source so named."""
+    alias_clauses: frozenset[str]
+    """Clauses, as sqlglot calls them, whose expressions see the names of the output."""
+    orders_by_columns_too: bool
+    """ORDER BY also tries an output's name as a column."""
+    ctes_see_all: bool
+    """A WITH name is known to all of its WITH, before it and after; else, without RECURSIVE, to what follows."""
+    reads_joins_whole: bool
+    """A join in parentheses reads every column of its tables."""
+    counts_by_bare_name: bool
+    """Of rows that are only counted, the engine's own check hears no more than the bare name."""
+    output_name: Callable[[exp.Expr], str]
+    """What an output without an alias is called; empty if the gate does not say."""
 
 
 def words(text: str) -> frozenset[str]:
@@ -77,6 +123,19 @@ class Dialect:
     """sqlglot's reading of it; each parse makes its own parser, so threads may share this."""
     scan: Callable[[str, int], Scan]
     """The engine's lexer: text and the most tokens accepted; raises `Unreadable`."""
+    naming: Naming
+    types: Callable[[Sequence[Token], list[str]], Iterable[int]]
+    """Indexes of the tokens that make up types."""
+    placed_words: Callable[[Sequence[Token], list[str]], Iterable[int]]
+    """Indexes of the words that build the statement only where they stand, such as the unit of EXTRACT."""
+    has_plain_calls: bool
+    """sqlglot is kept from making a class of its own of each function; some of those lose columns they are given."""
+    text_to_run: Callable[[Resolved, frozenset[str]], str]
+    """The text that runs, given the functions that were found, or a refusal where a second reading disagrees."""
+    table_name: Callable[[str], str]
+    """A table's name of the catalogue as a text writes it."""
+    openings: frozenset[str]
+    """First words of statements that read."""
     compound_operators: frozenset[str]
     """Tokens that sqlglot reads in two or more parts."""
     structural: frozenset[str]
@@ -85,6 +144,8 @@ class Dialect:
     """First words of statements that do something other than read."""
     write_words: frozenset[str]
     """Words that the engine reserves and that only a statement that writes can hold."""
+    write_pairs: frozenset[tuple[str, str]]
+    """Keys that follow each other only in a statement that writes or locks."""
     impossible: frozenset[tuple[str, str]]
     """Keys that cannot follow each other in the engine's grammar though sqlglot lets them; "" is the end."""
     foreign_words: Mapping[str, str]
@@ -98,6 +159,12 @@ class Dialect:
     operator_functions: Mapping[str, str]
     """Functions behind operator tokens."""
     functions: Mapping[str, Function]
+    table_functions: Mapping[str, tuple[str, ...]]
+    """Those that may stand in FROM, with their columns; none: one column, called like the source."""
+    sized_arguments: Mapping[str, int]
+    """Functions that make a value as long as an argument says, and which argument, from 0."""
+    needs_fence: bool
+    """Row filters are evaluated first only if we have it so."""
     type_words: frozenset[str]
     """Words a CAST's type may be made of."""
     collations: frozenset[str]

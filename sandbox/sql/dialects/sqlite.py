@@ -10,8 +10,11 @@ from typing import Final
 from sqlglot import exp
 from sqlglot.dialects.sqlite import SQLite as Grammar
 
-from sandbox.sql.dialects.base import WORD, Dialect, Scan, Token, Unreadable, words
+from sandbox.sql.catalogue import folded
+from sandbox.sql.dialects.base import WORD, Dialect, Naming, Scan, Token, Unreadable, blanked, words
 from sandbox.sql.dialects.sqlite_functions import FUNCTIONS
+from sandbox.sql.dialects.types import cast_types
+from sandbox.sql.dialects.words import CLAUSES, IMPOSSIBLE, VERBS
 
 
 class _Grammar(Grammar):
@@ -67,16 +70,7 @@ def scan(text: str, max_tokens: int) -> Scan:
             raise Unreadable(start, f"more than {max_tokens} tokens; a shorter statement is accepted")
     if at != length:
         raise _illegal(text, at)
-    return Scan(_blanked(text, comments) if comments else text, tuple(tokens))
-
-
-def _blanked(text: str, comments: list[tuple[int, int]]) -> str:
-    """Replace each comment by blanks, so that every other character keeps its line and column."""
-    parts, at = [], 0
-    for start, end in comments:
-        parts += [text[at:start], "".join("\n" if c == "\n" else " " for c in text[start:end])]
-        at = end
-    return "".join([*parts, text[at:]])
+    return Scan(blanked(text, comments) if comments else text, tuple(tokens))
 
 
 _OPENINGS: Final = {"'": "string", '"': "name", "`": "name", "[": "name", "/": "comment"}
@@ -104,27 +98,9 @@ _STRUCTURAL: Final = words(
     NOTNULL REGEXP MATCH INDEXED TRUE FALSE CURRENT_DATE CURRENT_TIME CURRENT_TIMESTAMP
     """
 )
-_CLAUSES: Final = words("FROM WHERE GROUP HAVING ORDER LIMIT UNION INTERSECT EXCEPT")
-_JOIN_WORDS: Final = words("JOIN LEFT RIGHT FULL INNER OUTER CROSS NATURAL ON USING")
-_IMPOSSIBLE: Final = frozenset(
-    {(before, after) for before in (",", "AS", "BY", "IN") for after in (*_CLAUSES, ",", ")", "")}
-    | {(before, after) for before in ("SELECT", "DISTINCT", "ALL") for after in (*_CLAUSES, ",", ")", "ON", "")}
-    | {("JOIN", after) for after in (*_JOIN_WORDS, *_CLAUSES, ",", ")", ".", "")}
-    | {(before, ".") for before in ("FROM", ",", ".", "(", "SELECT")}
-    | {("(", ","), ("LIMIT", ","), ("FROM", ","), ("FROM", "")}
-)
-"""Pairs of tokens that sqlglot passes over and SQLite does not; the latter also make sqlglot read a text many times."""
 _WRITE_WORDS: Final = words(
     """
     DELETE INSERT UPDATE CREATE DROP ALTER INTO SET RETURNING COMMIT TRANSACTION
-    """
-)
-_VERBS: Final = _WRITE_WORDS | words(
-    """
-    REPLACE PRAGMA ATTACH DETACH VACUUM REINDEX ANALYZE BEGIN END ROLLBACK SAVEPOINT RELEASE EXPLAIN MERGE
-    TRUNCATE GRANT REVOKE COPY CALL DO EXEC EXECUTE PREPARE LISTEN NOTIFY LOCK UNLOCK LOAD USE SHOW DESCRIBE
-    RENAME IMPORT EXPORT INSTALL CHECKPOINT START ABORT DECLARE FETCH HANDLER KILL FLUSH RESET REFRESH CLUSTER
-    COMMENT
     """
 )
 _FOREIGN_WORDS: Final[Mapping[str, str]] = MappingProxyType(
@@ -168,15 +144,38 @@ _KINDS: Final = frozenset(
     )
 )
 
+_NAMING: Final = Naming(
+    keeps_case_in_quotes=False,
+    has_string_names=True,
+    has_boolean_columns=True,
+    has_query_parentheses=False,
+    has_whole_rows=False,
+    alias_clauses=words("on where group having windows order limit offset distinct"),
+    orders_by_columns_too=True,
+    ctes_see_all=True,
+    reads_joins_whole=True,
+    counts_by_bare_name=True,
+    output_name=lambda item: folded(item.this.this) if type(item) is exp.Column else "",
+)
+
 SQLITE: Final = Dialect(
     name="sqlite",
     grammar=_Grammar(),
     scan=scan,
+    naming=_NAMING,
+    types=lambda _, keys: cast_types(keys),
+    placed_words=lambda _, __: (),
+    has_plain_calls=False,
+    text_to_run=lambda resolved, _: resolved.parsed.lexed.text,
+    table_name=lambda name: '"' + name.replace('"', '""') + '"',
+    openings=frozenset({"SELECT", "WITH", "VALUES"}),
     compound_operators=frozenset({"<<", ">>"}),
     structural=_STRUCTURAL,
-    verbs=_VERBS,
+    verbs=_WRITE_WORDS | VERBS,
     write_words=_WRITE_WORDS,
-    impossible=_IMPOSSIBLE,
+    write_pairs=frozenset(),
+    impossible=IMPOSSIBLE
+    | {(before, after) for before in ("DISTINCT", "ALL") for after in (*CLAUSES, ",", ")", "ON", "")},
     foreign_words=_FOREIGN_WORDS,
     kinds=_KINDS,
     fenced_kinds=frozenset({exp.DPipe, exp.Escape, exp.JSONExtract, exp.JSONExtractScalar, exp.JSONBExtract}),
@@ -189,6 +188,9 @@ SQLITE: Final = Dialect(
     },
     operator_functions={"->": "->", "->>": "->>"},
     functions=FUNCTIONS,
+    table_functions=MappingProxyType({}),
+    sized_arguments=MappingProxyType({}),
+    needs_fence=True,
     type_words=words(
         """
     INT INTEGER TINYINT SMALLINT MEDIUMINT BIGINT INT2 INT8 REAL DOUBLE PRECISION FLOAT NUMERIC DECIMAL

@@ -35,6 +35,7 @@ from sandbox.sql.rules import (
     string_names,
     table_functions,
     tables,
+    whole_rows,
 )
 
 TOKEN_RULES: Final[tuple[Callable[[Lexed], None], ...]] = (
@@ -59,6 +60,7 @@ NAME_RULES: Final[tuple[Callable[[Resolved], None], ...]] = (
     tables.check,
     in_table.check,
     row_ids.check,
+    whole_rows.check,
     shared_columns.check,
     cte_names.check,
     columns.check,

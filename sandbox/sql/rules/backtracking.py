@@ -6,11 +6,11 @@ without a condition do the same; the lexer counts those.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
-from sqlglot.dialects.sqlite import SQLite
-
 from sandbox.reasons import Reason, Refused
+from sandbox.sql.dialects import DIALECTS
 from sandbox.sql.lex import Lexed
 from sandbox.sql.refusals import refused
 
@@ -19,19 +19,23 @@ RULE: Final = "sql/backtracking"
 MAX_TYPE_DEPTH: Final = 4
 """Calls within each other whose name may also be a type, such as `date(date(…))`."""
 
-_TYPE_WORDS: Final = frozenset(
-    word for word, kind in SQLite.Tokenizer.KEYWORDS.items() if kind in SQLite.Parser.TYPE_TOKENS
-)
+
+@cache
+def _type_words(dialect: str) -> frozenset[str]:
+    grammar = DIALECTS[dialect].grammar
+    types = grammar.parser_class.TYPE_TOKENS
+    return frozenset(word for word, kind in grammar.tokenizer_class.KEYWORDS.items() if kind in types)
 
 
 def check(lexed: Lexed) -> None:
     """Refuse what the parser could not read in time in proportion to its length."""
     depth = 0
+    type_words = _type_words(lexed.dialect.name)
     opened: list[bool] = []
     before = ""
     for token in lexed.tokens:
         if token.key == "(":
-            opened.append(before in _TYPE_WORDS)
+            opened.append(before in type_words)
             depth += opened[-1]
             if depth > MAX_TYPE_DEPTH:
                 message = f"over {MAX_TYPE_DEPTH} calls such as `date(…)` within each other; use a subquery"

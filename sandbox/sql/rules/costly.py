@@ -15,10 +15,38 @@ RULE: Final = "sql/costly"
 MAX_CHARACTERS: Final = 32
 """Characters that a trim may take off, written out."""
 
-_NAMES: Final = frozenset({"trim", "ltrim", "rtrim"})
+MAX_LENGTH: Final = 1_000
+"""Characters that a call may make a text as long as."""
+
+_NAMES: Final = frozenset({"trim", "btrim", "ltrim", "rtrim"})
 
 
 def check(resolved: Resolved) -> None:
+    """Refuse calls whose cost data decide: characters to take off, and lengths, that are not written out."""
+    _check_characters(resolved)
+    if resolved.parsed.lexed.dialect.sized_arguments:
+        _check_sizes(resolved)
+
+
+def _check_sizes(resolved: Resolved) -> None:
+    lexed = resolved.parsed.lexed
+    sized = lexed.dialect.sized_arguments
+    calls = {token.key.lower(): token for token in resolved.calls}
+    if calls.keys().isdisjoint(sized):
+        return
+    for node in resolved.parsed.tree.find_all(exp.Anonymous):
+        name = node.name.lower()
+        at = sized.get(name)
+        if at is None or (size := node.expressions[at] if len(node.expressions) > at else None) is None:
+            continue
+        if type(size) is exp.Literal and not size.is_string and size.name.isdigit() and int(size.name) <= MAX_LENGTH:
+            continue
+        message = f"the length is a number of at most {MAX_LENGTH}, written out"
+        token = calls[name]
+        raise refused(Reason.SQL_NOT_SUPPORTED, RULE, message, text=lexed.text, start=token.start, construct=name)
+
+
+def _check_characters(resolved: Resolved) -> None:
     """Refuse `trim(x, characters)` and `unhex(x, characters)` unless the characters are a short text, written out."""
     lexed = resolved.parsed.lexed
     calls = {token.key.lower(): token for token in resolved.calls if token.key.lower() in {*_NAMES, "unhex"}}

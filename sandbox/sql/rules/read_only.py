@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
 from sandbox.reasons import Reason, quoted
@@ -11,16 +12,13 @@ from sandbox.sql.refusals import refused
 
 RULE: Final = "sql/read-only"
 
-ROOTS: Final = frozenset({"SELECT", "WITH", "VALUES"})
-"""First words of statements that read. SQLite takes no parenthesis before the first SELECT."""
-
 
 def check(lexed: Lexed) -> None:
     """Refuse statements that begin with anything but SELECT, WITH or VALUES, and words that only writes can hold."""
     first = lexed.tokens[0]
     if first.key in lexed.dialect.verbs:
         raise _writes(lexed, first)
-    if first.key not in ROOTS:
+    if first.key not in lexed.dialect.openings:
         message = (
             f"the text begins with {quoted(first.key)}; a single `SELECT` without parentheses around it is accepted"
         )
@@ -31,6 +29,11 @@ def check(lexed: Lexed) -> None:
     for index in lexed.names:
         if lexed.keys[index] in write_words:
             raise _writes(lexed, lexed.tokens[index])
+    pairs = lexed.dialect.write_pairs
+    if pairs and not pairs.isdisjoint(pairwise(lexed.keys)):
+        raise _writes(
+            lexed, next(lexed.tokens[at + 1] for at, pair in enumerate(pairwise(lexed.keys)) if pair in pairs)
+        )
 
 
 def _writes(lexed: Lexed, token: Token) -> Exception:

@@ -149,13 +149,16 @@ class Shop:
     settings: Settings = field(default_factory=Settings)
     ceiling: frozenset[str] | None = None
     charged: list[str] = field(default_factory=list)
+    connection: Connection | None = None
+    """Instead of the one to the file at `path`."""
+    lease_key: Path = Path("no lease.key")
 
     def __post_init__(self) -> None:
-        connections = {"shop": connection_to(self.path, self.ceiling)}
-        self.leases = Leases(connections)
+        connections = {"shop": self.connection or connection_to(self.path, self.ceiling)}
+        self.leases = Leases(connections, self.lease_key)
         self.flow = Flow()
         specs = {spec.name: spec for spec in self.specs}
-        self.executors = Executors(connections, specs, self.settings, self._charge)
+        self.executors = Executors(connections, specs, self.settings, self._charge, self.leases)
 
     def _charge(self, payer: Principal) -> None:
         self.charged.append(payer.subject)

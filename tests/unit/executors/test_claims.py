@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from executor_cast import Shop, make_database, open_table, tool
 
-from sandbox.executors.claims import ClaimUse, Kind, claim_values, kind_of, stricter
+from sandbox.executors.claims import ClaimUse, Kind, claim_values, filter_claims, kind_of, stricter
 from sandbox.reasons import Reason, Refused
+from sandbox.sql import Catalogue, ColumnShape, TableShape
+from sandbox.toolspec import Digest
 
 FITTING = [
     ("text", "EU", "EU"),
@@ -143,3 +145,26 @@ def test_an_author_s_statement_may_ask_for_claims(path: Path) -> None:
 
     assert list(shop.call({}, region="EU").rows) == [(1,), (3,)]
     assert shop.refusal({}).reason is Reason.CLAIM_MISSING
+
+
+@pytest.mark.requirement("executors:claims:cast")
+@pytest.mark.parametrize(
+    ("row_filter", "kind"),
+    [
+        ("region = claim('c')", "text"),
+        ("id = claim('c')::bigint", "integer"),
+        ("id = CAST(claim('c') AS integer)", "integer"),
+        ("price < claim('c')::numeric", "number"),
+        ("region = claim('c') AND id = claim('c')::int", "integer"),
+        ("is_open = claim('c')::boolean", "text"),
+    ],
+)
+def test_on_postgresql_a_claim_is_what_its_author_casts_it_to(row_filter: str, kind: Kind) -> None:
+    names = {"id": "bigint", "region": "text", "price": "numeric(10,2)", "is_open": "boolean"}
+    columns = tuple(ColumnShape(name, declared) for name, declared in names.items())
+    shape = TableShape("public.t", columns, "table", has_rowid=False)
+    rule = open_table("public.t", *names, row_filter=row_filter)
+
+    found = filter_claims({"public.t": rule}, Catalogue({"public.t": shape}, Digest("f")), "postgres")
+
+    assert found == {"public.t": (ClaimUse("c", kind),)}

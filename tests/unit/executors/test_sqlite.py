@@ -245,3 +245,27 @@ def test_a_table_that_is_a_view_by_now_is_not_read(path: Path) -> None:
 
     with pytest.raises(PlanStale, match="big_orders"):
         engine.run("SELECT id FROM words")
+
+
+@pytest.mark.requirement("executors:results:values")
+@pytest.mark.parametrize(
+    ("rows", "found"),
+    [
+        ("(1), (NULL)", "integer"),
+        ("(1), (2.5)", "real"),
+        ("(1), ('x')", "any"),
+        ("(NULL), (NULL)", "null"),
+        ("('x'), (x'00')", "any"),
+    ],
+)
+def test_a_column_is_typed_by_its_cells(shop: Shop, rows: str, found: str) -> None:
+    executed = shop.call({"sql": "WITH v (a) AS (VALUES ?) SELECT a FROM v".replace("?", rows)})
+
+    assert executed.columns[0].type == found
+
+
+@pytest.mark.requirement("executors:results:names")
+def test_a_column_without_as_is_called_by_its_expression(shop: Shop) -> None:
+    executed = shop.call({"sql": "SELECT cents AS Cents, count(*) FROM orders"}, region="EU")
+
+    assert [column.name for column in executed.columns] == ["Cents", "count(*)"]

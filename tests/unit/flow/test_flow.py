@@ -121,3 +121,9 @@ def test_every_argument_is_the_model_s(tmp_path: Path, names: Sequence[str]) -> 
 
     assert dict(traced.origins) == dict.fromkeys(names, Origin.MODEL)
     shop.executors.close()
+
+
+@pytest.mark.requirement("flow:cells:exact")
+def test_booleans_stay_booleans_whatever_stands_beside_them() -> None:
+    assert encoded_rows([(True, False, 1)], 100) == (b"[[true,false,1]]", 1)
+    assert encoded_rows([(True, float("nan"), b"x", 2**60)], 100) == (b'[[true,"NaN","eA==","1152921504606846976"]]', 1)

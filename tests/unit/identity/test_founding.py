@@ -47,6 +47,7 @@ def test_the_folder_holds_what_the_design_says(made: Deployment) -> None:
         "pki/clients/agent.key",
         "pki/clients/reviewer.pem",
         "pki/clients/reviewer.key",
+        "keys/lease.key",
         "keys/log.key",
         "keys/log.vkey",
         "keys/log-mldsa44.key",

@@ -24,7 +24,7 @@ def authorized(tmp_path: Path) -> AuthorizedCall:
 
 def lease_of(path: Path, authorized: AuthorizedCall, digest: str = "d") -> FileLease:
     connection = replace(connection_to(path), digest=Digest(digest))
-    with Leases({"shop": connection}).take(authorized) as lease:
+    with Leases({"shop": connection}, path / "no key").take(authorized) as lease:
         return lease
 
 
@@ -32,7 +32,7 @@ def lease_of(path: Path, authorized: AuthorizedCall, digest: str = "d") -> FileL
 def test_a_lease_names_itself_standing_and_read_only(tmp_path: Path, authorized: AuthorizedCall) -> None:
     lease = lease_of(tmp_path / "shop.db", authorized)
 
-    assert (lease.access, lease.is_standing, lease.path) == ("read-only", True, str(tmp_path / "shop.db"))
+    assert (lease.scope, lease.is_standing, lease.path) == ("read-only", True, str(tmp_path / "shop.db"))
 
 
 @pytest.mark.requirement("leases:file:standing")
@@ -45,4 +45,4 @@ def test_its_digest_changes_with_the_connection(tmp_path: Path, authorized: Auth
 
 def test_a_plan_for_no_connection_is_a_fault(authorized: AuthorizedCall) -> None:
     with pytest.raises(Fault):
-        Leases({}).take(authorized)
+        Leases({}, Path("no key")).take(authorized)

@@ -9,7 +9,7 @@ from sandbox.deployment import Deployment, Misconfigured
 from sandbox.problems import LintFailed, Problem
 from sandbox.specs import lint_connections, read_connections
 from sandbox.specs.connections import CEILING_SENTENCE
-from sandbox.toolspec import FileTarget
+from sandbox.toolspec import EnvSecret, FileSecret, FileTarget, ServerTarget
 
 Told = Callable[[str], tuple[Problem, ...]]
 
@@ -71,12 +71,16 @@ GOOD = 'engine = "sqlite"\npath = "a.db"\nceiling = {tables = ["t"]}\n'
             f"the ceiling of `a` names no tables; {CEILING_SENTENCE} is accepted",
         ),
         (
-            '[a]\nengine = "postgres"\ndsn = {env = "X"}\nceiling = {tables = ["t"]}\n',
+            '[a]\nengine = "duckdb"\npath = "x"\nceiling = {tables = ["t"]}\n',
             (2, 1, "connection/not-built"),
-            "engine `postgres` is not built yet in this version; accepted: `sqlite`, `http`",
+            "engine `duckdb` is not built yet in this version; accepted: `sqlite`, `postgres`, `http`",
         ),
         ('[a]\nengine = "sqlit"\n', (2, 1, "connection/value"), "unknown engine `sqlit`; did you mean `sqlite`?"),
-        ("[a]\n", (1, 2, "connection/value"), "connection `a` needs an `engine`; accepted: `sqlite`, `http`"),
+        (
+            "[a]\n",
+            (1, 2, "connection/value"),
+            "connection `a` needs an `engine`; accepted: `sqlite`, `postgres`, `http`",
+        ),
         (
             "[a]\npaht = 1\n" + GOOD,
             (2, 1, "connection/unknown-key"),
@@ -106,6 +110,111 @@ GOOD = 'engine = "sqlite"\npath = "a.db"\nceiling = {tables = ["t"]}\n'
 def test_what_is_wrong_is_told_where(text: str, place: tuple[int, int, str], message: str, told: Told) -> None:
     (problem,) = told(text)
     assert ((problem.line, problem.column, problem.rule), problem.message) == (place, message)
+
+
+DSN_ACCEPTED = '`dsn = {env = "NAME"}` or `dsn = {file = "secrets/a.dsn"}`'
+
+
+@pytest.mark.requirement("specs:connections:dsn")
+@pytest.mark.parametrize(
+    ("line", "rule", "message"),
+    [
+        ("", "connection/value", f"connection `a` needs a `dsn`; {DSN_ACCEPTED} is accepted"),
+        (
+            'dsn = "postgresql://u:hunter2@h/d"',
+            "connection/value",
+            f"the dsn of `a` stands here in plain text; {DSN_ACCEPTED} keeps the secret out of this file",
+        ),
+        ("dsn = 5", "connection/value", f"the dsn of `a` does not say where it lies; {DSN_ACCEPTED} is accepted"),
+        (
+            'dsn = {env = "hunter2", file = "b"}',
+            "connection/value",
+            f"the dsn of `a` does not say where it lies; {DSN_ACCEPTED} is accepted",
+        ),
+        (
+            'dsn = {evn = "hunter2"}',
+            "connection/value",
+            "the dsn of `a` lies in `evn`; did you mean `env`?",
+        ),
+        (
+            'dsn = {vault = "hunter2"}',
+            "connection/not-built",
+            "the dsn of `a` lies in `vault`, which is not built yet in this version; accepted: `env`, `file`",
+        ),
+        (
+            'dsn = {env = "hunter 2"}',
+            "connection/value",
+            "the dsn of `a`: `env` takes the name of a variable; letters, digits and `_` are accepted",
+        ),
+        (
+            'dsn = {file = ""}',
+            "connection/value",
+            "the dsn of `a`: `file` takes the path of a file, relative to the deployment or absolute",
+        ),
+        (
+            'dsn = {file = "open.dsn"}',
+            "connection/value",
+            "the dsn of `a`: the file `open.dsn` has mode 0644, which lets others read it; only 0600 is accepted",
+        ),
+    ],
+    ids=range(9),
+)
+def test_what_is_wrong_with_a_dsn_is_told_without_it(
+    line: str, rule: str, message: str, told: Told, tmp_path: Path
+) -> None:
+    (tmp_path / "open.dsn").write_text("hunter2")
+    (tmp_path / "open.dsn").chmod(0o644)
+    (problem,) = told(f'[a]\nengine = "postgres"\nceiling = {{tables = "all"}}\n{line}\n')
+
+    assert (problem.line, problem.rule, problem.message) == (4 if line else 1, rule, message)
+    assert "hunter2" not in problem.render()
+
+
+@pytest.mark.requirement("specs:connections:dsn")
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            'engine = "postgres"\npath = "a.db"\ndsn = {env = "X"}',
+            "a `postgres` connection has no `path`; it needs a `dsn`",
+        ),
+        (
+            'engine = "sqlite"\ndsn = "u:hunter2@h"\npath = "a.db"',
+            "a `sqlite` connection has no `dsn`; it needs a `path`",
+        ),
+    ],
+    ids=["path", "dsn"],
+)
+def test_the_other_engine_s_key_is_refused(text: str, message: str, told: Told) -> None:
+    (problem,) = told(f'[a]\n{text}\nceiling = {{tables = "all"}}\n')
+
+    assert (problem.rule, problem.message) == ("connection/unknown-key", message)
+    assert "hunter2" not in problem.render()
+
+
+@pytest.mark.requirement("specs:connections:dsn")
+def test_a_server_s_connection_is_read(deployment: Deployment) -> None:
+    sources = [
+        '{env = "LEDGER_DSN"}',
+        '{env = "OTHER_DSN"}',
+        '{file = "secrets/ledger.dsn"}',
+        '{file = "/x/ledger.dsn"}',
+    ]
+    read = []
+    for source in sources:
+        deployment.connections.write_text(
+            f'[a]\nengine = "postgres"\ndsn = {source}\nceiling = {{tables = ["public.t"]}}\n'
+        )
+        read.append(read_connections(deployment)["a"])
+
+    assert [one.target for one in read] == [
+        ServerTarget(EnvSecret("LEDGER_DSN")),
+        ServerTarget(EnvSecret("OTHER_DSN")),
+        ServerTarget(FileSecret(str(deployment.root / "secrets" / "ledger.dsn"))),
+        ServerTarget(FileSecret("/x/ledger.dsn")),
+    ]
+    assert len({one.digest for one in read}) == 4
+    assert {one.engine for one in read} == {"postgres"}
 
 
 @pytest.mark.requirement("specs:connections:lint")

@@ -1,0 +1,100 @@
+"""`sandbox doctor`: does what the tools rely on hold, and what must an administrator run so that it does?"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sandbox.cli.common import DeploymentOption, ExitCode, JsonOption, emit, printable, stop, wrapped
+from sandbox.deployment import Misconfigured
+from sandbox.values import JsonObject
+
+if TYPE_CHECKING:
+    from sandbox.deployment import Deployment
+    from sandbox.doctor.diagnosis import Report
+    from sandbox.doctor.inspection import Finding
+
+
+def doctor(
+    setup_sql: Annotated[
+        str | None, typer.Option(help="Print the script that sets up this connection's database.", metavar="CONNECTION")
+    ] = None,
+    undo: Annotated[
+        bool, typer.Option("--undo", help="With --setup-sql: print the script that takes it back.")
+    ] = False,
+    json: JsonOption = False,
+    deployment: DeploymentOption = Path(),
+) -> None:
+    """Prove each connection's set-up: exit code 1 if anything is wrong, 2 if a connection cannot be looked at."""
+    from sandbox.deployment import Deployment
+
+    folder = Deployment(deployment)
+    if setup_sql is not None:
+        _print_script(_script(folder, setup_sql, is_undo=undo), is_json=json)
+        return
+    if undo:
+        raise Misconfigured("--undo goes with --setup-sql CONNECTION")
+    from sandbox.doctor.diagnosis import diagnose
+
+    reports = diagnose(folder)
+    if json:
+        emit({"ok": _code(reports) is ExitCode.GOOD, "connections": [_as_json(report) for report in reports]})
+    else:
+        for report in reports:
+            _tell(report)
+        if not reports:
+            sys.stdout.write("no connections\n")
+    if _code(reports) is not ExitCode.GOOD:
+        stop(_code(reports))
+
+
+def _script(folder: Deployment, connection: str, *, is_undo: bool) -> str:
+    from sandbox.doctor.diagnosis import setup_sql, undo_sql
+
+    return undo_sql(folder, connection) if is_undo else setup_sql(folder, connection)
+
+
+def _print_script(script: str, *, is_json: bool) -> None:
+    if is_json:
+        emit({"script": script})
+    else:
+        sys.stdout.write(script)
+
+
+def _code(reports: Sequence[Report]) -> ExitCode:
+    if any(report.is_wrong for report in reports):
+        return ExitCode.REFUSED
+    return ExitCode.USAGE if any(report.undecided for report in reports) else ExitCode.GOOD
+
+
+def _as_json(report: Report) -> JsonObject:
+    return {
+        "connection": report.connection,
+        "engine": report.engine,
+        "checks": list(report.checks),
+        "undecided": report.undecided or None,
+        "findings": [
+            {"check": found.check, "level": found.level, "message": found.message, "mend": found.mend}
+            for found in report.findings
+        ],
+    }
+
+
+def _tell(report: Report) -> None:
+    name = f"{report.connection} ({report.engine})"
+    if report.undecided:
+        sys.stdout.write(wrapped(f"{name}: cannot be looked at: {printable(report.undecided)}") + "\n")
+        return
+    said = "wrong" if report.is_wrong else "good"
+    sys.stdout.write(wrapped(f"{name}: {said}; looked at {', '.join(report.checks)}") + "\n")
+    for found in report.findings:
+        _tell_finding(found)
+
+
+def _tell_finding(found: Finding) -> None:
+    sys.stdout.write(wrapped(f"  {found.level}: {printable(found.message)} [{found.check}]", 4) + "\n")
+    sys.stdout.write(f"    {printable(found.mend)}\n")

@@ -1,0 +1,108 @@
+"""What does a look into one database find? Findings: each names what is wrong, and the statement that mends it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final, Literal, LiteralString, final
+
+import psycopg
+
+from sandbox.doctor.roles import OWNER
+from sandbox.doctor.views import View
+from sandbox.executors.postgres_shape import VIEWS_OWNER, GrantShape
+from sandbox.leases import Server
+from sandbox.leases.keys import claims_login
+
+Level = Literal["error", "warning"]
+RUN_AGAIN: Final = "sandbox doctor --setup-sql {}"
+"""Its script is run again."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as it should be."""
+
+    check: str
+    """A stable name of the check that found it."""
+    message: str
+    mend: str
+    """A statement for the administrator, or the command that prints it."""
+    level: Level = "error"
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """One database, as its catalogue tells it to the dsn's login, and what it should be like."""
+
+    connection: str
+    database: psycopg.Connection
+    """In one read-only transaction, with `search_path = pg_catalog`."""
+    server: Server = field(repr=False)
+    lease_key: bytes = field(repr=False)
+    shapes: Sequence[GrantShape]
+    views: Mapping[str, tuple[View, ...]]
+    """By shape id."""
+
+    def ask(self, query: LiteralString, **values: object) -> list[tuple[object, ...]]:
+        """Return the rows of a query of the catalogue."""
+        return self.database.execute(query, values).fetchall()
+
+    @cached_property
+    def version(self) -> int:
+        """The server's version as a number, 180000 for 18."""
+        return self.database.info.server_version
+
+    @cached_property
+    def is_standby(self) -> bool:
+        """Whether it is a read replica, which lets nobody write."""
+        return self.ask("SELECT pg_is_in_recovery()") == [(True,)]
+
+    @property
+    def tool_logins(self) -> list[str]:
+        """Those that are to be there, by name."""
+        return [shape.login for shape in self.shapes]
+
+    @property
+    def claims_login(self) -> str:
+        """The one that may ask for the key of the claims."""
+        return claims_login(self.connection)
+
+    @property
+    def logins(self) -> list[str]:
+        """The tools' and the claims'."""
+        return [self.claims_login, *self.tool_logins]
+
+    @property
+    def owners(self) -> list[str]:
+        """The roles that own what the script made."""
+        return [OWNER, VIEWS_OWNER]
+
+    @property
+    def all_views(self) -> list[View]:
+        """The views of every shape."""
+        return [view for shape in self.shapes for view in self.views[shape.id]]
+
+    @cached_property
+    def present(self) -> frozenset[str]:
+        """Which of our roles there are."""
+        rows = self.ask(
+            "SELECT rolname FROM pg_roles WHERE rolname = ANY (%(names)s)", names=[*self.logins, *self.owners]
+        )
+        return frozenset(str(name) for (name,) in rows)
+
+    @property
+    def run_again(self) -> str:
+        """The command whose script mends what has no statement of its own."""
+        return RUN_AGAIN.format(self.connection)
+
+
+def missing_and_extra(
+    expected: Iterable[tuple[str, ...]], found: Iterable[tuple[object, ...]]
+) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
+    """Return what is expected and not found, and what is found and not expected, both sorted."""
+    wanted, had = set(expected), {tuple(str(part) for part in row) for row in found}
+    return sorted(wanted - had), sorted(had - wanted)

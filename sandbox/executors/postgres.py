@@ -1,0 +1,235 @@
+"""How do plans run on a PostgreSQL database? On sessions of the login that their tool's grant shape names.
+
+What a login may read is the database's own business: the set-up script that its administrator ran made the logins, and
+the views that are all they can read.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from typing import Final, final
+
+from sandbox.executors.ending import cancelled, end_of, timed_out
+from sandbox.executors.engine import Confinement, Fetched, PlanStale
+from sandbox.executors.postgres_catalogue import read_server_catalogue
+from sandbox.executors.postgres_claims import KEY
+from sandbox.executors.postgres_errors import unavailable
+from sandbox.executors.postgres_places import Places
+from sandbox.executors.postgres_session import Outdated, Session, TypeNames
+from sandbox.executors.postgres_shape import grant_shape
+from sandbox.executors.postgres_talk import CONNECT_S, Failed, Talk, own_login
+from sandbox.executors.postgres_wire import Gone, Over
+from sandbox.leases import PostgresLease, read_dsn
+from sandbox.leases.keys import claims_login
+from sandbox.reasons import Fault, Reason, Refused, quoted
+from sandbox.sql import Catalogue
+from sandbox.stages import Cancellation, Lease, SqlPlan
+from sandbox.toolspec import Connection, ServerTarget
+
+MAX_RUNNING: Final = 32
+"""Statements that run on one database at once; a call beyond waits, within its time. With what is idle, that is fewer
+than the 64 sessions that the set-up script lets a login have."""
+MAX_IDLE: Final = 24
+"""Idle sessions kept for one connection, over all logins; each is a process of the server."""
+MAX_IDLE_S: Final = 60.0
+"""How long a session is kept that nobody needs."""
+
+_Key = tuple[str, float]
+
+
+@final
+class PostgresExecutor:
+    """Runs plans on the database of one connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Begin without sessions."""
+        if not isinstance(connection.target, ServerTarget):
+            raise Fault("postgres executor: a connection that is no server")
+        self._name = connection.name
+        self._dsn = connection.target.dsn
+        self._lock = threading.Lock()
+        self._idle: dict[_Key, list[Session]] = {}
+        self._types: TypeNames = {}
+        self._places = Places(MAX_RUNNING)
+        self._claims_key = b""
+        self._epoch = 0
+        """Sessions of an earlier epoch are not kept."""
+        self._is_closed = False
+
+    def read_catalogue(self, seconds: float = CONNECT_S) -> Catalogue:
+        """Read the database's tables as the dsn's login; raises `Refused` with `EXECUTOR_UNAVAILABLE`."""
+        dsn = read_dsn(self._dsn, self._name)
+        password = {} if dsn.password is None else {"password": dsn.password.reveal()}
+        try:
+            talk = _talk({**dsn.server.parameters, "user": dsn.user, **password}, seconds)
+            try:
+                return read_server_catalogue(talk)
+            finally:
+                talk.wire.close()
+        except (Gone, Over, Failed) as error:
+            message = (
+                f"the database of connection {quoted(self._name)} cannot be reached now, or refuses the dsn's login"
+            )
+            raise Refused(Reason.EXECUTOR_UNAVAILABLE, f"{message}; the operator can tell more") from error
+
+    def rehearse(self, confinement: Confinement, lease: Lease) -> None:
+        """Log in once and look at each view that stands for a table of the tool."""
+        lent = _lent(lease)
+        shape = grant_shape(self._name, confinement.tables)
+        try:
+            talk = _talk(own_login(lent.server, lent.login, lent.password), CONNECT_S)
+        except (Gone, Over) as error:
+            raise self._shut(error) from error
+        try:
+            if talk.wire.is_superuser:
+                raise self._unfit(f"login {quoted(lent.login)} is a superuser's, whom nothing confines")
+            for name, (schema, relation) in shape.views.items():
+                if _columns(talk, schema, relation) != shape.rules[name].columns:
+                    raise self._unfit(f"the view of {quoted(relation)} is not what the tool's rules say")
+        except (Gone, Over) as error:
+            raise unavailable() from error
+        finally:
+            talk.wire.close()
+
+    def run(self, plan: SqlPlan, confinement: Confinement, lease: Lease, cancellation: Cancellation) -> Fetched:  # noqa: ARG002 - the login confines
+        """Run the plan on a session of its login; raises `Refused` or `PlanStale`."""
+        lent, until = _lent(lease), end_of(plan, cancellation)
+        try:
+            with self._places.hold(until, cancellation):
+                return self._run_anew(plan, lent, until, cancellation)
+        except Over:
+            raise (cancelled() if cancellation.is_cancelled else timed_out()) from None
+
+    def forget(self) -> None:
+        """Close idle sessions; those in use close when they are given back."""
+        with self._lock:
+            self._epoch += 1
+            self._claims_key = b""
+            self._types = {}
+            idle, self._idle = self._idle, {}
+        for sessions in idle.values():
+            for session in sessions:
+                session.close()
+
+    def close(self) -> None:
+        """Close everything, now or when it is given back."""
+        self._is_closed = True
+        self.forget()
+
+    def _run_anew(self, plan: SqlPlan, lent: PostgresLease, until: float, cancellation: Cancellation) -> Fetched:
+        """Run the plan, and once more where only what this process remembers kept it from running."""
+        try:
+            return self._run(plan, lent, until, cancellation, is_fresh=False)
+        except Outdated:
+            return self._run(plan, lent, until, cancellation, is_fresh=True)
+        except PlanStale:
+            if not (plan.claims and self._has_new_key(lent, until, cancellation)):
+                raise
+            return self._run(plan, lent, until, cancellation, is_fresh=False)
+
+    def _run(
+        self, plan: SqlPlan, lent: PostgresLease, until: float, cancellation: Cancellation, *, is_fresh: bool
+    ) -> Fetched:
+        epoch, key = self._epoch, (lent.login, plan.max_seconds)
+        try:
+            claims_key = self._key_of_claims(lent, until, cancellation) if plan.claims else b""
+            session = None if is_fresh else self._taken(key)
+            if session is None:
+                parameters = own_login(lent.server, lent.login, lent.password)
+                session = Session(Talk(parameters, plan.max_seconds, until, cancellation), self._types)
+        except Gone as error:
+            raise self._shut(error) from error
+        try:
+            return session.run(plan, claims_key, until, cancellation)
+        finally:
+            self._give_back(key, session, is_kept=session.is_sound and epoch == self._epoch)
+
+    def _key_of_claims(self, lent: PostgresLease, until: float, cancellation: Cancellation) -> bytes:
+        """Return the key that claims are signed with; asked for once."""
+        if self._claims_key:
+            return self._claims_key
+        if lent.claims_password is None:
+            raise Fault("postgres executor: claims without a lease for them")
+        talk = Talk(
+            own_login(lent.server, claims_login(self._name), lent.claims_password), CONNECT_S, until, cancellation
+        )
+        try:
+            ((key,),) = talk.ask(KEY)
+        except Failed as error:
+            raise Gone from error
+        finally:
+            talk.wire.close()
+        if not isinstance(key, bytes) or len(key) < 32:
+            raise Gone
+        self._claims_key = key
+        return key
+
+    def _has_new_key(self, lent: PostgresLease, until: float, cancellation: Cancellation) -> bool:
+        """Whether the database's key is another by now: what was signed with the old one was not believed."""
+        known, self._claims_key = self._claims_key, b""
+        try:
+            return self._key_of_claims(lent, until, cancellation) != known
+        except (Gone, Over):
+            return False
+
+    def _taken(self, key: _Key) -> Session | None:
+        """Return an idle session that still is one; nothing has been sent on it since it was given back."""
+        oldest = time.monotonic() - MAX_IDLE_S
+        while True:
+            with self._lock:
+                idle = self._idle.get(key)
+                if not idle:
+                    return None
+                session = idle.pop()
+            if session.used_at > oldest and session.is_alive:
+                return session
+            session.close()
+
+    def _give_back(self, key: _Key, session: Session, *, is_kept: bool) -> None:
+        now = session.used_at = time.monotonic()
+        with self._lock:
+            old = self._too_old(now)
+            if is_kept and not self._is_closed and sum(map(len, self._idle.values())) < MAX_IDLE:
+                self._idle.setdefault(key, []).append(session)
+            else:
+                old.append(session)
+        for one in old:
+            one.close()
+
+    def _too_old(self, now: float) -> list[Session]:
+        """Take out the sessions that nobody has needed for long."""
+        old: list[Session] = []
+        for sessions in self._idle.values():
+            while sessions and sessions[0].used_at < now - MAX_IDLE_S:
+                old.append(sessions.pop(0))
+        return old
+
+    def _shut(self, error: Gone | Over) -> Refused:
+        """Return the refusal for a login that was not let in."""
+        if isinstance(error, Over) or not error.was_refused:
+            return unavailable()
+        return self._unfit("the database does not let the tool's login in")
+
+    def _unfit(self, what: str) -> Refused:
+        setup = f"`sandbox doctor --setup-sql {self._name}` prints the script that its administrator runs"
+        return Refused(Reason.EXECUTOR_UNAVAILABLE, f"{what}; {setup}")
+
+
+def _talk(parameters: Mapping[str, str], seconds: float) -> Talk:
+    return Talk(parameters, seconds, time.monotonic() + seconds, Cancellation())
+
+
+def _columns(talk: Talk, schema: str, relation: str) -> tuple[str, ...]:
+    """Return the columns of a view; none if it cannot be read."""
+    try:
+        return talk.columns(f'"{schema}"."{relation}"')
+    except Failed:
+        return ()
+
+
+def _lent(lease: Lease) -> PostgresLease:
+    if not isinstance(lease, PostgresLease):
+        raise Fault("postgres executor: a lease of another kind than a login's")
+    return lease

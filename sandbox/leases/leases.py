@@ -1,0 +1,83 @@
+"""Which lease does a plan get? The one of its connection, and there of the login its tool's grant shape names."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import assert_never, final
+
+from sandbox.deployment import Misconfigured
+from sandbox.leases.files import FileLease, file_lease
+from sandbox.leases.http import HttpLease, http_lease
+from sandbox.leases.keys import read_lease_key
+from sandbox.leases.postgres import PostgresLease, postgres_lease
+from sandbox.leases.servers import Server, read_dsn
+from sandbox.reasons import Fault, Reason, Refused
+from sandbox.stages import AuthorizedCall, HttpPlan
+from sandbox.toolspec import Connection, FileTarget, HttpTarget, ServerTarget
+
+
+@final
+class Leases:
+    """Lends leases: of a file or a login one, made once; of an HTTP target a new one each time."""
+
+    def __init__(self, connections: Mapping[str, Connection], lease_key: Path) -> None:
+        """Know the operators' connections, and where the key lies that logins' passwords come from."""
+        self._connections = connections
+        self._lease_key = lease_key
+        self._lock = threading.Lock()
+        self._made: dict[tuple[str, str, bool], FileLease | PostgresLease] = {}
+        self._servers: dict[str, tuple[Server, bytes]] = {}
+
+    def take(self, authorized: AuthorizedCall) -> AbstractContextManager[FileLease | PostgresLease | HttpLease]:
+        """Lend the lease of the plan for the block; raises `Refused` with `EXECUTOR_UNAVAILABLE`."""
+        plan = authorized.planned.plan
+        if isinstance(plan, HttpPlan):
+            return self._asking(plan.connection)
+        return self.lend(plan.connection, plan.login, reads_claims=bool(plan.claims))
+
+    def lend(self, connection: str, login: str, *, reads_claims: bool = False) -> FileLease | PostgresLease:
+        """Return the lease of a connection and its login; raises `Refused` with `EXECUTOR_UNAVAILABLE`."""
+        key = (connection, login, reads_claims)
+        lease = self._made.get(key)
+        if lease is None:
+            with self._lock:
+                lease = self._made[key] = self._make(connection, login, reads_claims=reads_claims)
+        return lease
+
+    def _asking(self, name: str) -> AbstractContextManager[HttpLease]:
+        connection = self._connections.get(name)
+        if connection is None or not isinstance(connection.target, HttpTarget):
+            raise Fault("leases: a request names a connection that is no HTTP target")
+        return http_lease(connection, connection.target)
+
+    def _make(self, name: str, login: str, *, reads_claims: bool) -> FileLease | PostgresLease:
+        connection = self._connections.get(name)
+        if connection is None:
+            raise Fault("leases: a plan names a connection that does not exist")
+        match connection.target:
+            case FileTarget():
+                return file_lease(connection, connection.target)
+            case ServerTarget():
+                server, key = self._server(connection, connection.target)
+                return postgres_lease(connection, server, key, login, reads_claims=reads_claims)
+            case HttpTarget():
+                raise Fault("leases: a statement names a connection that speaks no SQL")
+            case _:
+                assert_never(connection.target)
+
+    def _server(self, connection: Connection, target: ServerTarget) -> tuple[Server, bytes]:
+        known = self._servers.get(connection.name)
+        if known is None:
+            known = read_dsn(target.dsn, connection.name).server, self._key()
+            self._servers[connection.name] = known
+        return known
+
+    def _key(self) -> bytes:
+        try:
+            return read_lease_key(self._lease_key)
+        except Misconfigured as error:
+            message = f"{error}; `sandbox doctor --setup-sql CONNECTION` makes a missing one, and the logins with it"
+            raise Refused(Reason.EXECUTOR_UNAVAILABLE, message) from error

@@ -1,0 +1,125 @@
+"""How does PostgreSQL read a text, and what of it may run? Lexer, types, functions and names are files of their own.
+
+A session that runs such a text has nothing but pg_catalog in its search path: a function, type, operator or collation
+without a schema is PostgreSQL's own, and every table has a schema in the text that runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from sqlglot import exp
+from sqlglot.dialects.postgres import Postgres as Grammar
+
+from sandbox.sql.dialects.base import Dialect, words
+from sandbox.sql.dialects.postgres_functions import FUNCTIONS, SIZED_ARGUMENTS, TABLE_FUNCTIONS
+from sandbox.sql.dialects.postgres_lexer import scan
+from sandbox.sql.dialects.postgres_names import NAMING
+from sandbox.sql.dialects.postgres_text import text_to_run
+from sandbox.sql.dialects.postgres_tree import COLLATIONS
+from sandbox.sql.dialects.postgres_types import TYPE_WORDS, placed_words, types
+from sandbox.sql.dialects.words import IMPOSSIBLE, VERBS
+
+_STRUCTURAL: Final = words(
+    """
+    SELECT DISTINCT ALL FROM WHERE GROUP ORDER BY HAVING LIMIT OFFSET FETCH UNION INTERSECT EXCEPT VALUES WITH
+    RECURSIVE AS MATERIALIZED NOT AND OR IS NULL IN BETWEEN SYMMETRIC ASYMMETRIC LIKE ILIKE SIMILAR TO ESCAPE EXISTS
+    CASE WHEN THEN ELSE END CAST COLLATE ANY SOME ARRAY ROW AT TIME ZONE LOCAL UNKNOWN
+    EXTRACT POSITION SUBSTRING OVERLAY PLACING TRIM FOR OVERLAPS GROUPING SETS ROLLUP CUBE
+    JOIN LEFT RIGHT FULL OUTER INNER CROSS NATURAL ON USING LATERAL ORDINALITY
+    ASC DESC NULLS FIRST LAST NEXT ONLY TIES OVER PARTITION WITHIN FILTER WINDOW
+    ROWS RANGE GROUPS UNBOUNDED PRECEDING FOLLOWING CURRENT EXCLUDE OTHERS NO ISNULL NOTNULL TRUE FALSE
+    CURRENT_DATE CURRENT_TIME CURRENT_TIMESTAMP LOCALTIME LOCALTIMESTAMP
+    """
+)
+_FOREIGN_WORDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "RLIKE": "`~` is accepted",
+        "REGEXP": "`~` is accepted",
+        "GLOB": "`LIKE` is accepted",
+        "TOP": "`LIMIT` is accepted",
+        "QUALIFY": "a window function in a query in parentheses, with `WHERE` outside, is accepted",
+        "PIVOT": "`sum(…) FILTER (WHERE …)` is accepted",
+        "TABLESAMPLE": "`ORDER BY random() LIMIT …` is accepted",
+        "DATEADD": "`+ INTERVAL '1 day'` is accepted",
+        "DATEDIFF": "subtraction of dates is accepted",
+        "SEARCH": "`ORDER BY` a column that the recursion counts is accepted",
+        "CYCLE": "`UNION` in place of `UNION ALL` ends a recursion",
+        "VARIADIC": "arguments one by one are accepted",
+        "OPERATOR": "the operator by itself is accepted",
+        "CURRENT_USER": "who asks is known by `claim('name')` in an author's statement alone",
+        "SESSION_USER": "who asks is known by `claim('name')` in an author's statement alone",
+    }
+)
+_KINDS: Final = frozenset(
+    getattr(exp, name)
+    for name in words(
+        """
+        Select From Table TableAlias Identifier Column Star Literal ByteString BitString HexString Null Boolean Alias
+        Paren Tuple Subquery Values With CTE Union Intersect Except Join Lateral Where Group GroupingSets Rollup Cube
+        Having Order Ordered Limit Fetch LimitOptions Offset Distinct Placeholder And Or Not EQ NEQ GT GTE LT LTE Is
+        NullSafeEQ NullSafeNEQ In Between Like ILike SimilarTo Escape Exists Any All Case If
+        Add Sub Mul Div Mod Neg Pow BitwiseNot BitwiseAnd BitwiseOr BitwiseXor BitwiseLeftShift BitwiseRightShift
+        Sqrt Cbrt DPipe RegexpLike RegexpILike Cast DataType DataTypeParam Interval IntervalSpan Collate Var Kwarg
+        Window WindowSpec Filter WithinGroup CurrentDate CurrentTime CurrentTimestamp Localtime Localtimestamp
+        AtTimeZone Extract Trim Substring StrPosition Overlay Overlaps Left Right Grouping Anonymous Array Bracket Slice
+        JSONPath JSONPathRoot JSONPathKey JSONPathSubscript
+        JSONExtract JSONExtractScalar JSONBExtract JSONBExtractScalar JSONBContainsTopKey JSONBContainsAnyTopKeys
+        JSONBContainsAllTopKeys JSONBDeleteAtPath JSONBPathExists MatchAgainst ArrayContainsAll ArrayContainedBy
+        ArrayOverlaps Adjacent ExtendsLeft ExtendsRight
+        """
+    )
+)
+
+POSTGRES: Final = Dialect(
+    name="postgres",
+    grammar=Grammar(),
+    scan=scan,
+    naming=NAMING,
+    types=types,
+    placed_words=placed_words,
+    has_plain_calls=True,
+    text_to_run=text_to_run,
+    table_name=lambda name: ".".join(f'"{part}"' for part in name.split(".")),
+    openings=frozenset({"SELECT", "WITH", "VALUES", "("}),
+    compound_operators=frozenset({"<<", ">>"}),
+    structural=_STRUCTURAL,
+    verbs=VERBS,
+    write_words=words("INTO RETURNING CREATE GRANT"),
+    write_pairs=frozenset(
+        {("FOR", lock) for lock in ("UPDATE", "SHARE", "NO", "KEY")}
+        | {("(", write) for write in ("INSERT", "UPDATE", "DELETE", "MERGE")}
+    ),
+    impossible=IMPOSSIBLE,
+    foreign_words=_FOREIGN_WORDS,
+    kinds=_KINDS,
+    fenced_kinds=frozenset(),
+    kind_functions={
+        exp.Extract: "extract",
+        exp.Trim: "trim",
+        exp.Substring: "substring",
+        exp.StrPosition: "position",
+        exp.Overlay: "overlay",
+        exp.Overlaps: "overlaps",
+        exp.Left: "left",
+        exp.Right: "right",
+        exp.Grouping: "grouping",
+        exp.AtTimeZone: "timezone",
+        exp.CurrentDate: "current_date",
+        exp.CurrentTime: "current_time",
+        exp.CurrentTimestamp: "current_timestamp",
+        exp.Localtime: "localtime",
+        exp.Localtimestamp: "localtimestamp",
+    },
+    operator_functions={},
+    functions=FUNCTIONS,
+    table_functions=TABLE_FUNCTIONS,
+    sized_arguments=SIZED_ARGUMENTS,
+    needs_fence=False,
+    type_words=TYPE_WORDS,
+    collations=COLLATIONS,
+    row_ids=frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"}),
+    system_prefixes=("pg_", "information_schema.", "sandbox"),
+)

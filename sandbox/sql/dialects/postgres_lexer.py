@@ -1,0 +1,133 @@
+"""Which tokens does PostgreSQL read? Its lexer (src/backend/parser/scan.l), stricter and never looser.
+
+An operator is the longest run of operator characters that neither begins a comment nor, unless one of `~!@#^&|?%` and
+the backtick is in it, ends in `+` or `-`; a run that is no operator of the list is refused. So are dollar quotes,
+`U&''`, `N''`, `$1`, numbers in other bases or with `_`, and characters that are neither letters nor digits outside
+quotes, though PostgreSQL takes them for parts of names.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from sandbox.sql.dialects.base import QUOTED, WORD, Scan, Token, Unreadable, blanked, words
+
+_CHARACTERS: Final = r"(?!--|/\*)[-~!@#^&|`?+*/%<>=]"
+_SPECIAL: Final = r"[~!@#^&|`?%]"
+_TOKEN: Final = re.compile(
+    rf"""[ \t\r\n]*+(?:
+    ('[^']*(?:''[^']*)*')                                                          # 1 string
+  | ("[^"]+(?:""[^"]*)*"|"(?:""[^"]*)+")                                           # 2 quoted name
+  | ([eE]'[^'\\]*(?:(?:\\.|'')[^'\\]*)*'|[bB]'[01]*'|[xX]'[0-9a-fA-F]*')             # 3 with escapes, of bits
+  | ((?![eEbBxXnN]'|[uU]&['"])[^\W\d][\w$]*)                                       # 4 word
+  | ((?:[0-9]+(?:\.(?!\.)[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?(?![\w$]))          # 5 number
+  | (:[A-Za-z_][A-Za-z0-9_]*(?![\w$:(]))                                           # 6 parameter
+  | (--[^\n]*|/\*)                                                                 # 7 comment
+  | (::|[,()\[\].;]|:(?!=)
+    |(?:{_CHARACTERS}){{0,8}}(?!--|/\*){_SPECIAL}(?:{_CHARACTERS}){{0,8}}
+    |(?:{_CHARACTERS}){{0,8}}(?!/\*)[*/<>=]
+    |[+-])                                                                         # 8 operator
+  | \Z)""",
+    re.VERBOSE | re.DOTALL,
+)
+"""One match a token, blanks before it included. A run of more than 17 operator characters comes in parts, none of which
+is in the list."""
+_COMMENT: Final = 7
+_OPERATOR: Final = 8
+
+OPERATORS: Final = words(
+    """
+    + - * / % ^ < > = <= >= <> != || ~ ~* !~ !~* & | # << >> -> ->> #> #>> #- @> <@ ? ?| ?& @? @@ && -|- &< &> |/ ||/
+    """
+)
+"""Operators of PostgreSQL on numbers, texts, times, arrays, JSON and ranges; none of them changes or reads more than
+what it stands between."""
+_FOREIGN: Final = {
+    "~~": "`LIKE` is accepted",
+    "~~*": "`ILIKE` is accepted",
+    "!~~": "`NOT LIKE` is accepted",
+    "!~~*": "`NOT ILIKE` is accepted",
+    "==": "`=` is accepted",
+    "<=>": "`IS NOT DISTINCT FROM` is accepted",
+    "@": "`abs(…)` is accepted",
+}
+_PUNCTUATION: Final = frozenset({"::", "=>", *",()[].;:"})
+_MAX_NAME_BYTES: Final = 63
+"""PostgreSQL cuts longer names, so that two of them could become one."""
+_MAX_COMMENT_DEPTH: Final = 32
+
+
+def scan(text: str, max_tokens: int) -> Scan:
+    """Read the tokens of `text` as PostgreSQL's lexer does; comments become blanks."""
+    tokens: list[Token] = []
+    comments: list[tuple[int, int]] = []
+    at, length = 0, len(text)
+    while at < length:
+        match = _TOKEN.match(text, at)
+        kind = match.lastindex if match else 0
+        if match is None or not kind:
+            if match is not None:
+                break
+            raise _illegal(text, at)
+        start, at = match.start(kind), match.end()
+        if kind == _COMMENT:
+            at = _comment_end(text, start) if text[start] == "/" else at
+            comments.append((start, at))
+            continue
+        key = text[start:at]
+        if kind == WORD and key.isascii():
+            key = key.upper()
+        _check(kind, start, key)
+        tokens.append(Token(kind if kind < _OPERATOR else kind - 1, start, at, key))
+        if len(tokens) > max_tokens:
+            raise Unreadable(start, f"more than {max_tokens} tokens; a shorter statement is accepted")
+    return Scan(blanked(text, comments) if comments else text, tuple(tokens))
+
+
+def _check(kind: int, start: int, key: str) -> None:
+    """Refuse names that PostgreSQL would cut, and operators outside the list."""
+    if kind in (WORD, QUOTED):
+        name = key if kind == WORD else key[1:-1].replace('""', '"')
+        if len(name) * 4 > _MAX_NAME_BYTES and len(name.encode()) > _MAX_NAME_BYTES:
+            raise Unreadable(start, f"a name of more than {_MAX_NAME_BYTES} bytes; a shorter one is accepted")
+    elif kind == _OPERATOR and key not in OPERATORS and key not in _PUNCTUATION:
+        hint = _FOREIGN.get(key, "blanks between operators part them")
+        raise Unreadable(start, f"`{key}` is no operator that is accepted here; {hint}")
+
+
+def _comment_end(text: str, start: int) -> int:
+    """Find the end of a comment; comments nest."""
+    depth, at = 1, start + 2
+    while depth:
+        opening, closing = text.find("/*", at), text.find("*/", at)
+        if closing < 0:
+            raise Unreadable(start, "a comment begins here and does not end")
+        is_opening = 0 <= opening < closing
+        depth += 1 if is_opening else -1
+        at = (opening if is_opening else closing) + 2
+        if depth > _MAX_COMMENT_DEPTH:
+            raise Unreadable(start, f"comments more than {_MAX_COMMENT_DEPTH} deep in each other")
+    return at
+
+
+_NO_STRING: Final = "not a string that is accepted here; one in plain single quotes is"
+_NO_NUMBER: Final = "not a number that is accepted here; decimal digits without `_` are"
+_STOPS: Final = (
+    ('""', "a name without a character"),
+    ("'", "a string begins here and does not end"),
+    ('"', "a name begins here and does not end"),
+    ("$", "strings are written in single quotes here, and parameters `:name`"),
+    *((opening, _NO_STRING) for opening in ("U&", "N'", "E'", "B'", "X'")),
+    (":", "`:` begins no token here; parameters are written `:name`"),
+    *((digit, _NO_NUMBER) for digit in ".0123456789"),
+    ("`", "names are quoted in double quotes"),
+    ("", "a character that stands in no SQL token; names with such characters need double quotes"),
+)
+"""What stopped the lexer, by the characters that stand there."""
+
+
+def _illegal(text: str, at: int) -> Unreadable:
+    start = at + len(text[at:]) - len(text[at:].lstrip(" \t\r\n"))
+    two = text[start : start + 2].upper()
+    return Unreadable(start, next(why for opening, why in _STOPS if two.startswith(opening)))

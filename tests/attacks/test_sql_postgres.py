@@ -1,0 +1,101 @@
+"""Attack: SQL for PostgreSQL that writes, locks, reaches out, looks into the catalogue or reads what no rule shows."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from sandbox.reasons import Refused
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "sql"))
+
+from postgres_shop import ask
+
+ATTACKS = """
+sql/one-statement: SELECT 1; DELETE FROM orders
+sql/one-statement: COMMIT; DROP TABLE orders
+sql/one-statement: SELECT 1; SET transaction_read_only = off
+sql/read-only: DELETE FROM orders
+sql/read-only: WITH d AS (DELETE FROM orders RETURNING id) SELECT * FROM d
+sql/read-only: WITH d AS (UPDATE orders SET cents = '0') SELECT 1
+sql/read-only: WITH d AS MATERIALIZED (INSERT INTO orders VALUES (1)) SELECT 1
+sql/read-only: SELECT id INTO stolen FROM orders
+sql/read-only: SELECT id FROM orders FOR UPDATE
+sql/read-only: SELECT id FROM orders FOR NO KEY UPDATE SKIP LOCKED
+sql/read-only: SELECT id FROM orders FOR SHARE
+sql/read-only: EXPLAIN ANALYZE SELECT 1
+sql/read-only: COPY orders TO PROGRAM 'id'
+sql/read-only: SET ROLE postgres
+sql/read-only: LISTEN x
+sql/read-only: CHECKPOINT
+sql/tokens: DO $x$ BEGIN END $x$
+sql/read-only: TABLE vault
+sql/functions: SELECT pg_advisory_lock(1)
+sql/functions: SELECT pg_try_advisory_xact_lock(1)
+sql/functions: SELECT pg_read_file('/etc/passwd')
+sql/functions: SELECT * FROM pg_ls_dir('/')
+sql/functions: SELECT lo_import('/etc/passwd')
+sql/functions: SELECT lo_creat(-1)
+sql/functions: SELECT query_to_xml('select 1', true, true, '')
+sql/functions: SELECT * FROM dblink('x', 'select 1') AS t(a int)
+sql/functions: SELECT * FROM ts_stat('select token from vault')
+sql/functions: SELECT ts_rewrite('a'::tsquery, 'select token from vault')
+sql/functions: SELECT set_config('role', 'postgres', false)
+sql/functions: SELECT current_setting('sandbox.claims')
+sql/functions: SELECT nextval('orders_id_seq')
+sql/functions: SELECT pg_notify('a', 'b')
+sql/functions: SELECT pg_sleep(10)
+sql/functions: SELECT count(*) FILTER (WHERE pg_sleep(1) IS NULL) FROM orders
+sql/functions: SELECT repeat('x', 1000000000)
+sql/functions: SELECT has_table_privilege('vault', 'SELECT')
+sql/functions: SELECT claim('region')
+sql/costly: SELECT lpad(region, 1000000000) FROM orders
+sql/casts: SELECT 'vault'::regclass
+sql/casts: SELECT CAST('x' AS mytype)
+sql/casts: SELECT 'x'::public.text
+sql/parse: SELECT id FROM orders WHERE id OPERATOR(public.=) '1'
+sql/tokens: SELECT id FROM orders WHERE id === '1'
+sql/tokens: SELECT $$x$$
+sql/tokens: SELECT U&'\\0061'
+sql/tokens: SELECT 1 /* never closed
+sql/tables: SELECT token FROM vault
+sql/tables: SELECT "token" FROM "vault"
+sql/tables: SELECT 1 FROM orders WHERE EXISTS (SELECT 1 FROM vault)
+sql/tables: SELECT relname FROM pg_class
+sql/tables: SELECT * FROM pg_catalog.pg_authid
+sql/tables: SELECT * FROM information_schema.tables
+sql/tables: SELECT * FROM sandbox.claims_key
+sql/tables: WITH a AS (SELECT * FROM pg_shadow), pg_shadow AS (SELECT 1) SELECT * FROM a
+sql/tables: SELECT id FROM "Orders"
+sql/columns: SELECT secret FROM orders
+sql/columns: SELECT o.secret FROM orders o
+sql/columns: SELECT id FROM orders ORDER BY secret
+sql/columns: SELECT o.row_to_json FROM orders o
+sql/columns: SELECT current_user
+sql/columns: SELECT (SELECT o.to_jsonb FROM orders o) FROM (SELECT 1 AS to_jsonb) o
+sql/whole-rows: SELECT o FROM orders o
+sql/whole-rows: SELECT row_to_json(o) FROM orders o
+sql/row-ids: SELECT ctid FROM orders
+sql/row-ids: SELECT o.tableoid FROM orders o
+sql/qualified-names: SELECT public.orders.id FROM orders
+sql/functions: SELECT pg_catalog.pg_sleep(1)
+sql/node-kinds: SELECT public.lower(region) FROM orders
+sql/node-kinds: SELECT (o.doc).x FROM orders o
+sql/constructs: SELECT id FROM ONLY orders
+sql/collations: SELECT region COLLATE "de_DE" FROM orders
+sql/parameters: SELECT id FROM orders WHERE id = :x
+"""
+CASES = [line.split(": ", 1) for line in ATTACKS.strip().splitlines()]
+
+
+@pytest.mark.requirement("sql:postgres:attacks")
+@pytest.mark.parametrize(("rule", "sql"), CASES, ids=[sql for _, sql in CASES])
+def test_the_attack_is_refused_by_the_rule_against_it(rule: str, sql: str) -> None:
+    with pytest.raises(Refused) as caught:
+        ask(sql)
+
+    assert caught.value.rule == rule, caught.value.message
+    assert caught.value.line == 1
+    assert caught.value.metadata["construct"]

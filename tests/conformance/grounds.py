@@ -1,0 +1,155 @@
+"""On what does each engine run the same promises? A shop on it, and how its owner changes it from outside."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol, final
+
+import executor_cast
+import postgres_cast
+from executor_cast import Shop, change, make_database
+from postgres_server import Server
+
+from sandbox.executors.ready import ReadyTool
+from sandbox.reasons import Refused
+from sandbox.settings import Settings
+from sandbox.sql import Bounds
+from sandbox.toolspec import TableRule, ToolSpec
+
+
+class Ground(Protocol):
+    """A shop on one engine."""
+
+    engine: str
+    values: Mapping[str, tuple[str, object]]
+    """Literal → column type of a result, cell."""
+    declared: tuple[str, str]
+    """What the catalogue calls the types of `id` and `region` of orders."""
+    empty: tuple[str, str]
+    """The column types of the same in a result without rows."""
+
+    def rules(self, tables: Mapping[str, TableRule]) -> Mapping[str, TableRule]:
+        """Name tables as the engine's catalogue does."""
+        ...
+
+    def shop(self, *specs: ToolSpec) -> Shop:
+        """Open the shop with these tools, set up for them."""
+        ...
+
+    def change(self, script: str) -> None:
+        """Change the database from outside, as its owner may."""
+        ...
+
+    def hide_orders(self) -> None:
+        """Take the orders away."""
+        ...
+
+    def show_orders(self) -> None:
+        """Put them back."""
+        ...
+
+
+@final
+class SqliteGround:
+    """A file."""
+
+    engine = "sqlite"
+    values: Mapping[str, tuple[str, object]] = {
+        "1": ("integer", 1),
+        "9223372036854775807": ("integer", 2**63 - 1),
+        "-9223372036854775807 - 1": ("integer", -(2**63)),
+        "1.5": ("real", 1.5),
+        "9e999": ("real", float("inf")),
+        "'Zoë ☃ 𝄞'": ("text", "Zoë ☃ 𝄞"),
+        "'a' || char(0) || 'b'": ("text", "a\0b"),
+        "''": ("text", ""),
+        "x'00ff'": ("blob", b"\x00\xff"),
+        "NULL": ("null", None),
+    }
+    declared = ("INTEGER", "TEXT")
+    empty = ("null", "null")
+
+    def __init__(self, folder: Path) -> None:
+        self.path = make_database(folder / "shop.db")
+
+    def rules(self, tables: Mapping[str, TableRule]) -> Mapping[str, TableRule]:
+        return tables
+
+    def shop(self, *specs: ToolSpec) -> Shop:
+        return Shop(self.path, specs)
+
+    def change(self, script: str) -> None:
+        change(self.path, script)
+
+    def hide_orders(self) -> None:
+        self.change("ALTER TABLE orders RENAME TO away")
+
+    def show_orders(self) -> None:
+        self.change("ALTER TABLE away RENAME TO orders")
+
+
+@final
+class PostgresGround:
+    """A database of a real server, set up as `sandbox doctor` says."""
+
+    engine = "postgres"
+    values: Mapping[str, tuple[str, object]] = {
+        "1": ("integer", 1),
+        "9223372036854775807": ("integer", 2**63 - 1),
+        "-9223372036854775808": ("integer", -(2**63)),
+        "1.50": ("text", "1.50"),
+        "CAST('Infinity' AS float8)": ("real", float("inf")),
+        "'Zoë ☃ 𝄞'": ("text", "Zoë ☃ 𝄞"),
+        "''": ("text", ""),
+        "true": ("boolean", True),
+        "CAST(NULL AS integer)": ("integer", None),
+        "DATE '2026-02-28'": ("text", "2026-02-28"),
+    }
+    declared = ("integer", "text")
+    empty = ("integer", "text")
+
+    def __init__(self, server: Server, folder: Path) -> None:
+        server.make_database("conformance", postgres_cast.SHOP)
+        self._shop = postgres_cast.PostgresShop(server, folder, "conformance")
+        self._specs: tuple[ToolSpec, ...] = ()
+
+    def rules(self, tables: Mapping[str, TableRule]) -> Mapping[str, TableRule]:
+        return {f"public.{name}": replace(rule, table=f"public.{rule.table}") for name, rule in tables.items()}
+
+    def shop(self, *specs: ToolSpec) -> Shop:
+        self._specs = specs
+        self._set_up()
+        return Shop(Path(), specs, connection=self._shop.connection, lease_key=self._shop.folder / "lease.key")
+
+    def change(self, script: str) -> None:
+        script = re.sub(r"(DROP (TABLE|COLUMN) \w+)", r"\1 CASCADE", script)  # what the set-up made goes with it
+        with self._shop.server.connect("conformance") as owner:
+            owner.execute(script.encode())
+
+    def hide_orders(self) -> None:
+        self.change("ALTER TABLE orders RENAME TO away")
+        self._set_up()
+
+    def show_orders(self) -> None:
+        self.change("ALTER TABLE away RENAME TO orders")
+        self._set_up()
+
+    def _set_up(self) -> None:
+        """Set up what holds of the tools."""
+        catalogue, shapes = self._shop.executor.read_catalogue(), []
+        for spec in self._specs:
+            try:
+                ready = ReadyTool.of(spec, self._shop.connection, catalogue, _BOUNDS)
+            except Refused:
+                continue
+            assert ready.shape is not None
+            shapes.append(ready.shape)
+        self._shop.set_up(shapes)
+
+
+_SETTINGS = Settings().sql
+_BOUNDS = Bounds(_SETTINGS.max_bytes, _SETTINGS.max_tokens, _SETTINGS.max_depth)
+EU = executor_cast.EU

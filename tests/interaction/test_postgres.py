@@ -1,0 +1,222 @@
+"""Does PostgreSQL go the whole way, from a first spec over the set-up script to calls and receipts?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import postgres_cast
+import psycopg
+import pytest
+from command_line import CommandLine
+from executor_cast import CANARY
+from postgres_server import Server
+
+from sandbox.audit.verify import verify_receipt
+from sandbox.client import Client, Explanation, Refusal, Result
+from sandbox.deployment import Deployment, write_private
+from sandbox.founding import create_deployment
+from sandbox.serving import opened_house
+
+requirement = pytest.mark.requirement("postgres:whole:commands")
+
+CONNECTIONS = '[shop]\nengine = "postgres"\ndsn = {file = "secrets/shop.dsn"}\nceiling = {tables = "all"}\n'
+QUERY = """\
+spec: tool/v1
+name: shop.query
+version: 1.0.0
+owner: shop@example.com
+summary: Read the shop's orders and customers.
+use_when: A question needs figures.
+kind: sql
+effects: read
+connection: shop
+input:
+  sql: {type: sql, help: One PostgreSQL SELECT statement}
+allow:
+  tables:
+    public.orders: {columns: [id, region, cents, customer], row_filter: "region = claim('region')"}
+    public.customers: {columns: [id, name, mail], mask: {name: initials, mail: domain}}
+limits: {seconds: 5, max_rows: 100, max_bytes: 64KiB}
+examples:
+  - as: {region: EU}
+    call: {sql: "SELECT region, count(*) AS n, sum(cents) AS cents FROM orders GROUP BY region"}
+    expect: {rows: [[EU, 2, "400"]]}
+  - as: {region: EU}
+    call: {sql: "DELETE FROM orders"}
+    expect: {refused: SQL_NOT_READ_ONLY}
+  - as: {}
+    call: {sql: "SELECT id FROM orders"}
+    expect: {refused: CLAIM_MISSING}
+"""
+BY_ID = """\
+spec: tool/v1
+name: shop.by_id
+version: 1.0.0
+owner: shop@example.com
+summary: One order by its id.
+use_when: The id is known.
+kind: sql
+effects: read
+connection: shop
+input:
+  id: {type: integer, help: The order's id}
+statement: SELECT id, cents FROM orders WHERE id = :id
+examples:
+  - call: {id: 3}
+    expect: {rows: [[3, 300]]}
+"""
+
+
+@pytest.fixture(params=["postgres", "postgres_15"])
+def server(request: pytest.FixtureRequest) -> Server:
+    server = request.getfixturevalue(request.param)
+    assert isinstance(server, Server)
+    server.make_database("whole", postgres_cast.SHOP)
+    return server
+
+
+@pytest.fixture
+def deployment(server: Server, tmp_path: Path, sandbox: CommandLine) -> Deployment:
+    """A deployment whose dsn's login sees the catalogue and reads nothing."""
+    with server.connect("whole") as owner:
+        owner.execute("DROP ROLE IF EXISTS catalogue")
+        owner.execute("CREATE ROLE catalogue LOGIN PASSWORD 'sees-all-reads-nothing'")
+    deployment = create_deployment(tmp_path / "whole", with_example=False, agent_claims={"region": "EU"})
+    deployment.connections.write_text(CONNECTIONS)
+    (deployment.root / "secrets").mkdir(0o700)
+    dsn = f"postgresql://catalogue:sees-all-reads-nothing@/whole?host={server.folder}"
+    write_private(deployment.root / "secrets" / "shop.dsn", dsn.encode())
+    deployment.lease_key.unlink()
+    write_private(deployment.lease_key, postgres_cast.KEY)  # logins are the whole server's, and other tests use them
+    sandbox.over(deployment.root)
+    return deployment
+
+
+@pytest.fixture
+def sandbox(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    return CommandLine(capsys, monkeypatch)
+
+
+def administer(server: Server, sandbox: CommandLine) -> None:
+    """Run what the service prints, as the database's administrator."""
+    script = sandbox.run("doctor", "--setup-sql", "shop")
+    assert script.code == 0, script.err
+    with server.connect("whole") as owner:
+        owner.execute(script.out.encode())
+
+
+@pytest.fixture
+def served(deployment: Deployment, server: Server, sandbox: CommandLine) -> Iterator[Client]:
+    (deployment.toolspecs / "shop.query.yaml").write_text(QUERY)
+    (deployment.toolspecs / "shop.by_id.yaml").write_text(BY_ID)
+    administer(server, sandbox)
+    with (
+        opened_house(deployment.root, listen="127.0.0.1:0", grace_s=0.0) as (_, door),
+        Client.from_deployment(deployment.root, "agent", door.address) as client,
+    ):
+        yield client
+
+
+@requirement
+def test_from_a_first_spec_to_its_examples(deployment: Deployment, server: Server, sandbox: CommandLine) -> None:
+    first = str(deployment.toolspecs / "orders.yaml")
+    assert sandbox.run("new", "tool", "--connection", "shop", "--table", "public.orders", "--out", first).code == 0
+    assert sandbox.run("lint").code == 0
+
+    early = sandbox.run("test")
+    assert (early.code, "sandbox doctor --setup-sql shop" in " ".join(early.err.split())) == (2, True), early.err
+
+    administer(server, sandbox)
+    assert sandbox.run("doctor").code == 0
+    ended = sandbox.run("test", "--json")
+    assert ended.code == 0, ended.out
+
+
+@requirement
+def test_calls_come_back_with_receipts(served: Client, deployment: Deployment) -> None:
+    count = {"sql": "SELECT region, count(*) AS n, sum(cents) AS cents FROM orders GROUP BY region"}
+    answers = [served.call("shop.query", count) for _ in range(3)]
+    key = (deployment.keys / "log.vkey").read_text("utf-8")
+    for answer in answers:
+        assert isinstance(answer, Result)
+        assert answer.rows == (("EU", 2, "400"),)
+        assert [column.type for column in answer.columns] == ["text", "integer", "text"]
+        assert verify_receipt(answer.receipt.text, key).record.tool == "shop.query"
+    masked = served.call("shop.query", {"sql": "SELECT * FROM customers ORDER BY id"})
+    assert isinstance(masked, Result)
+    assert masked.rows[0] == (1, "A.L.", "example.com")
+    by_id = [served.call("shop.by_id", {"id": number}) for number in (3, 99, 1)]
+    assert [one.rows for one in by_id if isinstance(one, Result)] == [((3, 300),), (), ((1, 100),)]
+
+
+@requirement
+def test_what_is_not_allowed_is_refused_and_shows_nothing(served: Client) -> None:
+    refused = {
+        "SELECT note FROM orders": "SQL_OBJECT_FORBIDDEN",
+        "SELECT * FROM secrets": "SQL_OBJECT_FORBIDDEN",
+        "SELECT * FROM pg_catalog.pg_authid": "SQL_OBJECT_FORBIDDEN",
+        "DELETE FROM orders": "SQL_NOT_READ_ONLY",
+        "SELECT 1; SELECT 2": "SQL_NOT_READ_ONLY",
+        "SELECT id / (id - 1) FROM orders": "SQL_FAILED",
+        "SELECT CAST(region AS integer) FROM orders": "SQL_FAILED",
+    }
+    for sql, reason in refused.items():
+        answer = served.call("shop.query", {"sql": sql})
+        assert isinstance(answer, Refusal), sql
+        assert (sql, answer.reason) == (sql, reason)
+        assert CANARY not in repr(answer)
+
+
+@requirement
+def test_explain_tells_what_would_run(served: Client) -> None:
+    answer = served.explain("shop.query", {"sql": "SELECT id FROM orders"})
+
+    assert isinstance(answer, Explanation)
+    assert answer.sql_to_run.startswith("SELECT id FROM sandbox_")
+    assert (tuple(answer.relations), tuple(answer.claims)) == (("public.orders",), ("region",))
+    assert answer.row_filters == {"public.orders": "region = claim('region')"}
+
+
+@requirement
+def test_sql_check_runs_what_it_permits(served: Client, sandbox: CommandLine, tmp_path: Path) -> None:
+    lines = tmp_path / "lines"
+    texts = ["SELECT count(*) AS n FROM orders", "SELECT true AS t, 1/0 AS x", "SELECT note FROM orders"]
+    lines.write_text("".join(json.dumps({"id": number, "sql": sql}) + "\n" for number, sql in enumerate(texts)))
+
+    ended = sandbox.run("sql", "check", "--tool", "shop.query", "--claim", "region=US", "--execute", str(lines))
+
+    told = [json.loads(line) for line in ended.out.splitlines()]
+    assert [(one["decision"], one["rows"], one["error"]) for one in told] == [
+        ("permit", [[1]], None),
+        ("permit", [], "division_by_zero"),
+        ("refuse", [], None),
+    ]
+    assert told[0]["result_columns"] == [{"name": "n", "type": "integer"}]
+    assert served.call("shop.by_id", {"id": 1}).receipt is not None
+
+
+@requirement
+def test_lint_tells_a_server_that_is_not_there(deployment: Deployment, sandbox: CommandLine) -> None:
+    (deployment.toolspecs / "shop.by_id.yaml").write_text(BY_ID)
+    deployment.connections.write_text(CONNECTIONS.replace('{file = "secrets/shop.dsn"}', '{env = "NO_SUCH_DSN"}'))
+    unset = sandbox.run("lint", "--json")
+    deployment.connections.write_text(CONNECTIONS)
+    (deployment.root / "secrets" / "shop.dsn").write_text("postgresql://u:hunter2@/whole?host=/nowhere/at/all")
+    gone = sandbox.run("lint", "--json")
+
+    assert (unset.code, gone.code) == (1, 1)
+    assert "the environment variable 'NO_SUCH_DSN' is not set" in unset.out
+    assert "cannot be reached now, or refuses the dsn's login" in gone.out
+    assert "hunter2" not in gone.out
+
+
+@requirement
+def test_the_dsn_s_login_reads_nothing(deployment: Deployment, server: Server) -> None:
+    with (
+        server.connect("whole", user="catalogue", password="sees-all-reads-nothing") as login,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        login.execute("SELECT * FROM public.orders")
+    assert deployment.root.is_dir()
