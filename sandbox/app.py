@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, final
+from typing import Final, Self, final
 
 from sandbox.build import build_id
 from sandbox.deployment import Deployment
@@ -15,10 +15,20 @@ from sandbox.executors import Executors, read_catalogue
 from sandbox.flow import Flow
 from sandbox.identity import Authenticator
 from sandbox.leases import Leases
-from sandbox.limits import Limits
+from sandbox.limits import Counts, Limits
 from sandbox.pipeline import Pipeline
 from sandbox.policy import CedarPolicy, load_policies
-from sandbox.receipts import Calls, ExecutionLog, Generation, LogReader, Receipts, RecordKind, close_orphans
+from sandbox.receipts import (
+    NO_PEERS,
+    Calls,
+    ExecutionLog,
+    Generation,
+    LogReader,
+    Peers,
+    Receipts,
+    RecordKind,
+    close_orphans,
+)
 from sandbox.settings import Settings, digest_of, read_settings
 from sandbox.specs import Specs, SpecSet, load_connections, load_specs
 from sandbox.telemetry.events import note
@@ -52,11 +62,30 @@ Read = Callable[[Deployment, Mapping[str, Connection], Settings], tuple[SpecSet,
 
 
 @final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Company:
+    """What a process shares with others that serve the same deployment; nothing, where there are none."""
+
+    counts: Callable[[Settings], Counts] | None = None
+    """Makes what limits are counted in."""
+    peers: Peers = NO_PEERS
+    """Whom to ask about calls that do not run here."""
+
+
+ALONE: Final = Company()
+
+
+@final
 class House:
     """An open deployment: what outlives reloads, and the current generation. Satisfies `doors.rpc.desk.Desk`."""
 
     def __init__(
-        self, deployment: Deployment, settings: Settings, settings_source: bytes, read: Read = read_whole
+        self,
+        deployment: Deployment,
+        settings: Settings,
+        settings_source: bytes,
+        read: Read = read_whole,
+        company: Company = ALONE,
     ) -> None:
         """Open the log, then load everything; raises `Misconfigured` (or `LintFailed`) and leaves nothing open."""
         self.deployment = deployment
@@ -64,9 +93,9 @@ class House:
         self._settings_source = settings_source
         self._read = read
         self.guests = Authenticator(deployment, settings.identity)
-        self._limits = Limits(settings.limits)
+        self._limits = Limits(settings.limits, counts=company.counts(settings) if company.counts else None)
         self._log = ExecutionLog.open(deployment, settings)
-        self.calls = Calls(self._log)
+        self.calls = Calls(self._log, company.peers)
         self.log = LogReader(self._log, deployment.checkpoint)
         self._reloading = threading.Lock()
         try:
@@ -74,6 +103,7 @@ class House:
         except BaseException:
             self._log.close()
             raise
+        company.peers.answer_with(self.calls.here)
 
     @classmethod
     def open(
@@ -83,11 +113,12 @@ class House:
         *,
         state_elsewhere: Path | None = None,
         read: Read = read_whole,
+        company: Company = ALONE,
     ) -> Self:
         """Open the deployment in `root`; `change` may override settings for this process."""
         deployment = Deployment(root.resolve(), state_elsewhere)
         settings, source = read_settings(deployment.settings)
-        return cls(deployment, change(settings), source, read)
+        return cls(deployment, change(settings), source, read, company)
 
     @property
     def pipeline(self) -> Pipeline:

@@ -70,6 +70,7 @@ class Reason(enum.StrEnum):
     HTTP_ADDRESS_FORBIDDEN = "HTTP_ADDRESS_FORBIDDEN"
     RECEIPT_LOG_UNAVAILABLE = "RECEIPT_LOG_UNAVAILABLE"
     EFFECT_UNKNOWN = "EFFECT_UNKNOWN"
+    WORKER_UNAVAILABLE = "WORKER_UNAVAILABLE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +173,9 @@ REASONS: Final[Mapping[Reason, ReasonInfo]] = MappingProxyType(
             Status.FAILED_PRECONDITION,
             "The call had begun, and how it ended was not heard; whether it took effect, only its target knows.",
             "agent, after a look at the target",
+        ),
+        Reason.WORKER_UNAVAILABLE: ReasonInfo(
+            Status.UNAVAILABLE, "A worker of the service that may run the call does not answer.", "agent, later"
         ),
     }
 )

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import os
-import signal
 import sys
 import threading
 import time
@@ -16,18 +14,17 @@ from typing import Final, TypeAlias, final
 
 import watchfiles
 
-from sandbox.app import House
-from sandbox.deployment import Deployment, Misconfigured, replace_file
+from sandbox.app import ALONE, Company, House
+from sandbox.deployment import Deployment, Misconfigured
 from sandbox.doors.rpc.server import AddMore, RpcDoor, add_nothing, open_door
+from sandbox.endings import SAME_ENDING_S, Endings
+from sandbox.presence import alone, announced, deployment_in
 from sandbox.problems import LintFailed
 from sandbox.reasons import Refused
-from sandbox.settings import Settings, read_settings
+from sandbox.settings import Settings
 from sandbox.telemetry.events import broke, note, note_often, take_libraries, warn
 
 BENCH_GRACE_S: Final = 1.0
-
-SAME_ENDING_S: Final = 0.5
-"""Signals so close together are one: `timeout` and terminals send the same to a process and to its group."""
 
 FIRST_RETRY_S: Final = 1.0
 """When a reload that failed is tried again; each further try waits twice as long."""
@@ -58,6 +55,25 @@ def opened_house(
     add_more: AddMore = add_nothing,
 ) -> Iterator[tuple[House, RpcDoor]]:
     """Open like `opened`, and give the house too."""
+    with (
+        # INVARIANT: alone before anything is opened, for whoever opens the house writes to the log.
+        alone(deployment_in(root)),
+        open_house(root, listen=listen, grace_s=grace_s, add_more=add_more) as (house, door),
+        announced(house.deployment, door.address),
+    ):
+        yield house, door
+
+
+@contextmanager
+def open_house(
+    root: Path,
+    *,
+    listen: str,
+    grace_s: float,
+    add_more: AddMore = add_nothing,
+    company: Company | None = None,
+) -> Iterator[tuple[House, RpcDoor]]:
+    """Open house and door for whoever is `alone` already; as one of a `company`, on a port that it shares."""
 
     def listening(settings: Settings) -> Settings:
         if not listen:
@@ -65,68 +81,16 @@ def opened_house(
         return settings.model_copy(update={"server": settings.server.model_copy(update={"listen": listen})})
 
     with ExitStack() as stack:
-        # INVARIANT: alone before anything is opened, for whoever opens the house writes to the log.
-        stack.enter_context(_alone(_deployment(root)))
-        house = House.open(root, listening)
+        house = House.open(root, listening, company=company or ALONE)
         stack.callback(house.close)
         house.close_orphans()
         _spare_the_collector()
         house.log.publish()
         stack.callback(house.log.publish)
-        door = open_door(house, house.deployment, house.settings.server, add_more)
+        shares_port = company is not None
+        door = open_door(house, house.deployment, house.settings.server, add_more, shares_port=shares_port)
         stack.callback(door.close, grace_s)
-        stack.enter_context(_announced(house.deployment, door.address))
         yield house, door
-
-
-def _deployment(root: Path) -> Deployment:
-    """Return the deployment in `root`; raises `Misconfigured` if there is none, for nothing is written then."""
-    deployment = Deployment(root.resolve())
-    read_settings(deployment.settings)
-    deployment.state.mkdir(mode=0o700, exist_ok=True)
-    return deployment
-
-
-@contextmanager
-def _alone(deployment: Deployment) -> Iterator[None]:
-    """Keep other services off the deployment; raises `Misconfigured` if there is one.
-
-    # WHY: rates and concurrency are counted within a process, so each further one would let as much through again.
-    """
-    descriptor = os.open(deployment.service_lock, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        _lock(descriptor, deployment)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _lock(descriptor: int, deployment: Deployment) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        address = _announced_address(deployment)
-        at = f" at {address}" if address else ""
-        message = f"{deployment.root}: a service runs over this deployment already{at}; call that one, or stop it first"
-        raise Misconfigured(message) from error
-
-
-@contextmanager
-def _announced(deployment: Deployment, address: str) -> Iterator[None]:
-    """Tell HOST:PORT in `state/address` for the block."""
-    replace_file(deployment.address, address.encode("ascii"), 0o644)
-    try:
-        yield
-    finally:
-        if _announced_address(deployment) == address:
-            deployment.address.unlink(missing_ok=True)
-
-
-def _announced_address(deployment: Deployment) -> str:
-    try:
-        return deployment.address.read_text("ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        return ""
 
 
 def _spare_the_collector() -> None:
@@ -140,35 +104,13 @@ def _spare_the_collector() -> None:
     gc.set_threshold(100_000, 50, 100)
 
 
-@final
-class Endings:
-    """The signals that end the service, each counted."""
-
-    def __init__(self) -> None:
-        """Take SIGTERM and SIGINT from now on, for good; the main thread alone may."""
-        # INVARIANT: no Python code of the main thread stands between a signal and whoever waits for it. Its handler
-        # would run in the midst of anything, a lock taken twice included, and not at all while that thread sleeps in
-        # a lock and another took the signal. C writes to this pipe at once, whatever thread it is in.
-        self._came, told = os.pipe()
-        os.set_blocking(told, False)
-        signal.set_wakeup_fd(told, warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: None)
-
-    def wait(self) -> None:
-        """Return when one more has come."""
-        os.read(self._came, 1)
-
-
 def serve_forever(root: Path, *, listen: str, grace_s: float) -> None:
     """Serve until SIGTERM or SIGINT, whose second ends the grace; see `sandbox serve`."""
     endings, ending = Endings(), threading.Event()
     take_libraries()
-    opened_at = _stamps(Deployment(root.resolve()))
+    opened_at = stamps(Deployment(root.resolve()))
     with opened_house(root, listen=listen, grace_s=grace_s) as (house, door):
-        watching = (house, ending, opened_at)
-        watcher = threading.Thread(target=_reload_on_change, args=watching, daemon=True, name="watcher")
-        watcher.start()
+        watcher = watch(house, ending, opened_at)
         tools = len(house.loaded.specs.tools)
         sys.stdout.write(f"ready grpc={door.address} tools={tools} pid={os.getpid()}\n")
         sys.stdout.flush()
@@ -177,6 +119,14 @@ def serve_forever(root: Path, *, listen: str, grace_s: float) -> None:
         note("draining", grace_s=grace_s, hint="another signal ends it at once")
         threading.Thread(target=_hurry, args=(endings, door), daemon=True, name="hurry").start()
     watcher.join(timeout=5)
+
+
+def watch(house: House, ending: threading.Event, opened_at: frozenset[Stamp]) -> threading.Thread:
+    """Reload the house on changes since `opened_at`, until it is ending."""
+    watching = (house, ending, opened_at)
+    watcher = threading.Thread(target=_reload_on_change, args=watching, daemon=True, name="watcher")
+    watcher.start()
+    return watcher
 
 
 def _hurry(endings: Endings, door: RpcDoor) -> None:
@@ -192,7 +142,7 @@ Stamp: TypeAlias = tuple[str, int, int, int]
 """Of a file: path, inode, size and the time of the last change."""
 
 
-def _stamps(deployment: Deployment) -> frozenset[Stamp]:
+def stamps(deployment: Deployment) -> frozenset[Stamp]:
     """Return what changes with what is read; nothing where that cannot be listed."""
     with suppress(OSError):
         paths = [deployment.connections, *deployment.toolspecs.iterdir(), *deployment.policies.iterdir()]
@@ -245,7 +195,7 @@ def _changes(deployment: Deployment, ending: threading.Event, seen: frozenset[St
             yield_on_timeout=True,
         ):
             if is_unseen is None:
-                is_unseen = _stamps(deployment) != seen
+                is_unseen = stamps(deployment) != seen
             paths = {Path(path) for _, path in changes}
             if not rereads.isdisjoint(paths):
                 is_unseen = True

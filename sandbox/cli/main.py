@@ -10,7 +10,7 @@ from typing import Annotated, Final, NoReturn
 
 import typer
 
-from sandbox.cli import backup, bench, call, cert, demo, doctor, init, lint, log, new, serve, sql, test, token
+from sandbox.cli import backup, bench, call, cert, demo, doctor, init, lint, log, new, serve, sql, test, token, worker
 from sandbox.cli.common import ExitCode, emit, problem_text
 from sandbox.deployment import Misconfigured
 from sandbox.problems import LintFailed
@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 app.command("init")(init.init)
 app.command("serve")(serve.serve)
+app.command("worker", hidden=True)(worker.worker)
 app.command("backup")(backup.backup)
 app.command("tools")(call.tools)
 app.command("call")(call.call)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sandbox.limits.counts import Counts
 from sandbox.limits.limits import Limits
 
-__all__ = ["Limits"]
+__all__ = ["Counts", "Limits"]

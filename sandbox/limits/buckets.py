@@ -22,6 +22,14 @@ _EARLY_S: Final = 1e-6
 taken early is owed, so nobody gains."""
 
 
+def one_taken(level: float, passed_s: float, per_s: float, burst: float) -> tuple[float, float]:
+    """Return what a bucket holds once a token was asked of it after `passed_s` seconds, and 0.0 or the exact delay."""
+    level = min(level + passed_s * per_s, burst)
+    if level + _EARLY_S * per_s < 1.0:
+        return level, (1.0 - level) / per_s
+    return level - 1.0, 0.0
+
+
 @final
 class _Bucket:
     __slots__ = ("at", "burst", "level", "per_s")
@@ -66,14 +74,9 @@ class Buckets:
                 if len(self._buckets) >= self._sweep_at and not self._has_room(now):
                     return self._next_sweep - now
                 bucket = self._buckets[key] = _Bucket(burst, now)
-            level = bucket.level + (now - bucket.at) * per_s
-            level = min(level, burst)
+            bucket.level, delay = one_taken(bucket.level, now - bucket.at, per_s, burst)
             bucket.at, bucket.per_s, bucket.burst = now, per_s, burst
-            if level + _EARLY_S * per_s < 1.0:
-                bucket.level = level
-                return (1.0 - level) / per_s
-            bucket.level = level - 1.0
-            return 0.0
+            return delay
 
     def _has_room(self, now: float) -> bool:
         """Forget the full buckets, which changes nothing for anybody, and say whether one more can be kept."""

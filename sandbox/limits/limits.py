@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final, final
 
-from sandbox.limits.buckets import Buckets
+from sandbox.limits.counts import Counts, Here
 from sandbox.limits.patience import Patience
-from sandbox.limits.windows import Windows
 from sandbox.reasons import Reason, Refused, quoted
 from sandbox.settings import LimitSettings
 from sandbox.stages import Principal, ValidatedCall
@@ -27,77 +25,21 @@ _NOTHING_HELD: Final[AbstractContextManager[None]] = nullcontext()
 
 
 @final
-class _Places:
-    """The places among the concurrent calls of one tool, and who holds how many."""
-
-    __slots__ = ("_lock", "_shares", "_taken")
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._shares: dict[str, _Share] = {}
-        self._taken = 0
-
-    def take(self, subject: str, most: int) -> _Share | None:
-        """Take one of `most` places; None if all are taken, or all but one by this principal alone."""
-        with self._lock:
-            if self._taken >= most:
-                return None
-            share = self._shares.get(subject)
-            if share is None:
-                share = self._shares[subject] = _Share(self, subject)
-            elif share.held >= most - 1:
-                return None
-            self._taken += 1
-            share.held += 1
-            return share
-
-    def leave(self, share: _Share) -> None:
-        with self._lock:
-            self._taken -= 1
-            share.held -= 1
-            if not share.held:
-                del self._shares[share.subject]
-
-
-@final
-class _Share:
-    """The places that one principal holds. One object serves them all, for places are alike."""
-
-    __slots__ = ("_places", "held", "subject")
-
-    def __init__(self, places: _Places, subject: str) -> None:
-        self._places = places
-        self.subject = subject
-        self.held = 0
-
-    def leave(self) -> None:
-        self._places.leave(self)
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        self._places.leave(self)
-
-
-@final
 class Limits:
-    """The rates and places of one process. They outlive reloads: new rates apply to what is already spent."""
+    """The rates and places of one service. They outlive reloads: new rates apply to what is already spent."""
 
     def __init__(
         self,
         settings: LimitSettings,
         clock: Callable[[], float] = time.monotonic,
         patience: Patience | None = None,
+        counts: Counts | None = None,
     ) -> None:
-        """Begin with nothing spent. `clock` is seconds, monotonic."""
+        """Count in `counts`, or in this process with nothing spent. `clock` is seconds, monotonic."""
         self._patience = patience or Patience()
         self._settings = settings
         self._clock = clock
-        self._calls = Buckets()
-        self._cold_parses = Buckets()
-        self._places: dict[ToolName, _Places] = {}
-        self._windows = Windows(settings.window_seconds)
+        self._counts = counts or Here(settings.window_seconds)
 
     def spend(self, validated: ValidatedCall, *, is_answered: bool) -> AbstractContextManager[None]:
         """Take a place among the tool's concurrent calls, for the block, and charge the rate of principal and tool.
@@ -111,8 +53,7 @@ class Limits:
         subject, tool = validated.authenticated.principal.subject, validated.spec.name
         share = None
         if limits.concurrency is not None:
-            places = self._places.get(tool) or self._places.setdefault(tool, _Places())
-            share = places.take(subject, limits.concurrency)
+            share = self._counts.take_place(tool, subject, limits.concurrency)
             if share is None:
                 message = f"{quoted(tool)} runs {_at_once(limits.concurrency)}; try again when one has ended"
                 raise self._held_back(self._limited(CONCURRENCY, message, CONCURRENCY_RETRY_S, subject, tool))
@@ -128,13 +69,13 @@ class Limits:
     def spend_cold_parse(self, principal: Principal) -> None:
         """Charge one SQL text not met before; raises `Refused` with the delay until the next is accepted."""
         per_s, burst = self._settings.cold_parses_per_second, self._settings.cold_parse_burst
-        delay = self._cold_parses.take(principal.subject, per_s, burst, self._clock())
+        delay = self._counts.take_cold_parse(principal.subject, per_s, burst, self._clock())
         if delay > 0.0:
             message = f"over {per_s} new SQL texts a second; repeat a text met before, or wait {_shown(delay)}"
             raise self._held_back(self._limited(COLD_PARSE, message, delay, principal.subject, ""))
 
     def _charge(self, rate: Rate, subject: str, tool: ToolName) -> None:
-        delay = self._calls.take((subject, tool), rate.calls / rate.seconds, rate.calls, self._clock())
+        delay = self._counts.take_call(subject, tool, rate.calls / rate.seconds, rate.calls, self._clock())
         if delay > 0.0:
             message = f"{quoted(tool)} takes {rate.calls} calls in {rate.seconds:g} s; wait {_shown(delay)}"
             raise self._limited(RATE, message, delay, subject, tool)
@@ -146,7 +87,7 @@ class Limits:
         return refused
 
     def _limited(self, rule: str, message: str, delay: float, subject: str, tool: str) -> Refused:
-        is_first = self._windows.is_first((subject, tool, rule), self._clock())
+        is_first = self._counts.is_first(subject, tool, rule, self._clock())
         return Refused(Reason.RATE_LIMITED, message, rule=rule, retry_after_s=delay, is_recorded=is_first)
 
 

@@ -5,15 +5,22 @@ from __future__ import annotations
 from sandbox.receipts.calls import Calls
 from sandbox.receipts.log import ExecutionLog, RecordKind, proven_size
 from sandbox.receipts.orphans import close_orphans
+from sandbox.receipts.peers import NO_PEERS, Answering, Asked, Elsewhere, Peers, PeersSilent
 from sandbox.receipts.reader import LogReader
 from sandbox.receipts.receipts import Receipts
 from sandbox.receipts.records import Generation
 
 __all__ = [
+    "NO_PEERS",
+    "Answering",
+    "Asked",
     "Calls",
+    "Elsewhere",
     "ExecutionLog",
     "Generation",
     "LogReader",
+    "Peers",
+    "PeersSilent",
     "Receipts",
     "RecordKind",
     "close_orphans",

@@ -11,6 +11,7 @@ from sandbox.receipts.answers import raise_fault, read_explanation, read_refusal
 from sandbox.receipts.log import ExecutionLog
 from sandbox.receipts.orphans import effect_unknown
 from sandbox.receipts.payloads import PayloadUnreadable, SubjectKey
+from sandbox.receipts.peers import NO_PEERS, Asked, Elsewhere, Peers, PeersSilent, not_told
 from sandbox.receipts.reading import reading
 from sandbox.receipts.records import call_key
 from sandbox.receipts.requests import lookup_key, replayed
@@ -23,14 +24,18 @@ from sandbox.v1 import record_pb2
 RETRY_S: Final = 0.2
 """When to ask again about a call that is still running."""
 
+MAX_TOLD: Final = 64
+"""Characters of an id, and of the name of a tool, that processes tell each other: those of calls are no longer."""
+
 
 @final
 class Calls:
-    """The calls of one process, and the answers in the log."""
+    """The calls of the service's processes, and the answers in the log."""
 
-    def __init__(self, log: ExecutionLog) -> None:
-        """Know what `log` holds."""
+    def __init__(self, log: ExecutionLog, peers: Peers = NO_PEERS) -> None:
+        """Know what `log` holds, and what `peers` run."""
         self._log = log
+        self._peers = peers
 
     def answered(self, principal: Principal, key: RequestKey) -> SealedResult | None:
         """Return the earlier answer to the same request; raises `Refused` with `CALL_REPLAYED` for other bytes."""
@@ -50,23 +55,54 @@ class Calls:
         running = self._find_running(principal, call_id, request_id)
         if running is not None:
             return still_running(running)
+        elsewhere = self._elsewhere(principal, call_id, request_id, cancels=False)
+        if isinstance(elsewhere, Elsewhere):
+            return still_running(elsewhere)
+        # Asked first, looked up then: a call that ends in between is on record.
         index = self._index_of(principal, call_id, request_id)
         if index is None:
-            raise unknown_call()
+            raise elsewhere or unknown_call()
         return self._sealed(index, principal)
 
     @reading()
     def cancel(self, principal: Principal, *, call_id: str = "", request_id: str = "") -> bool:
         """Tell a running call to stop; whether there was one. Raises `Refused` as `find` does."""
         running = self._find_running(principal, call_id, request_id)
-        if running is None:
-            index = self._index_of(principal, call_id, request_id)
-            if index is None:
-                raise unknown_call()
-            self._own_record(index, principal)
-            return False
-        running.cancellation.cancel()
-        return True
+        if running is not None:
+            running.cancellation.cancel()
+            return True
+        elsewhere = self._elsewhere(principal, call_id, request_id, cancels=True)
+        if isinstance(elsewhere, Elsewhere):
+            return True
+        index = self._index_of(principal, call_id, request_id)
+        if index is None:
+            raise elsewhere or unknown_call()
+        self._own_record(index, principal)
+        return False
+
+    def here(self, asked: Asked) -> Elsewhere | None:
+        """Answer another process: whether this one runs the call, which is told to stop if that is asked."""
+        running = self._log.running.find(call_id=asked.call_id, request_key=asked.request_key)
+        if running is None or self._digest(running.subject) != asked.subject:
+            return None
+        if asked.cancels:
+            running.cancellation.cancel()
+        return Elsewhere(running.call_id, running.tool[:MAX_TOLD])
+
+    def _elsewhere(
+        self, principal: Principal, call_id: str, request_id: str, *, cancels: bool
+    ) -> Elsewhere | Refused | None:
+        """Return the call that another process runs, or why that is not known."""
+        if len(call_id) > MAX_TOLD:
+            return None
+        key = b"" if call_id else lookup_key(self._log, principal, request_id)
+        try:
+            return self._peers.ask(Asked(self._digest(principal.subject), call_id, key, cancels))
+        except PeersSilent:
+            return not_told()
+
+    def _digest(self, subject: str) -> bytes:
+        return self._log.root.derive(b"asked of a peer", subject.encode("utf-8", "surrogatepass"))
 
     def _find_running(self, principal: Principal, call_id: str, request_id: str) -> Running | None:
         key = b"" if call_id else lookup_key(self._log, principal, request_id)
@@ -140,7 +176,7 @@ _ANSWERED: Final = frozenset(
 )
 
 
-def still_running(running: Running) -> SealedResult:
+def still_running(running: Running | Elsewhere) -> SealedResult:
     """Return what there is to say about a call that has not ended."""
     return SealedResult(call_id=running.call_id, tool=running.tool, answer=StillRunning(RETRY_S), receipt=b"")
 

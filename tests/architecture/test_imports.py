@@ -15,6 +15,8 @@ RPC = ("sandbox.doors.rpc", "sandbox.client")
 ENGINES = ("sandbox.executors", "sandbox.stores", "sandbox.leases")
 INSTRUMENTS = ("sandbox.bench", "sandbox.demo")
 """They start a service as a process of its own to measure or show it; nothing serves from them."""
+WORKERS = ("sandbox.workers",)
+"""They are processes, and talk to each other."""
 
 ROOMS_OF = {
     "grpc": RPC,
@@ -36,9 +38,9 @@ ROOMS_OF = {
     ),
     "apsw": ENGINES,
     "sqlite3": (),  # a second SQLite library in one process breaks the first one's file locks
-    "subprocess": (*ENGINES, *INSTRUMENTS),
+    "subprocess": (*ENGINES, *INSTRUMENTS, *WORKERS),
     "multiprocessing": ENGINES,
-    "socket": (*ENGINES, *RPC, "sandbox.doors", "sandbox.identity.oidc", "sandbox.receipts.witness"),
+    "socket": (*ENGINES, *RPC, *WORKERS, "sandbox.doors", "sandbox.identity.oidc", "sandbox.receipts.witness"),
     "http.client": (*ENGINES, "sandbox.identity.oidc", "sandbox.receipts.witness"),
     "urllib.request": (),
     "httpx": (*ENGINES, "sandbox.identity.oidc", "sandbox.receipts.witness"),

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 import pytest
 from limits_cast import Clock, call, limits_with, refusal_of
 
+from sandbox.limits.counts import Here
 from sandbox.limits.limits import CONCURRENCY
 from sandbox.reasons import Reason
 
@@ -43,4 +44,5 @@ def test_who_holds_nothing_is_not_remembered() -> None:
             pass
         assert refusal_of(limits, call(f"caller {number}", rate=(1, 60.0), concurrency=2)) is not None
 
-    assert [len(places._shares) for places in limits._places.values()] == [0]
+    assert isinstance(limits._counts, Here)
+    assert [len(places) for places in limits._counts.places.values()] == [0]

@@ -19,12 +19,12 @@ from conftest import POINT
 
 from sandbox.client import Client, Identity, NotAuthenticated, Refusal
 from sandbox.deployment import Deployment
-from sandbox.serving import SAME_ENDING_S
+from sandbox.endings import SAME_ENDING_S
 from sandbox.v1 import tool_execution_pb2 as pb
 
 TOLD_AT_ONCE = """
 import signal
-from sandbox.serving import Endings
+from sandbox.endings import Endings
 endings = Endings()
 print("begun", flush=True)
 for _ in range(50_000):
@@ -37,7 +37,7 @@ print("taken", flush=True)
 
 TAKEN_BY_ANOTHER = """
 import signal, threading
-from sandbox.serving import Endings
+from sandbox.endings import Endings
 endings, waiting = Endings(), threading.Semaphore(0)
 def take():
     for _ in range(100):

@@ -264,7 +264,7 @@ def test_a_watch_that_breaks_begins_anew_and_what_it_missed_is_loaded(
     monkeypatch.setattr(serving, "FIRST_RETRY_S", 0.0)
     monkeypatch.setattr(serving, "note_often", lambda *facts: told.append(facts))
     house = SimpleNamespace(deployment=deployment, reload=lambda: reloads.append(None))
-    serving._reload_on_change(house, ending, serving._stamps(deployment))  # type: ignore[arg-type]
+    serving._reload_on_change(house, ending, serving.stamps(deployment))  # type: ignore[arg-type]
 
     assert told == [("watching failed", type(error).__name__)]
     assert len(reloads) == 1
@@ -308,7 +308,7 @@ def watched(
 
     monkeypatch.setattr(serving.watchfiles, "watch", watch)
     monkeypatch.setattr(serving, "LOOK_EVERY_MS", 100)
-    opened_at = serving._stamps(deployment)
+    opened_at = serving.stamps(deployment)
     house, ending = House.open(deployment.root), threading.Event()
     meanwhile(deployment)
     really_reload = house.reload

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Final, TypeAlias, TypeVar, cast, final
 import grpc
 from grpc_health.v1 import health
 
-from sandbox.deployment import Deployment, Misconfigured, read_private
+from sandbox.deployment import Deployment, read_private
 from sandbox.doors.rpc.desk import Desk
 from sandbox.doors.rpc.guard import Sent, Unary, guarded, guarded_stream, message_of
 from sandbox.doors.rpc.log_service import ExecutionLogServicer
@@ -22,6 +21,7 @@ from sandbox.doors.rpc.streams import StreamRoom
 from sandbox.doors.rpc.threads import CallThreads
 from sandbox.doors.rpc.threshold import Threshold
 from sandbox.doors.rpc.tool_service import ToolExecutionServicer
+from sandbox.presence import parsed_address, taken
 from sandbox.settings import ServerSettings
 from sandbox.v1 import execution_log_pb2 as log_pb
 from sandbox.v1 import tool_execution_pb2 as tool_pb
@@ -78,16 +78,24 @@ def add_nothing(_: grpc.Server) -> None:
     """Register nothing further."""
 
 
-def open_door(desk: Desk, deployment: Deployment, settings: ServerSettings, add_more: AddMore = add_nothing) -> RpcDoor:
+def open_door(
+    desk: Desk,
+    deployment: Deployment,
+    settings: ServerSettings,
+    add_more: AddMore = add_nothing,
+    *,
+    shares_port: bool = False,
+) -> RpcDoor:
     """Listen on `settings.listen` and serve; `add_more` may register further services (the bench's echo).
 
+    With `shares_port` other processes of this user may listen there too, and the system parts connections among them.
     Raises `Misconfigured` if the address cannot be taken.
     """
     threads = CallThreads(settings.threads, settings.threads_per_principal)
     server = grpc.server(
         threads,
         interceptors=[Threshold(desk.guests, threads)],
-        options=_options(settings),
+        options=_options(settings, shares_port=shares_port),
     )
     host, port = _listen(server, settings.listen, tls_credentials(deployment))
     streams = StreamRoom(settings)
@@ -141,28 +149,25 @@ def _stamp(paths: tuple[Path, ...]) -> tuple[tuple[int, int, int], ...]:
 
 
 def _listen(server: grpc.Server, listen: str, credentials: grpc.ServerCredentials) -> tuple[str, int]:
-    host, colon, port = listen.rpartition(":")
-    if not (colon and host and port.isascii() and port.isdigit() and int(port) < 65_536):
-        raise Misconfigured(f"`server.listen` is `{listen}`; HOST:PORT is accepted, such as `127.0.0.1:7443`")
+    host, port = parsed_address(listen)
     try:
         return host, server.add_secure_port(listen, credentials)
     except RuntimeError as error:
-        raise Misconfigured(f"`server.listen`: {listen} cannot be taken{_why_not(host, int(port))}") from error
+        raise taken(listen, _why_not(host, port)) from error
 
 
-def _why_not(host: str, port: int) -> str:
+def _why_not(host: str, port: int) -> OSError | None:
     """Return what keeps an address from being taken: grpc does not tell."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as trial:
             trial.bind(address)
     except OSError as error:
-        hint = "; another program has it; port 0 takes a free one" if error.errno == errno.EADDRINUSE else ""
-        return f": {(error.strerror or str(error)).lower()}{hint}"
-    return "; port 0 takes a free one"
+        return error
+    return None
 
 
-def _options(settings: ServerSettings) -> list[tuple[str, int]]:
+def _options(settings: ServerSettings, *, shares_port: bool) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_send_message_length", -1),
@@ -170,7 +175,7 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.max_concurrent_streams", MAX_CALLS_PER_CONNECTION),
         ("grpc.keepalive_time_ms", KEEPALIVE_MS),
         ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_MS),
-        ("grpc.so_reuseport", 0),
+        ("grpc.so_reuseport", int(shares_port)),
     ]
 
 

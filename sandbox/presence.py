@@ -1,0 +1,79 @@
+"""Does a service run over this deployment, and where? One lock, one address told, and what an address may be."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sandbox.deployment import Deployment, Misconfigured, replace_file
+from sandbox.settings import read_settings
+
+
+def deployment_in(root: Path) -> Deployment:
+    """Return the deployment in `root`; raises `Misconfigured` if there is none, for nothing is written then."""
+    deployment = Deployment(root.resolve())
+    read_settings(deployment.settings)
+    deployment.state.mkdir(mode=0o700, exist_ok=True)
+    return deployment
+
+
+@contextmanager
+def alone(deployment: Deployment) -> Iterator[int]:
+    """Keep other services off the deployment; raises `Misconfigured` if there is one. Yields the lock's descriptor.
+
+    # WHY: rates and concurrency are counted within a service, so each further one would let as much through again.
+    """
+    descriptor = os.open(deployment.service_lock, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        _lock(descriptor, deployment)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, deployment: Deployment) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        address = _announced_address(deployment)
+        at = f" at {address}" if address else ""
+        message = f"{deployment.root}: a service runs over this deployment already{at}; call that one, or stop it first"
+        raise Misconfigured(message) from error
+
+
+@contextmanager
+def announced(deployment: Deployment, address: str) -> Iterator[None]:
+    """Tell HOST:PORT in `state/address` for the block."""
+    replace_file(deployment.address, address.encode("ascii"), 0o644)
+    try:
+        yield
+    finally:
+        if _announced_address(deployment) == address:
+            deployment.address.unlink(missing_ok=True)
+
+
+def _announced_address(deployment: Deployment) -> str:
+    try:
+        return deployment.address.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def parsed_address(listen: str) -> tuple[str, int]:
+    """Return host and port of `server.listen`; raises `Misconfigured`."""
+    host, colon, port = listen.rpartition(":")
+    if not (colon and host and port.isascii() and port.isdigit() and int(port) < 65_536):
+        raise Misconfigured(f"`server.listen` is `{listen}`; HOST:PORT is accepted, such as `127.0.0.1:7443`")
+    return host, int(port)
+
+
+def taken(listen: str, error: OSError | None) -> Misconfigured:
+    """Return what to raise for an address that cannot be listened on, and why, if the system tells."""
+    hint = "; another program has it" if error is not None and error.errno == errno.EADDRINUSE else ""
+    why = f": {(error.strerror or str(error)).lower()}{hint}" if error is not None else ""
+    free = "" if error is not None and not hint else "; port 0 takes a free one"
+    return Misconfigured(f"`server.listen`: {listen} cannot be taken{why}{free}")

@@ -1,0 +1,1 @@
+"""How do several processes serve one deployment? A parent holds the port and the lock, workers serve."""

@@ -1,0 +1,37 @@
+"""What does a worker need to know? Handed to it on its stdin, for a command line is anybody's to read.
+
+After the orders each byte on stdin is a word of the parent's. Its end is the parent's end, and the worker's too.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+
+DRAIN: Final = b"d"
+"""Take no new calls, give running ones their grace, end."""
+HURRY: Final = b"h"
+"""End the grace at once."""
+READY: Final = "ready"
+"""What a worker writes on its stdout once it answers calls, with the number of its tools."""
+
+
+class Orders(Struct, frozen=True, kw_only=True):
+    """Which worker this is, what it serves, and the descriptors that it has inherited."""
+
+    root: str
+    listen: str
+    grace_s: float
+    worker: int
+    workers: int
+    secret: bytes
+    """Of the digests in the shared counts."""
+    counts: int
+    """The memory of `limits.shared`."""
+    roll: int
+    """The memory that says who is there (`switchboard.Roll`)."""
+    receiving: int
+    """The socket that this worker alone reads."""
+    sending: tuple[int, ...]
+    """Of each worker the socket that all others write to."""

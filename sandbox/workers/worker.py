@@ -1,0 +1,77 @@
+"""What does one worker do? Serves like a service of its own, on the parent's port, until the parent tells it to end."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from sandbox.app import Company
+from sandbox.deployment import Deployment, Misconfigured
+from sandbox.doors.rpc.server import RpcDoor
+from sandbox.limits.shared import SharedCounts
+from sandbox.serving import open_house, stamps, watch
+from sandbox.settings import Settings
+from sandbox.telemetry.events import note, take_libraries
+from sandbox.workers.lines import Roll
+from sandbox.workers.orders import DRAIN, HURRY, READY, Orders
+from sandbox.workers.switchboard import Switchboard
+
+_MAX_ORDERS: Final = 64 * 1024
+
+
+def work() -> None:
+    """Serve as the orders on stdin say, until stdin tells to drain or ends."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)  # told to a whole group, it is the parent that they are for
+    orders = _read_orders()
+    take_libraries()
+    root, ending = Path(orders.root), threading.Event()
+    opened_at = stamps(Deployment(root))
+    switchboard = _switchboard(orders)
+
+    def counts(settings: Settings) -> SharedCounts:
+        window_s = settings.limits.window_seconds
+        return SharedCounts(orders.counts, orders.secret, window_s, orders.worker, orders.workers)
+
+    company = Company(counts=counts, peers=switchboard)
+    with open_house(root, listen=orders.listen, grace_s=orders.grace_s, company=company) as (house, door):
+        watcher = watch(house, ending, opened_at)
+        sys.stdout.write(f"{READY} {len(house.loaded.specs.tools)}\n")
+        sys.stdout.flush()
+        if _word() != DRAIN:
+            note("the parent is gone", worker=orders.worker)
+        ending.set()
+        threading.Thread(target=_hurry, args=(door,), daemon=True, name="hurry").start()
+    watcher.join(timeout=5)
+
+
+def _read_orders() -> Orders:
+    line = io.FileIO(sys.stdin.fileno(), closefd=False).readline(_MAX_ORDERS)  # not a byte more: words follow
+    try:
+        return msgspec.json.decode(line, type=Orders)
+    except msgspec.MsgspecError as error:
+        raise Misconfigured("a worker is started by `sandbox serve --workers N`, never by hand") from error
+
+
+def _word() -> bytes:
+    """Wait for the parent's next word; empty once the parent is gone."""
+    return os.read(sys.stdin.fileno(), 1)
+
+
+def _hurry(door: RpcDoor) -> None:
+    if _word() == HURRY:
+        door.hurry()
+
+
+def _switchboard(orders: Orders) -> Switchboard:
+    receiving = socket.socket(fileno=orders.receiving)
+    sending = [socket.socket(fileno=descriptor) for descriptor in orders.sending]
+    return Switchboard(orders.worker, receiving, sending, Roll(orders.roll))
