@@ -44,11 +44,11 @@ Answering: TypeAlias = Callable[[Asked], Elsewhere | None]
 class Peers(Protocol):
     """The other processes of the service."""
 
-    def answer_with(self, answering: Answering) -> None:
+    def answer_with(self, answering: Answering, /) -> None:
         """Answer them from now on; before this process takes calls."""
         ...
 
-    def ask(self, asked: Asked) -> Elsewhere | None:
+    def ask(self, asked: Asked, /) -> Elsewhere | None:
         """Return the call, if one of them runs it; raises `PeersSilent`."""
         ...
 
@@ -57,10 +57,10 @@ class Peers(Protocol):
 class NoPeers:
     """Of a process that serves alone."""
 
-    def answer_with(self, _: Answering) -> None:
+    def answer_with(self, _: Answering, /) -> None:
         """Nobody asks."""
 
-    def ask(self, _: Asked) -> None:
+    def ask(self, _: Asked, /) -> None:
         """Nobody runs it."""
 
 

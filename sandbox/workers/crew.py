@@ -12,8 +12,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self, final
 
-import msgspec
-
 from sandbox.limits.shared import give_back, make_memory
 from sandbox.workers.lines import Roll, make_pair
 from sandbox.workers.orders import READY, Orders
@@ -94,7 +92,7 @@ class Crew:
         self._address = address
         self._grace_s = grace_s
         self._lock = lock
-        self._secret = secrets.token_bytes(SECRET_BYTES)
+        self._secret = secrets.token_hex(SECRET_BYTES)
         self._counts = make_memory()
         self._roll_memory = Roll.make()
         self._roll = Roll(self._roll_memory)
@@ -131,7 +129,7 @@ class Crew:
             receiving=receiving,
             sending=sending,
         )
-        worker.tell(msgspec.json.encode(orders) + b"\n")
+        worker.tell(orders.line())
 
     def bury(self, worker: Worker) -> int:
         """Free what a worker that has ended still held; returns its exit code."""
@@ -140,8 +138,8 @@ class Crew:
         give_back(self._counts, worker.number)
         return code
 
-    def _lines_of(self, worker: Worker) -> tuple[int, tuple[int, ...]]:
-        return self._lines[worker.number][0].fileno(), tuple(sending.fileno() for _, sending in self._lines)
+    def _lines_of(self, worker: Worker) -> tuple[int, list[int]]:
+        return self._lines[worker.number][0].fileno(), [sending.fileno() for _, sending in self._lines]
 
     def tell(self, word: bytes) -> None:
         """Write to every worker."""

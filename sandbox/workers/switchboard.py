@@ -8,15 +8,14 @@ from __future__ import annotations
 import queue
 import secrets
 import socket
+import struct
 import threading
 import time
 from collections.abc import Sequence
 from typing import Final, final
 
-import msgspec
-from msgspec import Struct
-
 from sandbox.receipts import Answering, Asked, Elsewhere, PeersSilent
+from sandbox.stages import CallId
 from sandbox.telemetry.events import broke, note_often
 from sandbox.workers.lines import Roll
 
@@ -26,22 +25,25 @@ ANSWER_WITHIN_S: Final = 0.25
 MAX_MESSAGE: Final = 1_024
 
 
-@final
-class _Question(Struct, frozen=True, array_like=True, tag="question"):
-    number: bytes
-    """Random, so that an answer to whoever was this worker before is nobody's."""
-    sender: int
-    asked: Asked
+_NUMBER_BYTES: Final = 16
+"""Of a question: random, so that an answer to whoever was this worker before is nobody's."""
+
+_QUESTION: Final = struct.Struct(f"<c{_NUMBER_BYTES}sB?32s32s")
+"""Kind, number, who asks, whether to cancel, subject, key of a request; the id of a call follows, if that is known."""
+_ANSWER: Final = struct.Struct(f"<c{_NUMBER_BYTES}s?36s")
+"""Kind, number, whether it was found, its id; its tool follows."""
 
 
-@final
-class _Answer(Struct, frozen=True, array_like=True, tag="answer"):
-    number: bytes
-    found: Elsewhere | None
+def _question(number: bytes, sender: int, asked: Asked) -> bytes:
+    fixed = _QUESTION.pack(b"q", number, sender, asked.cancels, asked.subject, asked.request_key)
+    return fixed + asked.call_id.encode("utf-8", "replace")
 
 
-_MESSAGES: Final = msgspec.msgpack.Decoder(_Question | _Answer)
-_encode: Final = msgspec.msgpack.Encoder().encode
+def _answer(number: bytes, found: Elsewhere | None) -> bytes:
+    if found is None:
+        return _ANSWER.pack(b"a", number, False, b"")
+    fixed = _ANSWER.pack(b"a", number, True, found.call_id.encode("ascii"))
+    return fixed + found.tool.encode("utf-8", "replace")
 
 
 @final
@@ -59,9 +61,9 @@ class Switchboard:
     def ask(self, asked: Asked) -> Elsewhere | None:
         """Ask all others; the first that runs the call answers for all. Raises `PeersSilent`."""
         give_up = time.monotonic() + ANSWER_WITHIN_S
-        number = secrets.token_bytes(16)
+        number = secrets.token_bytes(_NUMBER_BYTES)
         answers = self._waiting[number] = queue.SimpleQueue[Elsewhere | None]()
-        question = _encode(_Question(number, self._worker, asked))
+        question = _question(number, self._worker, asked)
         try:
             others = self._roll.others(self._worker)
             unasked = [other for other in others if not self._send(other, question)]
@@ -92,18 +94,22 @@ class Switchboard:
     def _read(self, answering: Answering) -> None:
         while content := self._receiving.recv(MAX_MESSAGE):
             try:
-                self._take(_MESSAGES.decode(content), answering)
-            except msgspec.MsgspecError:
+                self._take(content, answering)
+            except (struct.error, UnicodeDecodeError):
                 note_often("a worker's message cannot be read", "switchboard")
             except Exception as error:  # noqa: BLE001 - the thread that answers must outlive one answer
                 broke("a worker's question was not answered", error)
 
-    def _take(self, message: _Question | _Answer, answering: Answering) -> None:
-        match message:
-            case _Question(number=number, sender=sender, asked=asked):
-                if 0 <= sender < len(self._sending):
-                    self._send(sender, _encode(_Answer(number, answering(asked))))
-            case _Answer(number=number, found=found):
-                waiting = self._waiting.get(number)
-                if waiting is not None:  # else whoever asked has given up
-                    waiting.put(found)
+    def _take(self, content: bytes, answering: Answering) -> None:
+        if content.startswith(b"q"):
+            _, number, sender, cancels, subject, request_key = _QUESTION.unpack_from(content)
+            call_id = content[_QUESTION.size :].decode("utf-8")
+            found = answering(Asked(subject, call_id, request_key, cancels))
+            if sender < len(self._sending):
+                self._send(sender, _answer(number, found))
+        else:
+            _, number, is_found, call_id = _ANSWER.unpack_from(content)
+            tool = content[_ANSWER.size :].decode("utf-8")
+            waiting = self._waiting.get(number)
+            if waiting is not None:  # else whoever asked has given up
+                waiting.put(Elsewhere(CallId(call_id.decode("ascii")), tool) if is_found else None)

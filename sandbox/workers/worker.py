@@ -11,8 +11,6 @@ import threading
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from sandbox.app import Company
 from sandbox.deployment import Deployment, Misconfigured
 from sandbox.doors.rpc.server import RpcDoor
@@ -32,6 +30,8 @@ def work() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)  # told to a whole group, it is the parent that they are for
     orders = _read_orders()
+    if orders is None:
+        return
     take_libraries()
     root, ending = Path(orders.root), threading.Event()
     opened_at = stamps(Deployment(root))
@@ -39,7 +39,7 @@ def work() -> None:
 
     def counts(settings: Settings) -> SharedCounts:
         window_s = settings.limits.window_seconds
-        return SharedCounts(orders.counts, orders.secret, window_s, orders.worker, orders.workers)
+        return SharedCounts(orders.counts, bytes.fromhex(orders.secret), window_s, orders.worker, orders.workers)
 
     company = Company(counts=counts, peers=switchboard)
     with open_house(root, listen=orders.listen, grace_s=orders.grace_s, company=company) as (house, door):
@@ -53,11 +53,15 @@ def work() -> None:
     watcher.join(timeout=5)
 
 
-def _read_orders() -> Orders:
+def _read_orders() -> Orders | None:
+    """Return the parent's orders; None if it ends before it has any."""
+    first = _word()
+    if first in {b"", DRAIN}:
+        return None
     line = io.FileIO(sys.stdin.fileno(), closefd=False).readline(_MAX_ORDERS)  # not a byte more: words follow
     try:
-        return msgspec.json.decode(line, type=Orders)
-    except msgspec.MsgspecError as error:
+        return Orders.read(first + line)
+    except (ValueError, TypeError) as error:
         raise Misconfigured("a worker is started by `sandbox serve --workers N`, never by hand") from error
 
 
