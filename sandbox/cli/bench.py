@@ -83,6 +83,19 @@ def flood(seconds: SecondsOption = 10.0, json: JsonOption = False) -> None:
     _print_facts(bench_flood(seconds, _tell), is_json=json)
 
 
+@app.command("workers")
+def workers(
+    seconds: SecondsOption = 10.0,
+    workers: Annotated[int, typer.Option(min=2, max=64, help="Workers beside the one process, 2 to 64.")] = 2,
+    json: JsonOption = False,
+) -> None:
+    """Compare the calls that several workers answer with a second of CPU with those of one process."""
+    from sandbox.bench.workers import bench_workers
+
+    check_seconds("--seconds", seconds, LEAST_S, MOST_S)
+    _print_facts(bench_workers(seconds, workers, _tell), is_json=json)
+
+
 def _print_facts(facts: JsonObject, *, is_json: bool) -> None:
     if is_json:
         emit(facts)

@@ -37,6 +37,8 @@ class Load:
     request: bytes
     concurrency: int
     seconds: float
+    channels: int = 0
+    """Connections; as many as the callers need if 0."""
 
 
 @final
@@ -56,7 +58,7 @@ def run(load: Load) -> Seen:
 async def _run(load: Load) -> Seen:
     credentials = load.identity.channel_credentials()
     options = (("grpc.use_local_subchannel_pool", 1),)
-    count = -(-load.concurrency // CALLERS_PER_CHANNEL)
+    count = load.channels or -(-load.concurrency // CALLERS_PER_CHANNEL)
     channels = [grpc.aio.secure_channel(load.address, credentials, options=options) for _ in range(count)]
     seen = Seen()
     begun = time.perf_counter()
