@@ -41,6 +41,9 @@ MAX_QUEUED: Final = 4_096
 MAX_CHAINS: Final = 10_000
 """Tokens whose chain is remembered; of others the store tells."""
 
+MAX_FOLLOWED: Final = 65_536
+"""Leaves of other processes that are followed one by one; beyond, the tree is looked up as at a start."""
+
 SIGNED_WITHIN_S: Final = 1.0
 """How long a reader waits for the signature of a batch that is durable already."""
 
@@ -81,7 +84,9 @@ class Committer:
         self._signed = threading.Condition()
         self.newest: StoredCheckpoint | None = None
         """The last checkpoint that this process has signed."""
-        self._sign_unsigned()
+        self._is_busy = False
+        """Whether a batch may be durable of which nobody has been told yet."""
+        self.sign_unsigned()
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self._thread.start()
 
@@ -112,7 +117,10 @@ class Committer:
         A batch can be read from the store a moment before its signature exists.
         """
         with self._signed:
-            self._signed.wait_for(lambda: self.newest and self.newest.size >= checkpoint.size, timeout=SIGNED_WITHIN_S)
+            self._signed.wait_for(
+                lambda: not self._is_busy or (self.newest and self.newest.size >= checkpoint.size),
+                timeout=SIGNED_WITHIN_S,
+            )
             newest = self.newest
         if newest is None or (newest.size, newest.root) != (checkpoint.size, checkpoint.root):
             return None
@@ -130,9 +138,13 @@ class Committer:
         is_last = False
         while not is_last:
             batch, is_last = self._gather()
+            self._is_busy = True
             self._commit(batch)
             self._commit_owed(is_last=is_last)
             self._commit_due(is_last=is_last)
+            with self._signed:
+                self._is_busy = False
+                self._signed.notify_all()
         self._write_back()
 
     def _commit_owed(self, *, is_last: bool) -> None:
@@ -234,13 +246,26 @@ class Committer:
 
         # INVARIANT: nothing is signed because a file says so; whoever can write the file cannot make us sign.
         """
-        if head == self._head:
+        if head == self._head or (self._head is not None and self._is_grown(self._head, head)):
             return
         newest = self.newest
         if newest is not None and not has_grown_from(self._store, newest.size, newest.root):
             raise StoreUnavailable("the log was changed or cut beneath this process")
         if fault := found_wrong(self._store, self._signer):
             raise StoreUnavailable(fault)
+
+    def _is_grown(self, known: Head, head: Head) -> bool:
+        """Whether our own tree and the leaves behind it make the head, and a process with our key sealed that."""
+        if not known.size < head.size <= known.size + MAX_FOLLOWED:
+            return False
+        tree = GrownTree(known.size, known.frontier, self._store.leaf_hashes(known.size, head.size))
+        if (tree.size, tree.root(), tree.frontier()) != (head.size, head.root, head.frontier):
+            return False
+        sealed = self._store.checkpoint_covering(head.size - 1)
+        return sealed is not None and (
+            (sealed.size, sealed.root) == (head.size, head.root)
+            and self._signer.is_sealed(sealed.size, sealed.root, sealed.seal)
+        )
 
     def _chained(self, writing: Writing, entry: Entry, moved: dict[bytes, Chain]) -> bytes:
         token = entry.token_digest
@@ -251,8 +276,11 @@ class Committer:
         moved[token] = Chain(chain.sequence + 1, hashlib.sha256(record).digest())
         return record
 
-    def _sign_unsigned(self) -> None:
-        """Sign what a crash between commit and signature left unsigned."""
+    def sign_unsigned(self) -> None:
+        """Sign what a crash between commit and signature left unsigned, or another process has not written back yet.
+
+        Raises `StoreUnavailable` where the log is not what was signed.
+        """
         if self._store.unsigned_checkpoints():
             with self._store.writing() as writing:
                 # INVARIANT: looked at again with the log locked: what is signed is what was found to be right.

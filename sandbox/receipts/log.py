@@ -137,15 +137,20 @@ class ExecutionLog:
     def note_of(self, checkpoint: StoredCheckpoint) -> bytes:
         """Return a stored checkpoint as a signed note; raises `StoreUnavailable` if its signature is not ours.
 
-        # INVARIANT: reading signs nothing: a checkpoint without a signature of the committer's is not handed out.
+        # INVARIANT: reading signs nothing that was read: what another process left without a signature is signed as at
+        # a start, if the log is found to be what was signed.
         """
-        signature = checkpoint.signature or self._committer.signed(checkpoint)
-        if signature is None:  # written back in the meantime, with the next batch
-            again = self.store.checkpoint_covering(checkpoint.size - 1)
-            signature = None if again is None else again.signature
+        signature = checkpoint.signature or self._committer.signed(checkpoint) or self._written_back(checkpoint)
+        if signature is None:  # of a batch of another process, which is busy or dead
+            self._committer.sign_unsigned()
+            signature = self._written_back(checkpoint)
         if signature is None or not self.signer.is_ours(checkpoint.size, checkpoint.root, signature):
             raise StoreUnavailable("the checkpoint has no signature of ours")
         return self.signer.note(checkpoint.size, checkpoint.root, signature)
+
+    def _written_back(self, checkpoint: StoredCheckpoint) -> bytes | None:
+        again = self.store.checkpoint_covering(checkpoint.size - 1)
+        return None if again is None else again.signature
 
     def must_be_writable(self) -> None:
         """Raise `Refused` with `RECEIPT_LOG_UNAVAILABLE` while the log cannot be written."""

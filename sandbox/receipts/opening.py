@@ -21,8 +21,8 @@ from sandbox.v1 import record_pb2
 
 KEY_FILE: Final = "log.vkey"
 
-MAX_UNSIGNED: Final = 512
-"""Records that crashes of two processes can leave unsigned: a batch each. More are not signed after the fact."""
+MAX_UNSIGNED: Final = 65 * 256
+"""Records that crashes of 65 processes can leave unsigned: a batch each. More are not signed after the fact."""
 
 
 def check_before_opening(store: LogReading, signer: NoteSigner, path: Path) -> None:
