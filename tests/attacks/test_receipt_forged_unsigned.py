@@ -12,6 +12,8 @@ from sandbox.audit.audit import LogInvalid, audit_log
 from sandbox.deployment import Misconfigured
 from sandbox.reasons import Reason, Refused
 from sandbox.receipts import LogReader
+from sandbox.receipts.tree import GrownTree, leaf_hash
+from sandbox.stores.log import StoreUnavailable
 
 
 def change(house: House, statement: str) -> None:
@@ -58,3 +60,27 @@ def test_more_unsigned_records_than_a_crash_leaves_are_not_signed_at_the_start(
     monkeypatch.setattr("sandbox.receipts.opening.MAX_UNSIGNED", 2)
     with pytest.raises(Misconfigured, match="bear no signature"):
         House(deployment_at(tmp_path / "deployment"), settings_of())
+
+
+@pytest.mark.requirement("log:reader:signs-nothing")
+def test_leaves_put_behind_the_service_s_own_without_the_key_are_not_built_on(tmp_path: Path) -> None:
+    with open_house(tmp_path / "deployment") as house:
+        house.answer(call_of())
+        head = house.log.store.head()
+        tree = GrownTree(head.size, head.frontier, [leaf_hash(b"forged")])
+        connection = apsw.Connection(str(house.deployment.log_database))
+        connection.execute("INSERT INTO leaves VALUES (?, ?, NULL, ?)", (head.size, leaf_hash(b"forged"), b"forged"))
+        connection.execute(
+            "INSERT INTO checkpoints SELECT ?, ?, NULL, seal FROM checkpoints WHERE size = ?",
+            (tree.size, tree.root(), head.size),
+        )
+        grown = (tree.size, tree.root(), tree.frontier())
+        connection.execute("UPDATE head SET size = ?, root = ?, frontier = ?", grown)
+        connection.close()
+        with pytest.raises(Refused) as refused:
+            house.answer(call_of())
+        assert refused.value.reason is Reason.RECEIPT_LOG_UNAVAILABLE
+        forged = house.log.store.checkpoint_covering(head.size)
+        assert forged is not None
+        with pytest.raises(StoreUnavailable):
+            house.log.note_of(forged)

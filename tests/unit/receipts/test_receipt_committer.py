@@ -6,6 +6,7 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import NoReturn
 
@@ -25,9 +26,9 @@ from log_house import (
 from sandbox.audit.audit import audit_log
 from sandbox.audit.verify import verify_receipt
 from sandbox.deployment import Misconfigured
-from sandbox.receipts import ExecutionLog, LogReader
+from sandbox.receipts import Calls, ExecutionLog, LogReader
 from sandbox.receipts.committed import Committed
-from sandbox.receipts.committer import Committer
+from sandbox.receipts.committer import IDLE_S, Committer
 from sandbox.receipts.note import NoteSigner
 from sandbox.receipts.records import Entry
 from sandbox.receipts.stored import stored_receipt
@@ -116,6 +117,21 @@ def test_two_processes_append_at_once_without_a_gap(tmp_path: Path) -> None:
     assert sorted(each.index for each in verified) == list(range(begun, begun + 80))
     assert sorted(each.record.token_sequence for each in verified) == list(range(1, 81))
     assert (report.tree_size, report.unsigned_checkpoints) == (begun + 80, 0)
+
+
+@requirement("log:commit:workers")
+def test_what_one_process_has_just_answered_another_can_tell_at_once(tmp_path: Path) -> None:
+    took_s = []
+    with open_house(tmp_path) as one, open_house(tmp_path) as other:
+        for number in range(6):
+            asked, told = ((one, other), (other, one))[number % 2]
+            sealed = asked.answer(call_of())
+            begun = time.monotonic()
+            found = Calls(told.log).find(principal_of(), call_id=sealed.call_id)
+            assert found.receipt == sealed.receipt
+            took_s.append(time.monotonic() - begun)
+            verify_receipt(found.receipt, one.vkey)
+    assert min(took_s) < IDLE_S / 2
 
 
 ENDLESS = PROCESS.replace("range(int(sys.argv[2]))", "iter(int, 1)").replace(
