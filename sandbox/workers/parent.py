@@ -62,7 +62,7 @@ def _held(listen: str) -> Iterator[str]:
         family, kind, protocol, _, place = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
         held = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise taken(listen) from error
+        raise taken(listen, error) from error
     with held:
         try:
             held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of an earlier service may linger
@@ -70,7 +70,7 @@ def _held(listen: str) -> Iterator[str]:
             held.bind(place)
             held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         except OSError as error:
-            raise taken(listen) from error
+            raise taken(listen, error) from error
         yield f"{host}:{held.getsockname()[1]}"
 
 
