@@ -58,20 +58,19 @@ def serve_with_workers(root: Path, *, listen: str, grace_s: float, workers: int)
 def _held(listen: str) -> Iterator[str]:
     """Hold a port for the workers, without listening, and yield its address; raises `Misconfigured` if it is taken."""
     host, port = parsed_address(listen)
-    try:
-        family, kind, protocol, _, place = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
-        held = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise taken(listen, error) from error
-    with held:
+    with ExitStack() as stack:
         try:
-            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of an earlier service may linger
-            # INVARIANT: shared only once it is ours: shared before, it would be ours beside somebody else's.
-            held.bind(place)
-            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            places = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+            for family, kind, protocol, _, place in places:  # a name may have several, which workers all take
+                held = stack.enter_context(socket.socket(family, kind, protocol))
+                held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of before may linger
+                # INVARIANT: shared only once it is ours: shared before, it would be ours beside somebody else's.
+                held.bind((place[0], port, *place[2:]))
+                held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                port = held.getsockname()[1]
         except OSError as error:
             raise taken(listen, error) from error
-        yield f"{host}:{held.getsockname()[1]}"
+        yield f"{host}:{port}"
 
 
 @final

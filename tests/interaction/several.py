@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -126,6 +126,12 @@ class Several:
             if len(found) == workers:
                 return list(found.values())
         raise AssertionError("a worker was never reached")
+
+    def is_answered_by_another(self, known: Collection[bytes]) -> bool:
+        """Whether a new caller is answered by a worker that is not known yet."""
+        with suppress(ClientError):
+            return worker_of(self.client()) not in known
+        return False
 
     def wait_until(self, is_so: Callable[[], bool]) -> None:
         """Wait until the service has brought it about; its log changes with what it does."""

@@ -24,6 +24,7 @@ from sandbox.deployment import Deployment
 from sandbox.endings import SAME_ENDING_S
 from sandbox.presence import alone
 from sandbox.stores.sqlite_log import SqliteLog
+from sandbox.workers.parent import FIRST_RESTART_S
 
 
 @pytest.fixture(scope="module")
@@ -201,8 +202,7 @@ def test_a_worker_killed_under_load_leaves_every_receipt_in_a_clean_log(tmp_path
         first, second = service.pids()
         os.kill(first, signal.SIGKILL)
         service.wait_until(lambda: len(pids := service.pids()) == 2 and first not in pids and second in pids)
-        fresh = service.client()
-        service.wait_until(lambda: answers(fresh) and worker_of(new := service.client()) not in before and answers(new))
+        service.wait_until(lambda: service.is_answered_by_another(before))
         count = len(held)
         service.wait_until(lambda: len(held) > count + 100)
         ending.set()
@@ -221,6 +221,29 @@ def test_a_worker_killed_under_load_leaves_every_receipt_in_a_clean_log(tmp_path
         store.close()
     report = audit_log(deployment.log_database, (deployment.keys / "log.vkey").read_text("utf-8"))
     assert report.tree_size > len(held)
+
+
+@pytest.mark.requirement("app:workers:restarted")
+def test_a_worker_that_cannot_start_again_is_tried_ever_more_rarely_and_the_others_serve_on(tmp_path: Path) -> None:
+    deployment = make_deployment(tmp_path / "shop")
+    spec = deployment.toolspecs / "many.order.yaml"
+    with serve(deployment) as service:
+        both = dict(zip(map(worker_of, clients := service.clients()), clients, strict=True))
+        spec.write_text("spec: tool/v2\n", "utf-8")
+        first, _ = service.pids()
+        os.kill(first, signal.SIGKILL)
+        assert service.process.stderr is not None
+        delays: list[float] = []
+        for line in service.process.stderr:
+            if line.startswith("{") and (told := json.loads(line))["event"] == "a worker ended":
+                assert told["exit_code"] == (1 if delays else -signal.SIGKILL)
+                delays.append(told["again_in_s"])
+            if len(delays) == 3:
+                break
+        assert delays == [FIRST_RESTART_S, 2 * FIRST_RESTART_S, 4 * FIRST_RESTART_S]
+        assert any(answers(client) for client in both.values())
+        spec.write_text(POINT, "utf-8")
+        service.wait_until(lambda: service.is_answered_by_another(both))
 
 
 @pytest.mark.requirement("app:workers:ends")

@@ -14,6 +14,7 @@ from sandbox.doors.rpc import server
 from sandbox.doors.rpc.server import tls_credentials
 from sandbox.doors.rpc.standard import ReflectionRoom
 from sandbox.identity.enrolment import renew_server
+from sandbox.presence import taken
 
 requirement = pytest.mark.requirement
 Newer = Callable[[], object]
@@ -66,7 +67,8 @@ def test_a_closed_room_for_reflection_lets_its_threads_go() -> None:
 def test_an_address_that_cannot_be_taken_is_told_with_the_reason() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        in_use = server._why_not("127.0.0.1", port)
+        in_use = str(taken("HOST:PORT", server._why_not("127.0.0.1", port)))
 
-    assert in_use == ": address already in use; another program has it; port 0 takes a free one"
-    assert server._why_not("192.0.2.1", 7443) == ": cannot assign requested address"  # TEST-NET-1, RFC 5737: nobody's
+    assert in_use.endswith(" cannot be taken: address already in use; another program has it; port 0 takes a free one")
+    nobody_s = server._why_not("192.0.2.1", 7443)  # TEST-NET-1, RFC 5737
+    assert str(taken("HOST:PORT", nobody_s)).endswith(" cannot be taken: cannot assign requested address")
