@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 
 import pytest
@@ -9,7 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from limits_cast import Clock, call, limits_with, refusal_of
 
+from sandbox.limits import Limits
+from sandbox.limits.patience import Patience
+from sandbox.limits.shared import SharedCounts, make_memory
 from sandbox.reasons import Refused
+from sandbox.settings import LimitSettings
 
 KEYS = [(subject, tool) for subject in ("alice", "bob") for tool in ("shop.a", "shop.b")]
 QUARTERS = st.integers(min_value=-4, max_value=40).map(lambda number: number / 4)
@@ -89,3 +94,30 @@ def test_waiting_as_told_always_passes(calls: int, seconds: float, start: float,
             limits.spend(validated, is_answered=False)
         clock.now += caught.value.retry_after_s
         limits.spend(validated, is_answered=False)
+
+
+@pytest.mark.requirement("limits:workers:rate")
+@given(
+    calls=st.integers(1, 12),
+    seconds=st.sampled_from([1, 2, 16, 60]),
+    steps=st.lists(st.tuples(QUARTERS.filter(lambda step: step >= 0), st.sampled_from(KEYS), st.booleans())),
+)
+def test_spread_over_processes_every_sequence_passes_as_in_the_model(
+    calls: int, seconds: int, steps: list[tuple[float, tuple[str, str], bool]]
+) -> None:
+    clock, memory = Clock(64.0), make_memory()
+    counts = [SharedCounts(memory, b"s" * 32, 60.0, number, 2) for number in range(2)]
+    limits = [Limits(LimitSettings(), clock, Patience(pause=lambda _: None), each) for each in counts]
+    model: dict[tuple[str, str], PlainBucket] = {}
+    try:
+        for step, key, is_other in steps:
+            clock.now += step
+            bucket = model.setdefault(key, PlainBucket(calls))
+            expected = bucket.delay(calls, seconds, Fraction(clock.now))
+            refused = refusal_of(limits[is_other], call(*key, rate=(calls, float(seconds))))
+            told = 0.0 if refused is None else refused.retry_after_s
+            assert told == pytest.approx(float(expected), abs=2e-6)
+    finally:
+        for each in counts:
+            each.close()
+        os.close(memory)
