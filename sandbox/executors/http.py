@@ -118,11 +118,18 @@ def _destination(connection: Connection, resolve: Resolve) -> Destination:
     )
 
 
+_CUT_IS_CLOSED: Final[int] = getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
+"""Not there with an older OpenSSL, which never does."""
+
+
 def _tls(connection: str, target: HttpTarget) -> ssl.SSLContext:
     # WHY: not `create_default_context`, which writes session keys where the environment says (SSLKEYLOGFILE).
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies certificate and name
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
+    # WHY: with OpenSSL 3 Python takes a connection that was cut for one that was closed, and a body without its end for
+    # a whole one.
+    context.options &= ~_CUT_IS_CLOSED
     if target.ca is None:
         context.load_default_certs()
         return context

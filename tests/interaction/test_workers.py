@@ -116,7 +116,7 @@ def test_another_principal_s_call_in_another_worker_does_not_exist(lasting: Seve
 def test_a_worker_that_does_not_answer_is_told_of_in_time(lasting: Several) -> None:
     here, there = lasting.clients()
     known = here.call("many.order", {"id": 1})
-    frozen = next(pid for pid in lasting.pids() if stops(pid, here))
+    frozen = next(pid for pid in lasting.pids() if stops(lasting, pid, here))
     try:
         assert isinstance(there.get_call(call_id=known.call_id), Result)  # what is on record is told all the same
         with pytest.raises(Unavailable) as error:
@@ -126,14 +126,27 @@ def test_a_worker_that_does_not_answer_is_told_of_in_time(lasting: Several) -> N
         os.kill(frozen, signal.SIGCONT)
 
 
-def stops(pid: int, client: Client) -> bool:
-    """Freeze a process; whether it was the one that answers this caller. Thawed again if not."""
+def stops(service: Several, pid: int, client: Client) -> bool:
+    """Freeze a process; whether it was the one that answers this caller. Thawed again if not.
+
+    Not while it writes: who is frozen with the log's lock in hand keeps it.
+    """
+    service.wait_until(lambda: is_written(service.deployment))
     os.kill(pid, signal.SIGSTOP)
     with suppress(ClientError):
         client.call("many.order", {"id": 1}, timeout_s=2)
         os.kill(pid, signal.SIGCONT)
         return False
     return True
+
+
+def is_written(deployment: Deployment) -> bool:
+    """Whether every signature has been written back, so that nobody has anything to write."""
+    log = SqliteLog(deployment.log_database, is_read_only=True)
+    try:
+        return not log.unsigned_checkpoints()
+    finally:
+        log.close()
 
 
 @pytest.mark.requirement("app:workers:reload")
