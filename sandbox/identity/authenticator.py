@@ -153,7 +153,7 @@ class Authenticator:
 def _read(pem: bytes) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(pem)
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         message = "the client certificate cannot be read"
         raise Refused(Reason.CREDENTIAL_INVALID, message, rule="identity/certificate") from error
 

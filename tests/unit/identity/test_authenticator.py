@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import ssl
 import threading
 from pathlib import Path
 
@@ -177,6 +178,9 @@ def test_a_certificate_that_ended_while_its_connection_lived_is_refused(kit: Kit
 
 def test_a_certificate_that_is_none_is_refused(kit: Kit) -> None:
     assert refused(kit, Credential(b"-----BEGIN", kit.token)).rule == "identity/certificate"
+    der = ssl.PEM_cert_to_DER_cert(kit.credential(kit.token).certificate_pem.decode("ascii"))
+    of_no_version = ssl.DER_cert_to_PEM_cert(der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x03", 1))
+    assert refused(kit, Credential(of_no_version.encode("ascii"), kit.token)).rule == "identity/certificate"
 
 
 @pytest.mark.requirement("identity:cache:bounded-belief")
