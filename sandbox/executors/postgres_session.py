@@ -20,7 +20,7 @@ from sandbox.executors.postgres_claims import signed
 from sandbox.executors.postgres_errors import place_in, told, unavailable
 from sandbox.executors.postgres_talk import BEGIN, ROLLBACK, TELL_CLAIMS, WHERE_AND_WHEN, Failed, Talk, described
 from sandbox.executors.postgres_wire import Gone, Over, TooMuch
-from sandbox.executors.results import check_heading, fetch, heading_bytes
+from sandbox.executors.results import check_heading, fetch, heading_bytes, text_of
 from sandbox.reasons import Reason, Refused, quoted
 from sandbox.sql import MAX_COLUMNS
 from sandbox.stages import Cancellation, ResultColumn, SqlPlan, Truncation
@@ -234,6 +234,8 @@ class _Source:
             raise failed("not_unicode", "a text of the database is not in its encoding") from None
         if not rows:
             return self.__next__()
+        if text_of(rows[0]) > self._max_pending:
+            return self._cut()  # libpq reads on while a quick server sends, so it has come whole
         self._taken += 1
         return rows[0]
 

@@ -93,7 +93,7 @@ def fetch(source: Iterator[Row], columns_of: ColumnsOf, max_rows: int, max_bytes
             truncation = Truncation.ROWS
             break
         if rows:  # a single row is in memory already, and is measured when it is encoded
-            size += _text_of(row) if size else _text_of(rows[0]) + _text_of(row)
+            size += text_of(row) if size else text_of(rows[0]) + text_of(row)
         rows.append(row)
         if size > max_bytes:
             truncation = Truncation.BYTES
@@ -101,7 +101,8 @@ def fetch(source: Iterator[Row], columns_of: ColumnsOf, max_rows: int, max_bytes
     return Fetched(columns_of(rows), tuple(rows), truncation)
 
 
-def _text_of(row: Row) -> int:
+def text_of(row: Row) -> int:
+    """Return how long the texts and blobs of a row are together."""
     return sum([len(cell) for cell in row if isinstance(cell, (str, bytes))])
 
 
