@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import Final, Literal, NewType, TypeAlias, final
 
 from sandbox.values import JsonObject
@@ -290,6 +292,18 @@ class HttpTarget:
         return f"{self.scheme}://{self.authority}"
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class SqlCeiling:
+    """What any spec may read on a connection that speaks SQL; None, at either place, only where the file says `all`."""
+
+    tables: Mapping[str, frozenset[str] | None] | None
+    """By table, its columns."""
+
+
+NO_SQL: Final = SqlCeiling(MappingProxyType({}))
+"""Of a connection that speaks none."""
+
 Target = FileTarget | ServerTarget | HttpTarget
 """Where a connection leads: a closed union, matched with `assert_never`."""
 
@@ -305,10 +319,16 @@ class Connection:
     name: str
     engine: Engine
     target: Target
-    ceiling_tables: frozenset[str] | None
-    """Tables any spec may reach; None only where the file says `tables = "all"`. Empty for HTTP."""
+    ceiling: SqlCeiling
+    """Tables and columns any spec may read; that of HTTP stands in its target."""
+    tools: tuple[str, ...] | None = None
+    """Patterns of the tools that may use the connection at all; None where the ceiling does not say."""
     digest: Digest
     """SHA-256 of this entry's canonical text; a plan made for one digest is not used under another."""
+
+    def admits(self, tool: str) -> bool:
+        """Whether a tool of this name may use the connection."""
+        return self.tools is None or any(fnmatchcase(tool, pattern) for pattern in self.tools)
 
     @property
     def dialect(self) -> SqlEngine:

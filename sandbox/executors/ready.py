@@ -12,7 +12,7 @@ from sandbox.executors.engine import Confinement
 from sandbox.executors.parameters import bound
 from sandbox.executors.postgres_shape import GrantShape, grant_shape
 from sandbox.reasons import Reason, Refused, quoted
-from sandbox.sql import Bounds, Catalogue, GateInput, Proven, ceiling_rules, folded, prove
+from sandbox.sql import Bounds, Catalogue, GateInput, Proven, TableShape, ceiling_rules, folded, prove
 from sandbox.stages import Rights, SqlPlan
 from sandbox.toolspec import Connection, FileTarget, TableRule, ToolSpec
 from sandbox.values import JsonObject
@@ -45,9 +45,9 @@ class ReadyTool:
     @classmethod
     def of(cls, spec: ToolSpec, connection: Connection, catalogue: Catalogue, bounds: Bounds) -> Self:
         """Hold a spec to its target's catalogue; raises `Refused` for a rule or statement that does not hold."""
-        rules = spec.tables.values() if spec.tables else ceiling_rules(catalogue, connection.ceiling_tables)
+        rules = spec.tables.values() if spec.tables else ceiling_rules(catalogue, connection.ceiling)
         tables = {folded(rule.table): rule for rule in rules}
-        _check(tables, catalogue)
+        _check(tables, catalogue.within(connection.ceiling))
         ready = cls(
             spec=spec,
             connection=connection,
@@ -159,10 +159,10 @@ def plan_of(draft: Draft, arguments: JsonObject, claims: JsonObject) -> SqlPlan:
     )
 
 
-def _check(tables: Mapping[str, TableRule], catalogue: Catalogue) -> None:
-    """Raise `Refused` if a rule names what the catalogue does not have."""
+def _check(tables: Mapping[str, TableRule], reachable: Mapping[str, TableShape]) -> None:
+    """Raise `Refused` if a rule names what is not there within the ceiling, whatever lint made of it."""
     for name, rule in tables.items():
-        shape = catalogue.tables.get(name)
+        shape = reachable.get(name)
         if shape is None:
             raise _gone(f"there is no table {quoted(rule.table)}")
         known = {folded(column.name) for column in shape.columns}

@@ -11,16 +11,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, TypeAlias, TypeGuard, assert_never, final
+from typing import Final, TypeAlias, assert_never, final
 
 from sandbox.deployment import Deployment, Misconfigured
 from sandbox.problems import LintFailed, Mark
 from sandbox.reasons import quoted
+from sandbox.specs.ceilings import read_sql_ceiling, read_tools
 from sandbox.specs.dsn import read_dsn_source
 from sandbox.specs.findings import Findings, Rule, choices, suggestion
 from sandbox.specs.http_connection import read_http_target
+from sandbox.specs.toml_values import is_table
 from sandbox.toml_places import TomlPlaces, toml_complaint
 from sandbox.toolspec import (
+    NO_SQL,
     Connection,
     Digest,
     Engine,
@@ -30,6 +33,7 @@ from sandbox.toolspec import (
     HttpTarget,
     SecretSource,
     ServerTarget,
+    SqlCeiling,
     SqlEngine,
 )
 
@@ -41,7 +45,6 @@ TARGET_KEY: Final[Mapping[SqlEngine, str]] = MappingProxyType({"sqlite": "path",
 """By engine, the key that says where the connection leads; the other is refused."""
 CONNECTION_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MAX_FILE_BYTES: Final = 256 * 1024
-CEILING_SENTENCE: Final = '`ceiling = {tables = ["NAME", …]}`, or openly `ceiling = {tables = "all"}`,'
 
 
 @final
@@ -117,7 +120,7 @@ def _connection(name: str, entry: object, root: Path, findings: Findings, places
     if not CONNECTION_NAME.fullmatch(name):
         message = f"connection name {quoted(name)}; accepted: 1 to 64 letters, digits, `_` and `-`"
         findings.add(Rule.CONNECTION_VALUE, places.of(name), message)
-    if not _is_table(entry):
+    if not is_table(entry):
         findings.add(Rule.CONNECTION_VALUE, places.of("", name), f"{quoted(name)} is no table; `[{name}]` is accepted")
         return None
     engine = _engine(name, entry, findings, places)
@@ -125,15 +128,17 @@ def _connection(name: str, entry: object, root: Path, findings: Findings, places
         return None
     if engine == HTTP:
         asked = read_http_target(name, entry, root, findings, places)
-        return None if asked is None or len(findings.problems) > before else _http_connection(name, asked)
+        tools = read_tools(name, entry, findings, places)
+        return None if asked is None or len(findings.problems) > before else _http_connection(name, asked, tools)
     _check_keys(entry, name, engine, findings, places)
     key = TARGET_KEY[engine]
     target = _TARGETS[engine](name, entry.get(key), root, findings, places.of(name, key))
-    tables = _ceiling(name, entry.get("ceiling"), findings, places)
+    ceiling = read_sql_ceiling(name, entry, findings, places)
+    tools = read_tools(name, entry, findings, places)
     if target is None or len(findings.problems) > before:
         return None
-    digest = _digest(name, engine, target, tables)
-    return Connection(name=name, engine=engine, target=target, ceiling_tables=tables, digest=digest)
+    digest = _digest(name, engine, target, ceiling, tools)
+    return Connection(name=name, engine=engine, target=target, ceiling=ceiling, tools=tools, digest=digest)
 
 
 def _check_keys(
@@ -148,10 +153,6 @@ def _check_keys(
         else:
             message = f"unknown key {quoted(key)} in a connection{suggestion(key, accepted)}"
         findings.add(Rule.CONNECTION_KEY, places.of(name, key), message, may_show_line=key != "dsn")
-
-
-def _is_table(value: object) -> TypeGuard[Mapping[str, object]]:
-    return isinstance(value, dict)
 
 
 def _engine(name: str, entry: Mapping[str, object], findings: Findings, places: TomlPlaces) -> Engine | None:
@@ -190,29 +191,10 @@ _ReadTarget: TypeAlias = Callable[[str, object, Path, Findings, Mark], FileTarge
 _TARGETS: Final[Mapping[SqlEngine, _ReadTarget]] = MappingProxyType({"sqlite": _file, "postgres": _server})
 
 
-def _ceiling(name: str, value: object, findings: Findings, places: TomlPlaces) -> frozenset[str] | None:
-    mark = places.of(name, "ceiling")
-    if value is None:
-        message = f"connection {quoted(name)} has no ceiling; {CEILING_SENTENCE} is required"
-        findings.add(Rule.CONNECTION_CEILING, mark, message)
-        return frozenset()
-    tables = value.get("tables") if _is_table(value) else None
-    for key in value if _is_table(value) else ():
-        if key != "tables":
-            message = f"unknown key {quoted(key)} in a ceiling{suggestion(key, ['tables'])}"
-            findings.add(Rule.CONNECTION_KEY, mark, message)
-    if tables == "all":
-        return None
-    if isinstance(tables, list) and tables and all(isinstance(table, str) and table for table in tables):
-        return frozenset(tables)
-    message = f"the ceiling of {quoted(name)} names no tables; {CEILING_SENTENCE} is accepted"
-    findings.add(Rule.CONNECTION_CEILING, mark, message)
-    return frozenset()
-
-
-def _http_connection(name: str, target: HttpTarget) -> Connection:
-    digest = Digest(hashlib.sha256(f"{name}\nhttp\n{_canonical(target)}".encode()).hexdigest())
-    return Connection(name=name, engine="http", target=target, ceiling_tables=frozenset(), digest=digest)
+def _http_connection(name: str, target: HttpTarget, tools: tuple[str, ...] | None) -> Connection:
+    facts = f"{name}\nhttp\n{_canonical(target)}\n{tools}"
+    digest = Digest(hashlib.sha256(facts.encode()).hexdigest())
+    return Connection(name=name, engine="http", target=target, ceiling=NO_SQL, tools=tools, digest=digest)
 
 
 def _canonical(target: HttpTarget) -> str:
@@ -226,9 +208,21 @@ def _canonical(target: HttpTarget) -> str:
     )
 
 
-def _digest(name: str, engine: SqlEngine, target: FileTarget | ServerTarget, tables: frozenset[str] | None) -> Digest:
-    facts = [name, engine, *_place(target), "all" if tables is None else sorted(tables)]
+def _digest(
+    name: str,
+    engine: SqlEngine,
+    target: FileTarget | ServerTarget,
+    ceiling: SqlCeiling,
+    tools: tuple[str, ...] | None,
+) -> Digest:
+    tables = ceiling.tables
+    reach = None if tables is None else [[table, _sorted(tables[table])] for table in sorted(tables)]
+    facts = [name, engine, *_place(target), reach, tools]
     return Digest(hashlib.sha256(json.dumps(facts).encode()).hexdigest())
+
+
+def _sorted(names: frozenset[str] | None) -> list[str] | None:
+    return None if names is None else sorted(names)
 
 
 def _place(target: FileTarget | ServerTarget) -> tuple[str, ...]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, TypeGuard
+from typing import Final
 
 from sandbox.problems import Mark
 from sandbox.reasons import quoted
 from sandbox.specs.findings import Findings, Rule, suggestion
+from sandbox.specs.toml_values import is_table
 from sandbox.toolspec import EnvSecret, FileSecret, SecretSource
 
 _KINDS: Final = ("env", "file")
@@ -26,13 +26,13 @@ def read_dsn_source(name: str, value: object, root: Path, findings: Findings, ma
         complaint = f"connection {quoted(name)} needs a `dsn`; {accepted} is accepted"
     elif isinstance(value, str):
         complaint = f"the dsn of {quoted(name)} stands here in plain text; {accepted} keeps the secret out of this file"
-    elif not _is_table(value) or len(value) != 1:
+    elif not is_table(value) or len(value) != 1:
         complaint = f"the dsn of {quoted(name)} does not say where it lies; {accepted} is accepted"
     else:
         ((kind, where),) = value.items()
         source, complaint = _source(kind, where, root, f"the dsn of {quoted(name)}")
     if complaint:
-        is_later = _is_table(value) and not set(_LATER).isdisjoint(value)
+        is_later = is_table(value) and not set(_LATER).isdisjoint(value)
         rule = Rule.CONNECTION_NOT_BUILT if is_later else Rule.CONNECTION_VALUE
         findings.add(rule, mark, complaint, may_show_line=False)
         return None
@@ -62,7 +62,3 @@ def _open_to_others(path: Path, what: str) -> str:
     except OSError:
         return ""
     return f"{what} has mode {mode:04o}, which lets others read it; only 0600 is accepted" if mode & 0o077 else ""
-
-
-def _is_table(value: object) -> TypeGuard[Mapping[str, object]]:
-    return isinstance(value, dict)

@@ -7,15 +7,17 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Literal, NamedTuple, TypeGuard, cast, final, get_args
+from typing import Final, Literal, NamedTuple, cast, final, get_args
 from urllib.parse import SplitResult, urlsplit
 
 from sandbox.reasons import quoted
 from sandbox.specs.findings import Findings, Rule, suggestion
+from sandbox.specs.toml_values import is_table, texts
 from sandbox.toml_places import TomlPlaces
 from sandbox.toolspec import EnvSecret, FileSecret, HttpAuth, HttpCeiling, HttpMethod, HttpTarget, SecretSource
 
 KEYS: Final = ("engine", "base_url", "allow_plain", "auth", "networks", "ca", "ceiling")
+CEILING_KEYS: Final = ("methods", "paths", "tools")
 METHODS: Final[tuple[HttpMethod, ...]] = get_args(HttpMethod)
 HEADER_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
 OWN_HEADERS: Final = frozenset(
@@ -130,26 +132,26 @@ class _TargetReader:
     def _ceiling(self) -> HttpCeiling:
         nothing = HttpCeiling(frozenset(), ())
         value = self._entry.get("ceiling")
-        if not _is_table(value):
+        if not is_table(value):
             message = f"connection {quoted(self._name)} has no ceiling; {_CEILING} is required"
             self._note(Rule.CONNECTION_CEILING, "ceiling", message)
             return nothing
         for key in value:
-            if key not in {"methods", "paths"}:
-                message = f"unknown key {quoted(key)} in a ceiling of `http`{suggestion(key, ['methods', 'paths'])}"
+            if key not in CEILING_KEYS:
+                message = f"unknown key {quoted(key)} in a ceiling of `http`{suggestion(key, CEILING_KEYS)}"
                 self._note(Rule.CONNECTION_KEY, "ceiling", message)
         methods, paths = value.get("methods"), value.get("paths")
         for what, given in (("methods", methods), ("paths", paths)):
-            if given != "all" and not _texts(given):
+            if given != "all" and not texts(given):
                 message = f"the ceiling of {quoted(self._name)} names no {what}; {_CEILING} is accepted"
                 self._note(Rule.CONNECTION_CEILING, "ceiling", message)
-        for method in _texts(methods):
+        for method in texts(methods):
             if method not in METHODS:
                 message = f"unknown method {quoted(method)} in a ceiling{suggestion(method, METHODS)}"
                 self._note(Rule.CONNECTION_CEILING, "ceiling", message)
         return HttpCeiling(
-            None if methods == "all" else frozenset(_texts(methods)),
-            None if paths == "all" else tuple(self._pattern(path) for path in _texts(paths)),
+            None if methods == "all" else frozenset(texts(methods)),
+            None if paths == "all" else tuple(self._pattern(path) for path in texts(paths)),
         )
 
     def _pattern(self, path: str) -> tuple[str, ...]:
@@ -172,10 +174,10 @@ class _TargetReader:
         if value is None:
             return ()
         networks: list[str] = []
-        if not _texts(value):
+        if not texts(value):
             message = '`networks` names nothing; a list such as `["10.1.0.0/16"]` is accepted'
             self._note(Rule.CONNECTION_VALUE, "networks", message)
-        for text in _texts(value):
+        for text in texts(value):
             try:
                 networks.append(str(ipaddress.ip_network(text)))
             except ValueError:
@@ -187,10 +189,10 @@ class _TargetReader:
         value = self._entry.get("auth")
         if value is None:
             return None
-        if _is_table(value) and set(value) == {"bearer"}:
+        if is_table(value) and set(value) == {"bearer"}:
             secret = self._secret(value["bearer"])
             return None if secret is None else HttpAuth("Authorization", "Bearer ", secret)
-        if not _is_table(value) or set(value) != {"header", "value"}:
+        if not is_table(value) or set(value) != {"header", "value"}:
             self._note(Rule.CONNECTION_VALUE, "auth", f"`auth` is something else; {_AUTH} is accepted")
             return None
         header, secret = value["header"], self._secret(value["value"])
@@ -201,7 +203,7 @@ class _TargetReader:
         return None if secret is None else HttpAuth(header, "", secret)
 
     def _secret(self, value: object) -> SecretSource | None:
-        if _is_table(value) and len(value) == 1:
+        if is_table(value) and len(value) == 1:
             variable, path = value.get("env"), value.get("file")
             if isinstance(variable, str) and _VARIABLE.fullmatch(variable):
                 return EnvSecret(variable)
@@ -258,14 +260,3 @@ def _is_whole(parts: SplitResult) -> bool:
     host = parts.hostname or ""
     shown = f"[{host}]" if ":" in host else host
     return parts.netloc.lower() in {shown, f"{shown}:{parts.port}"} and parts.port != 0
-
-
-def _is_table(value: object) -> TypeGuard[Mapping[str, object]]:
-    return isinstance(value, dict)
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    """Return a list of texts; empty for anything else."""
-    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
-        return ()
-    return tuple(str(item) for item in value)

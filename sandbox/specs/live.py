@@ -33,12 +33,12 @@ class Target:
     catalogue: Catalogue
 
     def reachable(self) -> Mapping[str, TableShape]:
-        """Return the tables within the ceiling, by folded name."""
-        return self.catalogue.within(self.connection.ceiling_tables)
+        """Return the tables within the ceiling, with the columns within it, by folded name."""
+        return self.catalogue.within(self.connection.ceiling)
 
     def ceiling_rules(self) -> Mapping[str, TableRule]:
         """Return the rules of a statement without `allow:`."""
-        return {rule.table: rule for rule in ceiling_rules(self.catalogue, self.connection.ceiling_tables)}
+        return {rule.table: rule for rule in ceiling_rules(self.catalogue, self.connection.ceiling)}
 
 
 @final
@@ -94,9 +94,9 @@ def table_rules(drafts: tuple[TableDraft, ...], target: Target, findings: Findin
         shape = _shape(draft, target, findings)
         if shape is None:
             continue
-        columns = _columns(draft, shape, findings)
+        columns = _columns(draft, shape, target, findings)
         _check_masks(draft, columns, findings)
-        _check_filter(draft, shape, target.connection, findings)
+        _check_filter(draft, shape, target, findings)
         rules[shape.name] = TableRule(
             table=shape.name,
             columns=columns,
@@ -107,12 +107,18 @@ def table_rules(drafts: tuple[TableDraft, ...], target: Target, findings: Findin
 
 
 def check_ceiling(target: Target, mark: Mark, findings: Findings) -> None:
-    """Note tables that a connection's ceiling names and the target does not have."""
-    names = [shape.name for shape in target.catalogue.tables.values()]
-    for table in sorted(target.connection.ceiling_tables or ()):
-        if table not in names:
-            message = f"the ceiling of {quoted(target.connection.name)} names table {quoted(table)}, which is not there"
-            findings.add(Rule.CONNECTION_CEILING, mark, f"{message}{did_you_mean(table, names)}")
+    """Note tables and columns that a connection's ceiling names and the target does not have."""
+    shapes = {shape.name: shape for shape in target.catalogue.tables.values()}
+    ceiling = f"the ceiling of {quoted(target.connection.name)}"
+    for table, columns in sorted((target.connection.ceiling.tables or {}).items()):
+        if table not in shapes:
+            message = f"{ceiling} names table {quoted(table)}, which is not there{did_you_mean(table, shapes)}"
+            findings.add(Rule.CONNECTION_CEILING, mark, message)
+            continue
+        names = [column.name for column in shapes[table].columns]
+        for column in sorted((columns or frozenset()).difference(names)):
+            message = f"{ceiling} names column {quoted(column)} of {quoted(table)}, which is not there"
+            findings.add(Rule.CONNECTION_CEILING, mark, f"{message}{did_you_mean(column, names)}")
 
 
 def check_statement(statement: Scalar, inputs: Inputs, given: GateInput, findings: Findings) -> None:
@@ -154,8 +160,7 @@ def _shape(draft: TableDraft, target: Target, findings: Findings) -> TableShape 
         findings.add(Rule.UNKNOWN_TABLE, draft.mark, message)
         return None
     if folded(draft.name) not in reachable:
-        message = f"table {quoted(draft.name)} is outside the ceiling of {where}; its operator can widen it"
-        findings.add(Rule.CEILING, draft.mark, message)
+        findings.add(Rule.CEILING, draft.mark, f"table {quoted(draft.name)} is {_beyond(target)}")
         return None
     if shape.name != draft.name:
         message = f"table {quoted(draft.name)} is spelled {quoted(shape.name)} in the catalogue"
@@ -163,12 +168,28 @@ def _shape(draft: TableDraft, target: Target, findings: Findings) -> TableShape 
     return shape
 
 
-def _columns(draft: TableDraft, shape: TableShape, findings: Findings) -> tuple[str, ...]:
-    """Return the columns shown, in the catalogue's order."""
+def _columns(draft: TableDraft, shape: TableShape, target: Target, findings: Findings) -> tuple[str, ...]:
+    """Return the columns shown, in the catalogue's order; `all` are those within the ceiling."""
+    within = _within(shape, target)
     if draft.columns == "all":
-        return tuple(column.name for column in shape.columns if not column.is_hidden)
-    wanted = {name for column in draft.columns if (name := _column(column, shape, findings)) is not None}
+        return tuple(column.name for column in within.columns if not column.is_hidden)
+    wanted: set[str] = set()
+    for named in draft.columns:
+        name = _column(named, shape, findings)
+        if name is not None and not any(column.name == name for column in within.columns):
+            findings.add(Rule.CEILING, named.mark, f"column {quoted(name)} is {_beyond(target)}")
+        elif name is not None:
+            wanted.add(name)
     return tuple(column.name for column in shape.columns if column.name in wanted)
+
+
+def _within(shape: TableShape, target: Target) -> TableShape:
+    """Return the table with the columns that the ceiling names."""
+    return target.reachable()[folded(shape.name)]
+
+
+def _beyond(target: Target) -> str:
+    return f"outside the ceiling of connection {quoted(target.connection.name)}; its operator can widen it"
 
 
 def _column(named: NamedColumn, shape: TableShape, findings: Findings) -> str | None:
@@ -193,12 +214,20 @@ def _check_masks(draft: TableDraft, columns: tuple[str, ...], findings: Findings
             findings.add(Rule.UNKNOWN_COLUMN, mark, message)
 
 
-def _check_filter(draft: TableDraft, shape: TableShape, connection: Connection, findings: Findings) -> None:
+def _check_filter(draft: TableDraft, shape: TableShape, target: Target, findings: Findings) -> None:
     if draft.row_filter is None:
         return
+    filter_, dialect = str(draft.row_filter.value), target.connection.dialect
+    where = f"the row filter of {quoted(shape.name)}"
     try:
-        prove_filter(str(draft.row_filter.value), shape, connection.dialect)
+        prove_filter(filter_, shape, dialect)
     except Refused as refused:
         mark = value_mark(draft.row_filter, findings, refused.line, refused.column)
-        message = f"the row filter of {quoted(shape.name)} is refused: {refused.message}"
-        findings.add(Rule.ROW_FILTER, mark, message)
+        findings.add(Rule.ROW_FILTER, mark, f"{where} is refused: {refused.message}")
+        return
+    try:
+        # INVARIANT: a filter tells its author what it reads, by the rows that are left.
+        prove_filter(filter_, _within(shape, target), dialect)
+    except Refused as refused:
+        mark = value_mark(draft.row_filter, findings, refused.line, refused.column)
+        findings.add(Rule.CEILING, mark, f"{where} reads a column that is {_beyond(target)}")

@@ -100,9 +100,11 @@ class _ToolReader:
         self._findings = findings
         self._around = around
         self._connection_name = ""
+        self._name = ""
 
     def read(self, file: str, source: bytes) -> ToolSpec:
         """Return the spec; it counts only if nothing was found."""
+        self._name = self._matching("name", TOOL_NAME, "1 to 128 of `A-Z a-z 0-9 _ . -`")
         kind, effects = self._header()
         before = len(self._findings.problems)
         inputs = self._inputs()
@@ -116,7 +118,7 @@ class _ToolReader:
         examples = self._examples(inputs if has_good_inputs else None)
         tables = self._tables(connection, inputs, statement) if kind == "sql" else MappingProxyType({})
         return ToolSpec(
-            name=ToolName(self._matching("name", TOOL_NAME, "1 to 128 of `A-Z a-z 0-9 _ . -`")),
+            name=ToolName(self._name),
             version=self._matching("version", VERSION, "a semantic version such as `1.2.0`"),
             owner=self._matching("owner", OWNER, "an e-mail address or a team's name"),
             summary=self._sentence("summary", MAX_SUMMARY),
@@ -228,6 +230,9 @@ class _ToolReader:
             other = "needs one of engine `http`" if kind == "http" else "needs a database"
             self._findings.add(Rule.KIND_OF_TOOL, node.mark, f"{message} {other}")
             return None
+        if connection is not None and self._name and not connection.admits(self._name):
+            message = f"tool {quoted(self._name)} is outside the ceiling of connection {quoted(name)}"
+            self._findings.add(Rule.CEILING, node.mark, f"{message}; its operator can widen it")
         return connection
 
     def _limits(self, kind: str) -> ToolLimits:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, final
 
-from sandbox.toolspec import Digest, TableRule
+from sandbox.toolspec import Digest, SqlCeiling, TableRule
 
 
 @final
@@ -45,13 +45,23 @@ class Catalogue:
     fingerprint: Digest
     """Changes when anything of the catalogue does."""
 
-    def within(self, ceiling: frozenset[str] | None) -> Mapping[str, TableShape]:
-        """Return the tables that a connection's ceiling names, or all where there is none, by folded name."""
-        named = None if ceiling is None else {folded(name) for name in ceiling}
-        return {name: shape for name, shape in self.tables.items() if named is None or name in named}
+    def within(self, ceiling: SqlCeiling) -> Mapping[str, TableShape]:
+        """Return the tables that a connection's ceiling names, with the columns it names, by folded name."""
+        if ceiling.tables is None:
+            return self.tables
+        named = {folded(name): columns for name, columns in ceiling.tables.items()}
+        return {name: _narrowed(shape, named[name]) for name, shape in self.tables.items() if name in named}
 
 
-def ceiling_rules(catalogue: Catalogue, ceiling: frozenset[str] | None) -> tuple[TableRule, ...]:
+def _narrowed(shape: TableShape, names: frozenset[str] | None) -> TableShape:
+    if names is None:
+        return shape
+    known = set(map(folded, names))
+    columns = tuple(column for column in shape.columns if folded(column.name) in known)
+    return TableShape(shape.name, columns, shape.kind, shape.has_rowid)
+
+
+def ceiling_rules(catalogue: Catalogue, ceiling: SqlCeiling) -> tuple[TableRule, ...]:
     """Return the rules of an author's statement without `allow:`: every table within the ceiling, as `*` shows it."""
     return tuple(
         TableRule(

@@ -34,7 +34,7 @@ from sandbox.stages import (
     SqlPlan,
     ValidatedCall,
 )
-from sandbox.toolspec import Connection, Digest, FileTarget, TableRule, ToolLimits, ToolName, ToolSpec
+from sandbox.toolspec import Connection, Digest, FileTarget, SqlCeiling, TableRule, ToolLimits, ToolName, ToolSpec
 
 CANARY = "CANARY-7319"
 """Stands in every cell that no tool may show."""
@@ -87,9 +87,12 @@ def change(path: Path, script: str) -> None:
     connection.close()
 
 
-def connection_to(path: Path, ceiling: frozenset[str] | None = None) -> Connection:
+ALL = SqlCeiling(None)
+
+
+def connection_to(path: Path, ceiling: SqlCeiling = ALL) -> Connection:
     digest = Digest(hashlib.sha256(str(path).encode()).hexdigest())
-    return Connection(name="shop", engine="sqlite", target=FileTarget(str(path)), ceiling_tables=ceiling, digest=digest)
+    return Connection(name="shop", engine="sqlite", target=FileTarget(str(path)), ceiling=ceiling, digest=digest)
 
 
 def tool(
@@ -147,7 +150,7 @@ class Shop:
     path: Path
     specs: tuple[ToolSpec, ...]
     settings: Settings = field(default_factory=Settings)
-    ceiling: frozenset[str] | None = None
+    ceiling: SqlCeiling = ALL
     charged: list[str] = field(default_factory=list)
     connection: Connection | None = None
     """Instead of the one to the file at `path`."""

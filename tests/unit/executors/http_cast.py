@@ -23,6 +23,7 @@ from sandbox.executors.http_wire import Resolve, system_resolve
 from sandbox.leases.http import http_lease
 from sandbox.stages import Cancellation, HttpPlan
 from sandbox.toolspec import (
+    NO_SQL,
     Argument,
     BodyTemplate,
     Connection,
@@ -236,7 +237,7 @@ def connection_to(
         ca=None if ca is None else str(ca),
         ceiling=ceiling or HttpCeiling(None, None),
     )
-    return Connection(name=name, engine="http", target=target, ceiling_tables=frozenset(), digest=Digest("d" * 64))
+    return Connection(name=name, engine="http", target=target, ceiling=NO_SQL, digest=Digest("d" * 64))
 
 
 def http_tool(

@@ -19,7 +19,7 @@ from sandbox.executors.postgres_shape import GrantShape, grant_shape
 from sandbox.leases import Leases, PostgresLease
 from sandbox.reasons import Refused
 from sandbox.stages import Cancellation, Rights, SqlPlan
-from sandbox.toolspec import Connection, Digest, FileSecret, ServerTarget, TableRule
+from sandbox.toolspec import Connection, Digest, FileSecret, ServerTarget, SqlCeiling, TableRule
 from sandbox.values import Cell
 
 SHOP = """
@@ -70,7 +70,7 @@ class PostgresShop:
             name="shop",
             engine="postgres",
             target=ServerTarget(FileSecret(str(dsn))),
-            ceiling_tables=None,
+            ceiling=SqlCeiling(None),
             digest=Digest("c" * 64),
         )
         self.shape = grant_shape("shop", self.rules)

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from executor_cast import CANARY, EU, Shop, make_database, open_table, tool
 
+from sandbox.deployment import Misconfigured
 from sandbox.executors.plan_cache import PlanCache
 from sandbox.reasons import Reason, Refused
 from sandbox.settings import Settings, SqlSettings
 from sandbox.stages import Principal
-from sandbox.toolspec import Digest
+from sandbox.toolspec import Digest, SqlCeiling
 
 BY_ID = "SELECT id, region, note FROM orders WHERE id = :id"
 
@@ -34,12 +35,21 @@ def test_a_statement_binds_its_parameters(path: Path) -> None:
 
 @pytest.mark.requirement("executors:plan:statement")
 def test_without_rules_a_statement_reaches_what_it_reads_and_the_ceiling_bounds_it(path: Path) -> None:
-    shop = Shop(path, (tool(statement=BY_ID, inputs=("id",)),), ceiling=frozenset({"Orders"}))
+    shop = Shop(path, (tool(statement=BY_ID, inputs=("id",)),), ceiling=SqlCeiling({"Orders": None}))
 
     confinement = shop.executors._ready[shop.specs[0].name].confinement  # type: ignore[union-attr] - it is ready
     assert {name: rule.columns for name, rule in confinement.tables.items()} == {"orders": ("id", "note", "region")}
     with pytest.raises(Exception, match="secrets"):
-        Shop(path, (tool(statement="SELECT word FROM secrets", inputs=()),), ceiling=frozenset({"orders"}))
+        Shop(path, (tool(statement="SELECT word FROM secrets", inputs=()),), ceiling=SqlCeiling({"orders": None}))
+
+
+@pytest.mark.requirement("executors:plan:ceiling")
+@pytest.mark.parametrize("ceiling", [SqlCeiling({"secrets": None}), SqlCeiling({"Orders": frozenset({"id"})})])
+def test_rules_beyond_the_ceiling_are_not_served_whatever_lint_made_of_them(path: Path, ceiling: SqlCeiling) -> None:
+    rules = {"orders": open_table("orders", "id", "region")}
+    Shop(path, (tool(tables=rules),))
+    with pytest.raises(Misconfigured, match=r"there is no table `orders`|has no column `region`"):
+        Shop(path, (tool(tables=rules),), ceiling=ceiling)
 
 
 @pytest.mark.requirement("executors:plan:statement")

@@ -15,7 +15,7 @@ from sandbox.leases.keys import login_password, read_lease_key
 from sandbox.leases.servers import parse_dsn
 from sandbox.leases.sources import read_secret
 from sandbox.reasons import Reason, Refused
-from sandbox.toolspec import Connection, Digest, EnvSecret, FileSecret, ServerTarget
+from sandbox.toolspec import Connection, Digest, EnvSecret, FileSecret, ServerTarget, SqlCeiling
 
 PASSWORD = "hunter2-%s-hunter2" % ("x" * 8)
 DSN = f"postgresql://catalogue:{PASSWORD}@127.0.0.1:5433/shop?connect_timeout=1"
@@ -27,7 +27,7 @@ def connection(tmp_path: Path) -> Connection:
     write_private(tmp_path / "shop.dsn", GOOD.encode() + b"\n")
     create_lease_key(tmp_path / "lease.key")
     target = ServerTarget(FileSecret(str(tmp_path / "shop.dsn")))
-    return Connection(name="shop", engine="postgres", target=target, ceiling_tables=None, digest=Digest("d"))
+    return Connection(name="shop", engine="postgres", target=target, ceiling=SqlCeiling(None), digest=Digest("d"))
 
 
 def lent(

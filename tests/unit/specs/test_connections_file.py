@@ -8,8 +8,8 @@ import pytest
 from sandbox.deployment import Deployment, Misconfigured
 from sandbox.problems import LintFailed, Problem
 from sandbox.specs import lint_connections, read_connections
-from sandbox.specs.connections import CEILING_SENTENCE
-from sandbox.toolspec import EnvSecret, FileSecret, FileTarget, ServerTarget
+from sandbox.specs.ceilings import CEILING_SENTENCE
+from sandbox.toolspec import EnvSecret, FileSecret, FileTarget, ServerTarget, SqlCeiling
 
 Told = Callable[[str], tuple[Problem, ...]]
 
@@ -28,8 +28,8 @@ def test_connections_are_read(deployment: Deployment) -> None:
     connections = read_connections(deployment)
     shop = connections["shop"]
     assert (shop.engine, shop.target) == ("sqlite", FileTarget(str(deployment.root / "data" / "shop.db")))
-    assert shop.ceiling_tables == frozenset({"orders", "customers"})
-    assert connections["gone"].ceiling_tables is None
+    assert shop.ceiling == SqlCeiling({"orders": None, "customers": None})
+    assert connections["gone"].ceiling == SqlCeiling(None)
     assert shop.digest != connections["gone"].digest
 
 
@@ -94,7 +94,7 @@ GOOD = 'engine = "sqlite"\npath = "a.db"\nceiling = {tables = ["t"]}\n'
         (
             '[a]\nengine = "sqlite"\npath = "a.db"\nceiling = {tables = "all", row = 1}\n',
             (4, 1, "connection/unknown-key"),
-            "unknown key `row` in a ceiling; accepted: `tables`",
+            "unknown key `row` in a ceiling; accepted: `tables`, `tools`",
         ),
         ("engine = 1\n", (1, 1, "connection/value"), "`engine` is no table; `[engine]` is accepted"),
         (

@@ -12,14 +12,14 @@ from sandbox.settings import Settings
 from sandbox.specs.live import Targets
 from sandbox.specs.tool import KEYS, Surroundings, ToolRead, read_tool
 from sandbox.sql import Catalogue, ColumnShape, TableShape
-from sandbox.toolspec import Connection, Digest, FileTarget, HttpCeiling, HttpTarget
+from sandbox.toolspec import NO_SQL, Connection, Digest, FileTarget, HttpCeiling, HttpTarget, SqlCeiling
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "specs"
 SOURCES = [path.read_bytes() for path in sorted(FIXTURES.glob("*/*.yaml"))]
 WORDS = [line.strip().encode() for source in SOURCES for line in source.decode("utf-8", "ignore").splitlines()]
 ORDERS = TableShape("orders", (ColumnShape("id", "INTEGER"), ColumnShape("region", "TEXT")), "table", has_rowid=True)
 SHOP = Connection(
-    name="shop", engine="sqlite", target=FileTarget("/nowhere"), ceiling_tables=None, digest=Digest("0" * 64)
+    name="shop", engine="sqlite", target=FileTarget("/nowhere"), ceiling=SqlCeiling(None), digest=Digest("0" * 64)
 )
 CRM = Connection(
     name="crm",
@@ -34,7 +34,7 @@ CRM = Connection(
         ca=None,
         ceiling=HttpCeiling(frozenset({"GET"}), None),
     ),
-    ceiling_tables=frozenset(),
+    ceiling=NO_SQL,
     digest=Digest("1" * 64),
 )
 AROUND = Surroundings(

@@ -11,7 +11,7 @@ from sandbox.settings import Settings
 from sandbox.specs import lint_connections, lint_specs
 from sandbox.specs.starter import starter_spec
 from sandbox.sql import Catalogue, ColumnShape, TableShape, folded
-from sandbox.toolspec import Connection, Digest, FileTarget
+from sandbox.toolspec import Connection, Digest, FileTarget, SqlCeiling
 
 ODD = (
     "order",
@@ -39,7 +39,7 @@ def _shop(*tables: str) -> tuple[Mapping[str, Connection], Catalogue]:
         name="shop",
         engine="sqlite",
         target=FileTarget("/nowhere"),
-        ceiling_tables=frozenset(tables),
+        ceiling=SqlCeiling(dict.fromkeys(tables)),
         digest=Digest("0" * 64),
     )
     return {"shop": connection}, Catalogue(MappingProxyType(shapes), Digest("1" * 64))
