@@ -11,6 +11,7 @@ from typing import Final, Self, final
 
 from sandbox.build import build_id
 from sandbox.deployment import Deployment
+from sandbox.doctor.selftest import SelfTest, SelfTestFailed, self_test
 from sandbox.executors import Executors, read_catalogue
 from sandbox.flow import Flow
 from sandbox.identity import Authenticator
@@ -28,11 +29,13 @@ from sandbox.receipts import (
     Receipts,
     RecordKind,
     close_orphans,
+    record_self_test,
 )
 from sandbox.settings import Settings, digest_of, read_settings
 from sandbox.specs import Specs, SpecSet, load_connections, load_specs
+from sandbox.sql import Bounds
 from sandbox.telemetry.events import note
-from sandbox.toolspec import Connection
+from sandbox.toolspec import Connection, Digest, ToolName
 
 
 @final
@@ -47,6 +50,13 @@ class Loaded:
     connections: Mapping[str, Connection]
     digests: Mapping[tuple[str, str], str]
     """By kind and name: the configuration, the policies, and each tool's spec, for the reload event."""
+    unserved: Mapping[ToolName, tuple[str, ...]]
+    """The tools that did not pass their self-test, and why."""
+
+    def must_be_served(self) -> None:
+        """Raise `SelfTestFailed` if a tool is not."""
+        if self.unserved:
+            raise SelfTestFailed(self.unserved)
 
 
 def read_whole(
@@ -98,6 +108,7 @@ class House:
         self.calls = Calls(self._log, company.peers)
         self.log = LogReader(self._log, deployment.checkpoint)
         self._reloading = threading.Lock()
+        self._recorded_test: tuple[bytes, Digest, Digest] | None = None
         try:
             self.loaded = self._load()
         except BaseException:
@@ -138,12 +149,14 @@ class House:
     def reload(self) -> None:
         """Load specs, policies and connections anew, all or nothing: on `LintFailed` the last good set stays.
 
-        Calls under way finish with the generation they began with.
+        Calls under way finish with the generation they began with. Raises `SelfTestFailed` where what was loaded is in
+        force, but for some of its tools.
         """
         with self._reloading:
             before, self.loaded = self.loaded, self._load()
             before.executors.close()  # calls under way give their sessions back to be closed
             _tell_changes(before.digests, self.loaded.digests)
+            self.loaded.must_be_served()
 
     def close_orphans(self) -> int:
         """Close the open intents of processes that are gone; before anything is served. Returns how many there were."""
@@ -159,12 +172,16 @@ class House:
     def _load(self) -> Loaded:
         connections, connections_source = load_connections(self.deployment)
         spec_set, policy = self._read(self.deployment, connections, self.settings)
-        specs = Specs(spec_set.tools, self.settings.arguments)
         with ExitStack() as unless_whole:
             leases = Leases(connections, self.deployment.lease_key)
             executors = Executors(connections, spec_set.tools, self.settings, self._limits.spend_cold_parse, leases)
             unless_whole.callback(executors.close)
+            sql = self.settings.sql
+            bounds = Bounds(sql.max_bytes, sql.max_tokens, sql.max_depth)
+            tested = self_test(connections, spec_set.tools, executors.ready, self.deployment.lease_key, bounds)
+            specs = Specs(spec_set.tools, self.settings.arguments, tested.failures)
             generation = self._enrolled(spec_set, policy, connections_source)
+            self._record(tested, generation)
             pipeline = Pipeline(
                 identity=self.guests,
                 receipts=Receipts(self._log, generation),
@@ -185,7 +202,15 @@ class House:
             executors=executors,
             connections=connections,
             digests=digests,
+            unserved=tested.failures,
         )
+
+    def _record(self, tested: SelfTest, generation: Generation) -> None:
+        """Put a self-test on record, unless this process has just put the very same one there."""
+        facts = (tested.report, generation.policy_digest, generation.config_digest)
+        if facts != self._recorded_test:
+            record_self_test(self._log, generation, tested.report, len(tested.failures))
+            self._recorded_test = facts
 
     def _enrolled(self, spec_set: SpecSet, policy: CedarPolicy, connections_source: bytes) -> Generation:
         """Put the bytes of everything that is in force from here on into the log, as they were read."""

@@ -16,6 +16,7 @@ import watchfiles
 
 from sandbox.app import ALONE, Company, House
 from sandbox.deployment import Deployment, Misconfigured
+from sandbox.doctor.selftest import SelfTestFailed
 from sandbox.doors.rpc.server import AddMore, RpcDoor, add_nothing, open_door
 from sandbox.endings import SAME_ENDING_S, Endings
 from sandbox.presence import alone, announced, deployment_in
@@ -164,6 +165,7 @@ def _reload_on_change(house: House, ending: threading.Event, seen: frozenset[Sta
     `seen` is what there was before the house was opened: what changed since was perhaps not read.
     """
     reloader = Reloader(house.reload)
+    reloader.begin(house.loaded.must_be_served)
     while not ending.is_set():
         try:
             for is_changed in _changes(house.deployment, ending, seen):
@@ -222,16 +224,20 @@ class Reloader:
     def changed(self) -> bool:
         """Load now; whether the new set is in force. The last good set stays otherwise, and operators are told why."""
         self._delay_s, self._told = FIRST_RETRY_S, ""
-        return self._try()
+        return self._try(self._reload)
 
     def tick(self) -> None:
         """Try again if it is time; tells operators only of what they have not been told about this change."""
         if self._now() >= self._retry_at:
-            self._try()
+            self._try(self._reload)
 
-    def _try(self) -> bool:
+    def begin(self, must_be_whole: Callable[[], None]) -> None:
+        """Take what was opened for a first try, which failed where `must_be_whole` raises."""
+        self._try(must_be_whole)
+
+    def _try(self, attempt: Callable[[], None]) -> bool:
         try:
-            self._reload()
+            attempt()
         except Exception as error:  # noqa: BLE001 - a watcher that dies would never reload again
             self._put_off(error)
             return False
@@ -250,6 +256,10 @@ class Reloader:
 
 def _tell(error: Exception) -> None:
     match error:
+        case SelfTestFailed():
+            for tool, failures in error.failures.items():
+                for failure in failures:
+                    warn("tool not served", tool=tool, failure=failure)
         case LintFailed():
             for p in error.problems:
                 warn("reload refused", file=p.file, line=p.line, rule=p.rule, problem=p.message)

@@ -68,6 +68,7 @@ class Trial:
 
     def must_take_sql(self, tool: str) -> None:
         """Raise `Misconfigured` unless the tool exists and takes model-written SQL."""
+        self.must_serve(tool)
         spec = self._spec(tool)
         if spec.sql_argument is None:
             raise Misconfigured(f"tool {quoted(tool)} takes no SQL from its caller to check")
@@ -112,6 +113,12 @@ class Trial:
             claims=own,
             lifetime_s=TOKEN_LIFE_S,
         )
+
+    def must_serve(self, tool: str) -> None:
+        """Raise `Misconfigured` if the tool, or of all any where none is named, did not pass its self-test."""
+        for name, failures in self._house.loaded.unserved.items():
+            if tool in {"", name}:
+                raise Misconfigured(f"tool {quoted(name)} did not pass its self-test: {failures[0]}")
 
     def _spec(self, tool: str) -> ToolSpec:
         for name, spec in self.tools().items():
@@ -201,6 +208,7 @@ def run_examples(root: Path, tool: str, *, with_effects: bool = False) -> Tested
             read=one.read if tool else read_whole,
         ) as trial,
     ):
+        trial.must_serve(tool)
         specs = [spec for name, spec in trial.tools().items() if tool in {"", name}]
         left_out = [spec for spec in specs if spec.effects == "write" and not with_effects]
         for spec in specs:

@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, assert_never, final
 
 from sandbox.deployment import Deployment, Misconfigured
 from sandbox.doctor.inspection import Finding
-from sandbox.doctor.postgres import CHECKS, Undecided, examine
+from sandbox.doctor.postgres import CHECKS, Undecided, shapes_of
 from sandbox.doctor.script import setup_script, undo_script
+from sandbox.doctor.selftest import (
+    HTTP_ADDRESSES,
+    KNOWN_BAD,
+    REPORT,
+    SQLITE_CANARY,
+    check_addresses,
+    check_server,
+    check_sqlite,
+    known_bad,
+)
 from sandbox.executors import EXECUTORS, read_catalogue
 from sandbox.executors.engine import PlanStale
-from sandbox.executors.postgres_shape import GrantShape
 from sandbox.executors.ready import ReadyTool
-from sandbox.leases import Leases, create_lease_key, read_dsn
+from sandbox.leases import Leases, create_lease_key
 from sandbox.leases.http import http_lease
 from sandbox.leases.keys import read_lease_key
 from sandbox.problems import LintFailed, did_you_mean
 from sandbox.reasons import Refused, quoted
-from sandbox.settings import Settings, read_settings
-from sandbox.specs import lint_specs, load_connections
+from sandbox.settings import read_settings
+from sandbox.specs import SpecSet, lint_specs, load_connections
 from sandbox.specs.connections import ConnectionsRead
 from sandbox.specs.findings import Findings
 from sandbox.sql import Bounds, Catalogue
-from sandbox.toolspec import Connection, FileTarget, HttpTarget, SecretSource, ServerTarget, ToolName, ToolSpec
+from sandbox.toolspec import Connection, FileTarget, HttpTarget, ServerTarget, ToolName, ToolSpec
 
-HTTP_CHECKS: Final = ("its secret can be read",)
-FILE_CHECKS: Final = ("the file opens read-only", "each tool's rules hold on it")
+SECRET: Final = "its secret can be read"  # noqa: S105 - a check's name
+FILE_CHECKS: Final = ("the file opens read-only", "each tool's rules hold on it", SQLITE_CANARY, KNOWN_BAD)
+HTTP_CHECKS: Final = (SECRET, HTTP_ADDRESSES, KNOWN_BAD)
 
 
 @final
@@ -48,6 +58,17 @@ class Report:
         return any(finding.level == "error" for finding in self.findings)
 
 
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tools:
+    """A deployment's tools, held to the catalogues that could be read."""
+
+    specs: SpecSet
+    ready: Mapping[str, Sequence[ReadyTool]]
+    """By connection that speaks SQL."""
+    bounds: Bounds
+
+
 def diagnose(deployment: Deployment) -> tuple[Report, ...]:
     """Look at every connection; raises `LintFailed` or `Misconfigured` for a deployment that does not lint."""
     connections, _ = load_connections(deployment)
@@ -60,13 +81,11 @@ def diagnose(deployment: Deployment) -> tuple[Report, ...]:
             catalogues[name] = read_catalogue(connection)
         except Refused as refused:
             silent[name] = refused.message
-    ready = _ready(deployment, connections, catalogues)
+    tools = _held_to(deployment, connections, catalogues)
     return tuple(
         Report(connection=name, engine=connection.engine, checks=(), undecided=silent[name])
         if name in silent
-        else _http_report(connection, connection.target)
-        if isinstance(connection.target, HttpTarget)
-        else _report(deployment, connection, catalogues[name], ready[name])
+        else _report(deployment, connection, catalogues, tools)
         for name, connection in connections.items()
     )
 
@@ -82,8 +101,12 @@ def setup_sql(deployment: Deployment, name: str) -> str:
     if not deployment.lease_key.exists():
         create_lease_key(deployment.lease_key)
     key = read_lease_key(deployment.lease_key)
-    shapes, users = _shapes(_ready(deployment, connections, {name: catalogue})[name])
-    return setup_script(name, shapes, key, catalogue, users)
+    tools = _held_to(deployment, connections, {name: catalogue}).ready[name]
+    users: dict[str, list[str]] = {}
+    for tool in tools:
+        if tool.shape is not None:
+            users.setdefault(tool.shape.id, []).append(tool.spec.name)
+    return setup_script(name, shapes_of(tools), key, catalogue, users)
 
 
 def undo_sql(deployment: Deployment, name: str) -> str:
@@ -100,23 +123,24 @@ def _server(connections: Mapping[str, Connection], name: str) -> Connection:
     return connection
 
 
-def _ready(
+def _held_to(
     deployment: Deployment, connections: Mapping[str, Connection], catalogues: Mapping[str, Catalogue]
-) -> Mapping[str, list[ReadyTool]]:
-    """Return the tools of each connection whose catalogue is known, held to it."""
+) -> _Tools:
+    """Return the tools of the connections whose catalogue is known, held to it."""
     settings, _ = read_settings(deployment.settings)
     known = {name: one for name, one in connections.items() if name in catalogues or one.engine == "http"}
     read = ConnectionsRead(known, frozenset(connections), Findings(deployment.connections.name))
     found = lint_specs(deployment, read, lambda connection: catalogues[connection.name], settings)
     if found.problems:
         raise LintFailed(found.problems)
-    return {name: _held(found.specs.tools, known[name], catalogues[name], settings) for name in catalogues}
+    bounds = Bounds(settings.sql.max_bytes, settings.sql.max_tokens, settings.sql.max_depth)
+    ready = {name: _held(found.specs.tools, known[name], catalogues[name], bounds) for name in catalogues}
+    return _Tools(specs=found.specs, ready=ready, bounds=bounds)
 
 
 def _held(
-    specs: Mapping[ToolName, ToolSpec], connection: Connection, catalogue: Catalogue, settings: Settings
+    specs: Mapping[ToolName, ToolSpec], connection: Connection, catalogue: Catalogue, bounds: Bounds
 ) -> list[ReadyTool]:
-    bounds = Bounds(settings.sql.max_bytes, settings.sql.max_tokens, settings.sql.max_depth)
     try:
         return [
             ReadyTool.of(spec, connection, catalogue, bounds)
@@ -127,53 +151,47 @@ def _held(
         raise Misconfigured(f"connection {quoted(connection.name)}: {refused.message}") from refused
 
 
-def _shapes(ready: Sequence[ReadyTool]) -> tuple[list[GrantShape], dict[str, list[str]]]:
-    """Return the grant shapes of tools, and which tools use each."""
-    shapes: dict[str, GrantShape] = {}
-    users: dict[str, list[str]] = {}
-    for tool in ready:
-        if tool.shape is not None:
-            shapes[tool.shape.id] = tool.shape
-            users.setdefault(tool.shape.id, []).append(tool.spec.name)
-    return [shapes[key] for key in sorted(shapes)], users
-
-
-def _report(deployment: Deployment, connection: Connection, catalogue: Catalogue, ready: Sequence[ReadyTool]) -> Report:
+def _report(
+    deployment: Deployment, connection: Connection, catalogues: Mapping[str, Catalogue], tools: _Tools
+) -> Report:
+    name, ready = connection.name, tools.ready.get(connection.name, ())
+    checks: tuple[str, ...]
     match connection.target:
         case FileTarget():
-            findings = tuple(_rehearsed(deployment, connection, ready))
-            return Report(connection=connection.name, engine=connection.engine, checks=FILE_CHECKS, findings=findings)
-        case ServerTarget(dsn=source):
-            return _server_report(deployment, connection, source, catalogue, _shapes(ready)[0])
+            checks, findings = FILE_CHECKS, [*_rehearsed(deployment, connection, ready), *check_sqlite()]
+        case ServerTarget():
+            checks = (*CHECKS, KNOWN_BAD)
+            try:
+                findings = [*check_server(connection, connection.target, ready, catalogues[name], deployment.lease_key)]
+            except Undecided as error:
+                return Report(connection=name, engine=connection.engine, checks=(), undecided=str(error))
         case HttpTarget():
-            return _http_report(connection, connection.target)
+            checks = HTTP_CHECKS
+            findings = [*_secret(connection, connection.target), *check_addresses(connection.target)]
         case _:
             assert_never(connection.target)
+    findings += _slips(connection, tools)
+    return Report(connection=name, engine=connection.engine, checks=checks, findings=tuple(findings))
 
 
-def _http_report(connection: Connection, target: HttpTarget) -> Report:
+def _slips(connection: Connection, tools: _Tools) -> Iterator[Finding]:
+    """Put known-bad calls to the gates of a connection's tools."""
+    ready = {tool.spec.name: tool for tool in tools.ready.get(connection.name, ())}
+    for name, spec in tools.specs.tools.items():
+        if spec.connection == connection.name:
+            for slip in known_bad(spec, connection, ready.get(name), tools.bounds):
+                message = f"the tool {quoted(name)}: {slip}"
+                yield Finding(KNOWN_BAD, message, REPORT)
+
+
+def _secret(connection: Connection, target: HttpTarget) -> Iterator[Finding]:
     """Look whether the secret is there; nothing is sent, for a request could have effects."""
-    findings: tuple[Finding, ...] = ()
     try:
         with http_lease(connection, target):
             pass
     except Refused as refused:
         mend = f"set what `auth` of [{connection.name}] in connections.toml names"
-        findings = (Finding(check=HTTP_CHECKS[0], level="error", message=refused.message, mend=mend),)
-    return Report(connection=connection.name, engine=connection.engine, checks=HTTP_CHECKS, findings=findings)
-
-
-def _server_report(
-    deployment: Deployment, connection: Connection, dsn: SecretSource, catalogue: Catalogue, shapes: list[GrantShape]
-) -> Report:
-    name, engine = connection.name, connection.engine
-    try:
-        findings = examine(name, read_dsn(dsn, name), read_lease_key(deployment.lease_key), shapes, catalogue)
-    except (Undecided, Misconfigured) as error:
-        return Report(connection=name, engine=engine, checks=(), undecided=str(error))
-    except Refused as refused:
-        return Report(connection=name, engine=engine, checks=(), undecided=refused.message)
-    return Report(connection=name, engine=engine, checks=tuple(CHECKS), findings=findings)
+        yield Finding(check=SECRET, level="error", message=refused.message, mend=mend)
 
 
 def _rehearsed(deployment: Deployment, connection: Connection, ready: Sequence[ReadyTool]) -> list[Finding]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from types import MappingProxyType
 from typing import Final
@@ -26,6 +26,7 @@ from sandbox.doctor.check_roles import check_attributes, check_dsn_login, check_
 from sandbox.doctor.inspection import Finding, Inspection
 from sandbox.doctor.views import views_of
 from sandbox.executors.postgres_shape import GrantShape
+from sandbox.executors.ready import ReadyTool
 from sandbox.leases import Dsn
 from sandbox.sql import Catalogue
 
@@ -58,6 +59,12 @@ CHECKS: Final[Mapping[str, Callable[[Inspection], Iterator[Finding]]]] = Mapping
 
 class Undecided(Exception):
     """The database could not be looked at; says why, and nothing of the dsn."""
+
+
+def shapes_of(tools: Iterable[ReadyTool]) -> list[GrantShape]:
+    """Return the grant shapes of tools, each once."""
+    shapes = {tool.shape.id: tool.shape for tool in tools if tool.shape is not None}
+    return [shapes[key] for key in sorted(shapes)]
 
 
 def examine(

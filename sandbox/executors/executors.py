@@ -95,6 +95,11 @@ class Executors:
             self.close()
             raise
 
+    @property
+    def ready(self) -> Mapping[ToolName, ReadyTool]:
+        """The tools of SQL as they were made ready, without those whose tables are gone."""
+        return {name: tool for name, tool in self._ready.items() if isinstance(tool, ReadyTool)}
+
     def catalogue(self, connection_name: str) -> Catalogue:
         """Return what the gate believes the target to have."""
         return self._catalogues[connection_name]

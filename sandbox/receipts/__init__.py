@@ -9,6 +9,7 @@ from sandbox.receipts.peers import NO_PEERS, Answering, Asked, Elsewhere, Peers,
 from sandbox.receipts.reader import LogReader
 from sandbox.receipts.receipts import Receipts
 from sandbox.receipts.records import Generation
+from sandbox.receipts.selftests import record_self_test
 
 __all__ = [
     "NO_PEERS",
@@ -25,4 +26,5 @@ __all__ = [
     "RecordKind",
     "close_orphans",
     "proven_size",
+    "record_self_test",
 ]

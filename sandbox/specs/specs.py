@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from types import MappingProxyType
@@ -49,9 +49,16 @@ class _Scope:
 class Specs:
     """The tools of one generation, each as far as a caller's scope shows it."""
 
-    def __init__(self, tools: Mapping[ToolName, ToolSpec], settings: ArgumentSettings) -> None:
-        """Compile every spec of `tools`; a reload makes a new one."""
-        self.tools: Mapping[ToolName, ToolSpec] = MappingProxyType({name: tools[name] for name in sorted(tools)})
+    def __init__(
+        self,
+        tools: Mapping[ToolName, ToolSpec],
+        settings: ArgumentSettings,
+        unserved: Collection[ToolName] = (),
+    ) -> None:
+        """Compile every spec of `tools` but those `unserved`, which are there and refused; a reload makes a new one."""
+        served = {name: tools[name] for name in sorted(tools) if name not in unserved}
+        self.tools: Mapping[ToolName, ToolSpec] = MappingProxyType(served)
+        self._unserved = frozenset(map(str, unserved))
         self._bounds = settings
         self._compiled: Mapping[str, _Tool] = {name: _compiled(spec) for name, spec in self.tools.items()}
         self._scopes: dict[tuple[str, ...], _Scope] = {}
@@ -84,19 +91,32 @@ class Specs:
         scope = self._scopes.get(principal.tools) or self._scope(principal)
         tool = scope.tools.get(name)
         if tool is None:
-            raise _unknown(name, scope)
+            raise self._not_served(principal, name, scope)
         return tool
+
+    def _not_served(self, principal: Principal, name: str, scope: _Scope) -> Refused:
+        """Refuse a name that no served tool of the scope has.
+
+        # INVARIANT: the sentence depends on the name and on what is in scope, never on what else exists.
+        """
+        if name in self._unserved and _is_in_scope(name, principal.tools):
+            message = f"the tool {quoted(name)} did not pass its self-test, so it is not served; operators find why in"
+            return Refused(Reason.EXECUTOR_UNAVAILABLE, f"{message} the events", rule="tools/self-test")
+        near = list(scope.tools)[:MAX_SUGGESTED_FROM]
+        hint = did_you_mean(name, near) if len(name) <= 128 else ""
+        return Refused(
+            Reason.TOOL_UNKNOWN,
+            f"there is no tool {quoted(name)} within the token's scope{hint}",
+            rule="tools/unknown",
+            tool=quoted(name)[1:-1],
+        )
 
     def _scope(self, principal: Principal) -> _Scope:
         patterns = principal.tools
         known = self._scopes.get(patterns)
         if known is not None:
             return known
-        tools = {
-            name: tool
-            for name, tool in self._compiled.items()
-            if any(fnmatchcase(name, pattern) for pattern in patterns)
-        }
+        tools = {name: tool for name, tool in self._compiled.items() if _is_in_scope(name, patterns)}
         scope = _Scope(tools, MappingProxyType({tool.spec.name: tool.spec for tool in tools.values()}))
         if len(self._scopes) >= MAX_SCOPES:
             self._scopes.clear()
@@ -115,16 +135,5 @@ def tool_input_schema_json(spec: ToolSpec) -> str:
     return orjson.dumps(spec.input_schema).decode()
 
 
-def _unknown(name: str, scope: _Scope) -> Refused:
-    """Refuse a name.
-
-    # INVARIANT: the sentence depends on the name and on what is in scope, never on what else exists.
-    """
-    near = list(scope.tools)[:MAX_SUGGESTED_FROM]
-    hint = did_you_mean(name, near) if len(name) <= 128 else ""
-    return Refused(
-        Reason.TOOL_UNKNOWN,
-        f"there is no tool {quoted(name)} within the token's scope{hint}",
-        rule="tools/unknown",
-        tool=quoted(name)[1:-1],
-    )
+def _is_in_scope(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)

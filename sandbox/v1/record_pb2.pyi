@@ -26,6 +26,7 @@ class RecordKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RECORD_KIND_ERASURE: _ClassVar[RecordKind]
     RECORD_KIND_ORPHAN: _ClassVar[RecordKind]
     RECORD_KIND_EXPLANATION: _ClassVar[RecordKind]
+    RECORD_KIND_SELF_TEST: _ClassVar[RecordKind]
 
 class RecordStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -57,6 +58,7 @@ RECORD_KIND_ACCESS: RecordKind
 RECORD_KIND_ERASURE: RecordKind
 RECORD_KIND_ORPHAN: RecordKind
 RECORD_KIND_EXPLANATION: RecordKind
+RECORD_KIND_SELF_TEST: RecordKind
 RECORD_STATUS_UNSPECIFIED: RecordStatus
 RECORD_STATUS_OK: RecordStatus
 RECORD_STATUS_REFUSED: RecordStatus

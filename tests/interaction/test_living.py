@@ -21,13 +21,14 @@ from sandbox import app, serving
 from sandbox.app import House
 from sandbox.client import Client, Result, address_of
 from sandbox.deployment import Deployment, Misconfigured
+from sandbox.doctor.selftest import SelfTestFailed
 from sandbox.executors import Executors, read_catalogue
 from sandbox.problems import LintFailed
 from sandbox.reasons import Reason, Refused
 from sandbox.serving import Reloader, opened_house
 from sandbox.settings import digest_of
 from sandbox.sql import Catalogue
-from sandbox.toolspec import Connection
+from sandbox.toolspec import Connection, ToolName
 
 PATIENCE_S = 30.0
 
@@ -217,6 +218,25 @@ def test_a_reload_whose_cause_may_pass_is_tried_again_without_another_change(mon
     assert told == [str(vanished), str(locked), "ValueError"]
 
 
+@pytest.mark.requirement("doctor:selftest:told")
+def test_tools_that_are_not_served_at_the_start_are_told_once_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[object] = []
+    monkeypatch.setattr(serving, "warn", lambda event, **facts: told.append((event, *facts.values())))
+    failed = SelfTestFailed({ToolName("a"): ("one", "two")})
+    reload, tried, clock = failing(failed, failed)
+    reloader = Reloader(reload, clock)
+
+    def must_be_whole() -> None:
+        raise failed
+
+    reloader.begin(must_be_whole)
+    for second in range(30):
+        clock.now = float(second)
+        reloader.tick()
+    assert told == [("tool not served", "a", "one"), ("tool not served", "a", "two")]
+    assert tried == [1, 3, 7]
+
+
 @pytest.mark.requirement("app:reload:retried")
 def test_a_change_is_taken_at_once_and_the_waiting_is_bounded() -> None:
     reload, tried, clock = failing(*[OSError("gone")] * 100)
@@ -263,7 +283,8 @@ def test_a_watch_that_breaks_begins_anew_and_what_it_missed_is_loaded(
     monkeypatch.setattr(serving.watchfiles, "watch", watch)
     monkeypatch.setattr(serving, "FIRST_RETRY_S", 0.0)
     monkeypatch.setattr(serving, "note_often", lambda *facts: told.append(facts))
-    house = SimpleNamespace(deployment=deployment, reload=lambda: reloads.append(None))
+    loaded = SimpleNamespace(must_be_served=lambda: None)
+    house = SimpleNamespace(deployment=deployment, reload=lambda: reloads.append(None), loaded=loaded)
     serving._reload_on_change(house, ending, serving.stamps(deployment))  # type: ignore[arg-type]
 
     assert told == [("watching failed", type(error).__name__)]

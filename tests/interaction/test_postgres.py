@@ -179,6 +179,32 @@ def test_explain_tells_what_would_run(served: Client) -> None:
     assert answer.row_filters == {"public.orders": "region = claim('region')"}
 
 
+@pytest.mark.requirement("doctor:selftest:engine")
+def test_while_a_revoke_is_missing_no_tool_of_the_database_is_served(
+    deployment: Deployment, server: Server, sandbox: CommandLine
+) -> None:
+    """The attack: `PUBLIC` may take advisory locks, which a read-only transaction does not stop."""
+    (deployment.toolspecs / "shop.query.yaml").write_text(QUERY)
+    administer(server, sandbox)
+    with server.connect("whole") as owner:
+        owner.execute("GRANT EXECUTE ON FUNCTION pg_advisory_lock(bigint) TO PUBLIC")
+    with (
+        opened_house(deployment.root, listen="127.0.0.1:0", grace_s=0.0) as (house, door),
+        Client.from_deployment(deployment.root, "agent", door.address) as client,
+    ):
+        question = {"sql": "SELECT count(*) AS n FROM orders"}
+        answer = client.call("shop.query", question)
+        assert isinstance(answer, Refusal)
+        assert (answer.reason, answer.rule) == ("EXECUTOR_UNAVAILABLE", "tools/self-test")
+        (sentences,) = house.loaded.unserved.values()
+        assert all(sentence.startswith("connection `shop`: ") for sentence in sentences)
+        assert "pg_advisory_lock" in " ".join(sentences)
+
+        administer(server, sandbox)
+        house.reload()
+        assert isinstance(client.call("shop.query", question), Result)
+
+
 @requirement
 def test_sql_check_runs_what_it_permits(served: Client, sandbox: CommandLine, tmp_path: Path) -> None:
     lines = tmp_path / "lines"

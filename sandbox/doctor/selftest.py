@@ -1,0 +1,174 @@
+"""May these tools be served? Known-bad calls are put to each tool's gate, and each engine is held to what confines it.
+
+# INVARIANT: nothing harmful is sent to a table that is not the sandbox's own; gates are asked, engines are tried on
+canaries, and rights are read from the catalogue.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, assert_never, final
+
+from sandbox.deployment import Misconfigured
+from sandbox.doctor.inspection import Finding
+from sandbox.doctor.known_bad import slips_of_arguments, slips_of_request, slips_of_sql
+from sandbox.doctor.postgres import CHECKS, Undecided, examine, shapes_of
+from sandbox.executors.http_addresses import is_permitted
+from sandbox.executors.http_requests import RequestMaker
+from sandbox.executors.ready import ReadyTool
+from sandbox.executors.sqlite_canary import slips_of_sqlite
+from sandbox.leases import read_dsn
+from sandbox.leases.keys import read_lease_key
+from sandbox.reasons import Refused, quoted
+from sandbox.sql import Bounds, Catalogue
+from sandbox.toolspec import Connection, FileTarget, HttpTarget, ServerTarget, ToolName, ToolSpec
+
+HTTP_ADDRESSES: Final = "addresses that no request may reach"
+KNOWN_BAD: Final = "known-bad calls of each tool"
+REPORT: Final = "report it with the output of `sandbox doctor --json`"
+SQLITE_CANARY: Final = "SQLite alone, on a canary"
+_NEVER: Final = tuple(
+    ipaddress.ip_address(text)
+    for text in (
+        *("127.0.0.1", "10.0.0.1", "172.16.0.1", "192.168.0.1", "169.254.169.254", "100.100.100.200", "0.0.0.1"),
+        *("::1", "::127.0.0.1", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe"),
+        *("2002:a9fe:a9fe::", "fd00:ec2::254", "fe80::1%1"),
+    )
+)
+"""Loopback, private, link-local and metadata addresses, and what carries one."""
+
+
+@final
+class SelfTestFailed(Exception):
+    """Some tools of what was loaded are not served."""
+
+    def __init__(self, failures: Mapping[ToolName, tuple[str, ...]]) -> None:
+        """Say which, and why."""
+        super().__init__("; ".join(f"{tool}: {', '.join(sentences)}" for tool, sentences in failures.items()))
+        self.failures = failures
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelfTest:
+    """How a generation's tools did."""
+
+    failures: Mapping[ToolName, tuple[str, ...]]
+    """Of the tools that may not be served, each with sentences for operators."""
+    report: bytes
+    """JSON for the log: each connection's checks and findings, each tool's failures."""
+
+
+def self_test(
+    connections: Mapping[str, Connection],
+    specs: Mapping[ToolName, ToolSpec],
+    ready: Mapping[ToolName, ReadyTool],
+    lease_key: Path,
+    bounds: Bounds,
+) -> SelfTest:
+    """Test the tools of one generation; `ready` are those of SQL."""
+    used = {name: connections[name] for name in sorted({spec.connection for spec in specs.values()})}
+    checked = {name: _engine(connection, [*ready.values()], lease_key) for name, connection in used.items()}
+    failures: dict[ToolName, tuple[str, ...]] = {}
+    for name, spec in specs.items():
+        _, findings = checked[spec.connection]
+        sentences = [*known_bad(spec, used[spec.connection], ready.get(name), bounds)]
+        sentences += [f"connection {quoted(spec.connection)}: {finding.message}" for finding in errors(findings)]
+        if sentences:
+            failures[name] = tuple(sentences)
+    return SelfTest(failures=failures, report=_report(used, checked, specs, failures))
+
+
+def errors(findings: Sequence[Finding]) -> list[Finding]:
+    """Return what must be mended before a tool is served."""
+    return [finding for finding in findings if finding.level == "error"]
+
+
+def known_bad(spec: ToolSpec, connection: Connection, ready: ReadyTool | None, bounds: Bounds) -> Iterator[str]:
+    """Yield what a tool's gate let through; `ready` is there for SQL."""
+    yield from slips_of_arguments(spec)
+    if ready is not None and spec.sql_argument is not None:
+        yield from slips_of_sql(ready, bounds)
+    if spec.http is not None:
+        yield from slips_of_request(spec, RequestMaker(spec, connection))
+
+
+def check_addresses(target: HttpTarget) -> Iterator[Finding]:
+    """Find addresses that a request could reach though neither public nor named by the operator."""
+    networks = [ipaddress.ip_network(text) for text in target.networks]
+    for address in _NEVER:
+        if is_permitted(address, networks) and not any(address in network for network in networks):
+            message = f"a request could reach {address}, which is not public and not in `networks`"
+            yield Finding(HTTP_ADDRESSES, message, REPORT)
+
+
+def check_sqlite() -> tuple[Finding, ...]:
+    """Find what SQLite lets through on a canary of the sandbox's own, with the gate switched off."""
+    return tuple(Finding(SQLITE_CANARY, slip, REPORT) for slip in slips_of_sqlite())
+
+
+def check_server(
+    connection: Connection, target: ServerTarget, tools: Sequence[ReadyTool], catalogue: Catalogue, lease_key: Path
+) -> tuple[Finding, ...]:
+    """Hold a PostgreSQL database to its set-up script; raises `Undecided` where it cannot be looked at."""
+    name = connection.name
+    try:
+        shapes = shapes_of(tools)
+        return examine(name, read_dsn(target.dsn, name), read_lease_key(lease_key), shapes, catalogue)
+    except Misconfigured as error:
+        raise Undecided(str(error)) from error
+    except Refused as refused:
+        raise Undecided(refused.message) from refused
+
+
+_Checked = tuple[tuple[str, ...], tuple[Finding, ...]]
+
+
+def _engine(connection: Connection, ready: Sequence[ReadyTool], lease_key: Path) -> _Checked:
+    """Return what was looked at on a connection, and what was found."""
+    match connection.target:
+        case FileTarget():
+            return (SQLITE_CANARY,), check_sqlite()
+        case HttpTarget():
+            return (HTTP_ADDRESSES,), tuple(check_addresses(connection.target))
+        case ServerTarget():
+            tools = [tool for tool in ready if tool.connection.name == connection.name]
+            try:
+                found = check_server(connection, connection.target, tools, tools[0].catalogue, lease_key)
+            except Undecided as error:
+                found = (Finding("undecided", str(error), f"sandbox doctor; [{connection.name}] in connections.toml"),)
+            return tuple(CHECKS), found
+        case _:
+            assert_never(connection.target)
+
+
+def _report(
+    used: Mapping[str, Connection],
+    checked: Mapping[str, _Checked],
+    specs: Mapping[ToolName, ToolSpec],
+    failures: Mapping[ToolName, tuple[str, ...]],
+) -> bytes:
+    """Return what the log keeps of the test."""
+    told = {
+        "connections": [
+            {
+                "connection": name,
+                "engine": connection.engine,
+                "checks": list(checked[name][0]),
+                "findings": [
+                    {"check": finding.check, "level": finding.level, "message": finding.message}
+                    for finding in checked[name][1]
+                ],
+            }
+            for name, connection in used.items()
+        ],
+        "tools": [
+            {"tool": name, "spec_digest": spec.digest, "failures": list(failures.get(name, ()))}
+            for name, spec in specs.items()
+        ],
+    }
+    return json.dumps(told, ensure_ascii=True).encode("ascii")

@@ -1,0 +1,125 @@
+"""Does SQLite itself confine a tool here, with the gate switched off? Tried on a file of the sandbox's own."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+import apsw
+
+from sandbox.executors.engine import Confinement, Executor, PlanStale
+from sandbox.executors.sqlite import SqliteExecutor
+from sandbox.leases import FileLease
+from sandbox.leases.files import file_lease
+from sandbox.reasons import Refused
+from sandbox.sql.dialects import DIALECTS
+from sandbox.stages import Cancellation, Rights, SqlPlan
+from sandbox.toolspec import Connection, Digest, FileTarget, SqlCeiling, TableRule
+from sandbox.values import Row
+
+_TABLES: Final = """\
+CREATE TABLE canary (id INTEGER PRIMARY KEY, tenant TEXT, note TEXT, hidden TEXT);
+INSERT INTO canary VALUES (1, 'mine', 'may be seen', 'sandbox-hidden'), (2, 'theirs', 'sandbox-hidden', '');
+CREATE TABLE other (word TEXT);
+INSERT INTO other VALUES ('sandbox-hidden');
+"""
+_RULE: Final = TableRule(
+    table="canary",
+    columns=("id", "tenant", "note"),
+    row_filter="tenant = claim('tenant')",
+    masks=MappingProxyType({}),
+)
+_MINE: Final[Row] = (1, "mine", "may be seen")
+_FORBIDDEN: Final = (
+    "INSERT INTO canary (id) VALUES (3)",
+    "UPDATE canary SET note = 'written'",
+    "DELETE FROM canary",
+    "DROP TABLE other",
+    "CREATE TABLE made (x)",
+    "CREATE TEMP TABLE made AS SELECT 1 AS x",
+    "SELECT hidden FROM canary",
+    "SELECT id FROM canary WHERE hidden = 'sandbox-hidden'",
+    "SELECT word FROM other",
+    "SELECT count(*) FROM other",
+    "SELECT * FROM main.canary",
+    "SELECT * FROM sqlite_master",
+    "SELECT * FROM pragma_database_list",
+    "PRAGMA writable_schema = ON",
+    "ATTACH DATABASE ':memory:' AS made",
+    "BEGIN IMMEDIATE",
+    "SELECT load_extension('sandbox')",
+    "SELECT 1; DELETE FROM canary",
+)
+"""Each must be stopped by the engine, for the gate is not asked."""
+
+
+def slips_of_sqlite() -> tuple[str, ...]:
+    """Return what a session that is confined to a tool lets through on a canary file, which is made and removed."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="sandbox-canary-") as folder:
+            path = Path(folder, "canary.db")
+            _make(path)
+            return tuple(_slips(path))
+    except (OSError, apsw.Error) as error:
+        folder = tempfile.gettempdir()
+        return (f"the canary file cannot be made in {folder} ({type(error).__name__}); TMPDIR names another folder",)
+
+
+def _make(path: Path) -> None:
+    database = apsw.Connection(str(path))
+    try:
+        database.execute(_TABLES)
+    finally:
+        database.close()
+
+
+def _slips(path: Path) -> Iterator[str]:
+    target = FileTarget(str(path))
+    connection = Connection(
+        name="canary", engine="sqlite", target=target, ceiling=SqlCeiling(None), digest=Digest("canary")
+    )
+    lease, executor = file_lease(connection, target), SqliteExecutor(connection)
+    before = path.read_bytes()
+    try:
+        for statement in _FORBIDDEN:
+            if _ran(executor, lease, statement) is not None:
+                yield f"the engine does not stop `{statement}` on the canary"
+        if _ran(executor, lease, "SELECT * FROM canary") != (_MINE,):
+            yield "the engine does not show of the canary what its row filter says"
+    finally:
+        executor.close()
+    if path.read_bytes() != before:
+        yield "the canary file was changed"
+
+
+def _ran(executor: Executor, lease: FileLease, statement: str) -> tuple[Row, ...] | None:
+    """Return the rows of a statement that no gate has seen; None where the engine stops it."""
+    confinement = Confinement(key=Digest("canary"), tables={_RULE.table: _RULE}, views=frozenset(), max_bytes=64 * 1024)
+    rights = Rights(
+        relations=(_RULE.table,),
+        columns=tuple((_RULE.table, column) for column in _RULE.columns),
+        functions=tuple(DIALECTS["sqlite"].functions),
+        claims=("tenant",),
+    )
+    plan = SqlPlan(
+        dialect="sqlite",
+        connection="canary",
+        connection_digest=Digest("canary"),
+        proposed_sql=statement,
+        sql_to_run=statement,
+        parameters=MappingProxyType({}),
+        claims=MappingProxyType({"tenant": "mine"}),
+        rights=rights,
+        omitted=(),
+        is_fenced=False,
+        max_seconds=5.0,
+        max_rows=10,
+        max_bytes=64 * 1024,
+    )
+    try:
+        return tuple(executor.run(plan, confinement, lease, Cancellation()).rows)
+    except (PlanStale, Refused):
+        return None
