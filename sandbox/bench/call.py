@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple, final
 
-from sandbox.bench.deployment import BENCH_TOOL, make_bench_deployment
+from sandbox.bench.deployment import make_bench_deployment
+from sandbox.bench.grounds import Ground
 from sandbox.bench.process import ServerProcess, client_core, running
 from sandbox.client.credentials import Identity
 from sandbox.client.load import Load, run
-from sandbox.executors.bare import measure_driver
+from sandbox.deployment import Deployment
 from sandbox.v1 import tool_execution_pb2 as pb
 
 CONCURRENCIES: Final = (1, 8, 64)
@@ -58,14 +59,19 @@ class _Range:
     service: ServerProcess
     bare: ServerProcess
     identity: Identity
-    database: Path
+    ground: Ground
     seconds: float
 
 
-def bench_call(seconds: float, tell: Callable[[str], None]) -> list[dict[str, str | float]]:
-    """Measure echo, governed call and driver, single and streamed, for each concurrency, `seconds` each."""
+def bench_call(
+    seconds: float, tell: Callable[[str], None], on: Callable[[Deployment], AbstractContextManager[Ground]]
+) -> list[dict[str, str | float]]:
+    """Measure echo, governed call and driver, single and streamed, for each concurrency, `seconds` each.
+
+    `on` is one of `sandbox.bench.grounds`.
+    """
     figures: list[Figure] = []
-    with _range(seconds) as stand:
+    with _range(seconds, on) as stand:
         for concurrency in CONCURRENCIES:
             for suffix in ("", "Stream"):
                 tell(f"{concurrency} callers{', streamed' if suffix else ''}")
@@ -74,19 +80,20 @@ def bench_call(seconds: float, tell: Callable[[str], None]) -> list[dict[str, st
 
 
 @contextmanager
-def _range(seconds: float) -> Iterator[_Range]:
+def _range(seconds: float, on: Callable[[Deployment], AbstractContextManager[Ground]]) -> Iterator[_Range]:
     with ExitStack() as stack:
         root = Path(stack.enter_context(TemporaryDirectory(prefix="sandbox-bench-"))) / "deployment"
         make_bench_deployment(root)
+        ground = stack.enter_context(on(Deployment(root)))
         service = stack.enter_context(running("service", root))
         bare = stack.enter_context(running("bare", root))
         stack.enter_context(client_core())
-        yield _Range(service, bare, Identity.from_deployment(root, "agent"), root / "data" / "shop.db", seconds)
+        yield _Range(service, bare, Identity.from_deployment(root, "agent"), ground, seconds)
 
 
 def _round(stand: _Range, suffix: str, concurrency: int) -> Iterator[Figure]:
     echo = b"x" * ECHO_BYTES
-    call = pb.ExecuteRequest(tool=BENCH_TOOL, arguments_json=b'{"id":7}').SerializeToString()
+    call = pb.ExecuteRequest(tool=stand.ground.tool, arguments_json=b'{"id":7}').SerializeToString()
     ending = "-stream" if suffix else ""
     measured: dict[str, list[_Slice]] = {}
     for _ in range(SLICES):
@@ -106,9 +113,9 @@ def _round(stand: _Range, suffix: str, concurrency: int) -> Iterator[Figure]:
             measured.setdefault(name, []).append(_measure(server, load))
     for name, slices in measured.items():
         yield _figure(name + ending, concurrency, slices)
-    driver = measure_driver(stand.database, stand.seconds)
+    driver = stand.ground.measure(stand.seconds)
     cpu_s = driver.cpu_s / len(driver.latencies_s)
-    yield _figure("driver" + ending, concurrency, [_Slice(cpu_s, driver.latencies_s, driver.seconds)])
+    yield _figure(stand.ground.driver + ending, concurrency, [_Slice(cpu_s, driver.latencies_s, driver.seconds)])
 
 
 def _measure(server: ServerProcess, load: Load) -> _Slice:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Final
 
 import typer
 
 from sandbox.cli.common import JsonOption, check_seconds, emit
+from sandbox.deployment import Misconfigured
 from sandbox.values import JsonObject
 
 app = typer.Typer(help="Measure, with yardsticks in the same run. Needs no deployment.", no_args_is_help=True)
@@ -28,13 +30,25 @@ def benches() -> None:
 @app.command("call")
 def call(
     seconds: SecondsOption = 5.0,
+    postgres: Annotated[
+        str | None,
+        typer.Option(help="On PostgreSQL: a superuser's dsn; a database is made there, and dropped.", metavar="DSN"),
+    ] = None,
+    http: Annotated[bool, typer.Option("--http", help="On an HTTP service of this machine.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Measure a governed, logged and sealed point read beside an echo RPC and the bare driver."""
+    """Measure a governed, logged and sealed point read beside an echo RPC and the bare driver or client.
+
+    On the example shop's SQLite file, unless told otherwise.
+    """
     from sandbox.bench.call import bench_call
+    from sandbox.bench.grounds import http_ground, postgres_ground, sqlite_ground
 
     check_seconds("--seconds", seconds, LEAST_S, MOST_S)
-    figures = bench_call(seconds, _tell)
+    if postgres and http:
+        raise Misconfigured("--postgres and --http are two targets; one of them is accepted")
+    on = http_ground if http else partial(postgres_ground, administrator=postgres) if postgres else sqlite_ground
+    figures = bench_call(seconds, _tell, on)
     if json:
         emit(figures)
         return
@@ -55,11 +69,17 @@ def _print(figures: Sequence[JsonObject]) -> None:
 
 
 def _print_ratios(figures: Sequence[JsonObject]) -> None:
-    by_name = {(f["name"], f["concurrency"]): f["cpu_us"] for f in figures}
-    for (name, concurrency), cpu_us in by_name.items():
-        yardstick = by_name.get((str(name).replace("governed", "echo"), concurrency))
-        if str(name).startswith("governed") and isinstance(cpu_us, float) and isinstance(yardstick, float):
-            sys.stdout.write(f"{name} at {concurrency}: {cpu_us / yardstick:.2f} times the CPU of its echo\n")
+    cpu = {(str(f["name"]), f["concurrency"]): float(str(f["cpu_us"])) for f in figures}
+    drivers = {name.removesuffix("-stream") for name, _ in cpu} - {"bare-echo", "echo", "governed"}
+    for (name, concurrency), cpu_us in cpu.items():
+        if not name.startswith("governed"):
+            continue
+        echo = cpu[name.replace("governed", "echo"), concurrency]
+        both = echo + sum(cpu[name.replace("governed", driver), concurrency] for driver in drivers)
+        sys.stdout.write(
+            f"{name} at {concurrency}: {cpu_us / echo:.2f} times the CPU of its echo, "
+            f"{cpu_us / both:.2f} times echo and {', '.join(drivers)} together\n"
+        )
 
 
 @app.command("memory")

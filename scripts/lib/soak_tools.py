@@ -118,7 +118,7 @@ def ledger(deployment: Deployment) -> Iterator[None]:
     """Run the tests' PostgreSQL for the block, set up as its administrator would, with the tools that ask it."""
     sys.path.append(str(Path(__file__).parents[2] / "tests" / "engines"))
     engine = import_module("postgres_server")
-    with engine.running(engine._PYPI, 18) as server:  # noqa: SLF001 - where the development requirements put it
+    with engine.running(engine.PYPI, 18) as server:
         server.make_database("ledger", _ENTRIES)
         folder = deployment.root / "secrets"
         folder.mkdir(0o700)

