@@ -17,12 +17,12 @@ from sandbox.deployment import Misconfigured
 from sandbox.doctor.inspection import Finding
 from sandbox.doctor.known_bad import slips_of_arguments, slips_of_request, slips_of_sql
 from sandbox.doctor.postgres import CHECKS, Undecided, examine, shapes_of
-from sandbox.executors.http_addresses import is_permitted
 from sandbox.executors.http_requests import RequestMaker
 from sandbox.executors.ready import ReadyTool
 from sandbox.executors.sqlite_canary import slips_of_sqlite
 from sandbox.leases import read_dsn
 from sandbox.leases.keys import read_lease_key
+from sandbox.outbound.addresses import is_permitted
 from sandbox.reasons import Refused, quoted
 from sandbox.sql import Bounds, Catalogue
 from sandbox.toolspec import Connection, FileTarget, HttpTarget, ServerTarget, ToolName, ToolSpec

@@ -5,19 +5,17 @@
 
 from __future__ import annotations
 
-import ipaddress
-import ssl
 import threading
 import time
 from collections.abc import Iterable, Mapping
 from typing import Final, assert_never, final
 
-from sandbox.deployment import Misconfigured
 from sandbox.executors.engine import Fetched
 from sandbox.executors.http_requests import RequestMaker
 from sandbox.executors.http_rows import invalid, picked, takes_body
-from sandbox.executors.http_wire import Answer, Destination, Failed, Question, Resolve, exchange, system_resolve
 from sandbox.leases import HttpLease
+from sandbox.outbound.destinations import destination, request_bytes
+from sandbox.outbound.wire import Answer, Destination, Failed, Question, Resolve, exchange, system_resolve
 from sandbox.reasons import Effect, Fault, Reason, Refused, quoted
 from sandbox.stages import Cancellation, HttpPlan, Lease
 from sandbox.telemetry.events import note_often
@@ -66,9 +64,10 @@ class HttpTools:
             raise Fault("http executor: a lease of another kind than HTTP's")
         begun = time.monotonic()
         deadline = min(begun + plan.max_seconds, cancellation.deadline or float("inf"))
-        question = Question(
-            _bytes(plan, lease.header), lambda status: takes_body(plan.response, status), plan.max_response_bytes
-        )
+        # INVARIANT: the only place that knows the secret besides its lease.
+        headers = plan.headers if lease.header is None else (*plan.headers, lease.header)
+        request = request_bytes(plan.method, plan.target, headers, plan.body)
+        question = Question(request, lambda status: takes_body(plan.response, status), plan.max_response_bytes)
         answer = self._answered(plan, question, deadline, cancellation)
         if answer.status not in plan.response.statuses:
             raise _status(plan, answer.status)
@@ -109,43 +108,15 @@ def _destination(connection: Connection, resolve: Resolve) -> Destination:
     target = connection.target
     if not isinstance(target, HttpTarget):
         raise Fault("http executor: a connection that speaks no HTTP")
-    return Destination(
+    return destination(
         host=target.host,
         port=target.port,
-        tls=_tls(connection.name, target) if target.scheme == "https" else None,
-        networks=tuple(ipaddress.ip_network(text) for text in target.networks),
+        is_secure=target.scheme == "https",
+        ca=target.ca,
+        networks=target.networks,
         resolve=resolve,
+        whose=f"connections.toml: [{connection.name}]",
     )
-
-
-_CUT_IS_CLOSED: Final[int] = getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
-"""Not there with an older OpenSSL, which never does."""
-
-
-def _tls(connection: str, target: HttpTarget) -> ssl.SSLContext:
-    # WHY: not `create_default_context`, which writes session keys where the environment says (SSLKEYLOGFILE).
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies certificate and name
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    # WHY: with OpenSSL 3 Python takes a connection that was cut for one that was closed, and a body without its end for
-    # a whole one.
-    context.options &= ~_CUT_IS_CLOSED
-    if target.ca is None:
-        context.load_default_certs()
-        return context
-    try:
-        context.load_verify_locations(cafile=target.ca)
-    except OSError as error:
-        message = f"connections.toml: [{connection}] the file of `ca` cannot be used; PEM certificates are accepted"
-        raise Misconfigured(message) from error
-    return context
-
-
-def _bytes(plan: HttpPlan, secret: tuple[str, str] | None) -> bytes:
-    """Return the request as it is sent, the only place that knows the secret besides its lease."""
-    headers = plan.headers if secret is None else (*plan.headers, secret)
-    lines = [f"{plan.method} {plan.target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers), "", ""]
-    return "\r\n".join(lines).encode("ascii") + (plan.body or b"")
 
 
 def _has_waited(pause_s: float | None, deadline: float, cancellation: Cancellation) -> bool:

@@ -12,7 +12,7 @@ import pytest
 from source_tree import ROOT, Module, imports, modules, planted
 
 RPC = ("sandbox.doors.rpc", "sandbox.client")
-ENGINES = ("sandbox.executors", "sandbox.stores", "sandbox.leases")
+ENGINES = ("sandbox.executors", "sandbox.stores", "sandbox.leases", "sandbox.outbound")
 INSTRUMENTS = ("sandbox.bench", "sandbox.demo")
 """They start a service as a process of its own to measure or show it; nothing serves from them."""
 WORKERS = ("sandbox.workers",)

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 from http_cast import ID, Listener, NameServer, Target, Tool, connection_to, http_tool, reply, saying
 
-from sandbox.executors import http_wire
-from sandbox.executors.http_addresses import is_permitted
+from sandbox.outbound import wire
+from sandbox.outbound.addresses import is_permitted
 from sandbox.reasons import Reason, Refused
 
 SPECIAL = [
@@ -63,7 +63,7 @@ def dialled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
-def answering(*addresses: str) -> http_wire.Resolve:
+def answering(*addresses: str) -> wire.Resolve:
     def resolve(_host: str, _port: int) -> Sequence[str]:
         return addresses
 
@@ -92,7 +92,7 @@ def test_a_name_that_leads_to_a_special_address_is_refused_before_a_connection(
 @pytest.mark.parametrize("address", SPECIAL)
 def test_without_the_rule_the_connection_would_go_there(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = dialled(monkeypatch)
-    monkeypatch.setattr(http_wire, "is_permitted", lambda *_: True)
+    monkeypatch.setattr(wire, "is_permitted", lambda *_: True)
     tool = Tool(connection_to(80, "crm.example.com", networks=()), resolve=answering(address))
 
     assert refused_by(tool) is Reason.EXECUTOR_UNAVAILABLE
@@ -135,9 +135,9 @@ def test_loopback_is_not_reached_however_it_is_written(host: str, forbidden: Lis
 def test_without_the_rule_each_writing_reaches_loopback(
     host: str, forbidden: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_wire, "is_permitted", lambda *_: True)
+    monkeypatch.setattr(wire, "is_permitted", lambda *_: True)
     tool = Tool(connection_to(forbidden.port, host, networks=()), http_tool(limits=None))
-    monkeypatch.setattr(http_wire.http.client.HTTPResponse, "begin", hung_up)
+    monkeypatch.setattr(wire.http.client.HTTPResponse, "begin", hung_up)
 
     assert refused_by(tool) is Reason.EXECUTOR_UNAVAILABLE
     assert forbidden.count() == 1

@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from sandbox.executors.engine import Fetched
 from sandbox.executors.http import HttpTools
-from sandbox.executors.http_wire import Resolve, system_resolve
 from sandbox.leases.http import http_lease
+from sandbox.outbound.wire import Resolve, system_resolve
 from sandbox.stages import Cancellation, HttpPlan
 from sandbox.toolspec import (
     NO_SQL,

@@ -26,8 +26,8 @@ from http_cast import (
 )
 
 from sandbox.deployment import Misconfigured
-from sandbox.executors import http_wire
 from sandbox.executors.http import HttpTools
+from sandbox.outbound import wire
 from sandbox.reasons import Fault, Reason, Refused
 from sandbox.stages import Cancellation
 from sandbox.toolspec import EnvSecret, HttpAuth, HttpTarget, ToolLimits
@@ -199,7 +199,7 @@ def test_the_end_that_cancelling_makes_is_not_the_end_of_a_body() -> None:
             return b""
 
     with Target([saying(b"HTTP/1.1 200 OK\r\n\r\n")]) as target, pytest.MonkeyPatch().context() as patch:
-        patch.setattr(http_wire, "socket", SimpleNamespace(**{**vars(socket), "socket": Cut}))
+        patch.setattr(wire, "socket", SimpleNamespace(**{**vars(socket), "socket": Cut}))
         refused = refusal_of(Tool(connection_to(target.port)), cancellation)
 
     assert refused.reason is Reason.CALL_CANCELLED
@@ -257,7 +257,7 @@ def test_a_name_server_that_says_nothing_holds_nobody(slow_names: SlowNames, tar
 def test_more_names_than_can_be_asked_for_are_refused_and_not_queued(
     slow_names: SlowNames, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_wire, "_RESOLVERS", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(wire, "_RESOLVERS", threading.BoundedSemaphore(1))
     spec = http_tool(limits=ToolLimits(seconds=0.2))
     tool = Tool(connection_to(target.port, "crm.example.com"), spec, slow_names)
 

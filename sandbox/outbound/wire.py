@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, cast, final
 
-from sandbox.executors.http_addresses import Address, Network, is_permitted
+from sandbox.outbound.addresses import Address, Network, is_permitted
 from sandbox.stages import Cancellation
 
 Resolve: TypeAlias = Callable[[str, int], Sequence[str]]
