@@ -15,7 +15,7 @@ from sandbox.doctor.selftest import SelfTest, SelfTestFailed, self_test
 from sandbox.executors import Executors, read_catalogue
 from sandbox.flow import Flow
 from sandbox.identity import Authenticator
-from sandbox.leases import Leases
+from sandbox.leases import Leases, read_assertions
 from sandbox.limits import Counts, Limits
 from sandbox.pipeline import Pipeline
 from sandbox.policy import CedarPolicy, load_policies
@@ -170,10 +170,11 @@ class House:
             self._log.close()
 
     def _load(self) -> Loaded:
-        connections, connections_source = load_connections(self.deployment)
+        connections, connections_source = load_connections(self.deployment, self.settings)
         spec_set, policy = self._read(self.deployment, connections, self.settings)
         with ExitStack() as unless_whole:
-            leases = Leases(connections, self.deployment.lease_key)
+            assertions = read_assertions(connections, self.deployment.assertion_key, self.settings.identity.issuer)
+            leases = Leases(connections, self.deployment.lease_key, assertions)
             executors = Executors(connections, spec_set.tools, self.settings, self._limits.spend_cold_parse, leases)
             unless_whole.callback(executors.close)
             sql = self.settings.sql

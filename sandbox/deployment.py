@@ -59,6 +59,11 @@ class Deployment:
         return self.keys / "lease.key"
 
     @property
+    def assertion_key(self) -> Path:
+        """What signs for whom tokens are exchanged; there only where a connection does that."""
+        return self.keys / "assertion.key"
+
+    @property
     def tokens(self) -> Path:
         """`NAME.jwt`."""
         return self.root / "tokens"

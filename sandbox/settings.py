@@ -90,6 +90,23 @@ class LogSettings(_Section):
     """With less room than this calls are refused before they run; 0 refuses only when writing fails."""
 
 
+class VaultSettings(_Section):
+    """OpenBao or HashiCorp Vault, where secrets that `connections.toml` names `{vault = …}` lie."""
+
+    address: str = Field(default="", max_length=255, pattern=r"^(https?://[^\s/?#@]+)?$")
+    """`https://HOST:PORT`, or `http://` and an address of loopback; empty: none."""
+    role_id_file: str = Field(default="secrets/vault-role-id", min_length=1, max_length=4096)
+    """The AppRole's role id; relative to the deployment or absolute, 0600 or refused."""
+    secret_id_file: str = Field(default="secrets/vault-secret-id", min_length=1, max_length=4096)
+    """The AppRole's secret id; the same."""
+    approle: str = Field(default="approle", max_length=255, pattern=r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$")
+    """The path that the AppRole method is mounted at."""
+    namespace: str = Field(default="", max_length=255, pattern=r"^([A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*/?)?$")
+    """Sent as `X-Vault-Namespace`; empty: the root namespace."""
+    ca: str = Field(default="", max_length=4096)
+    """A PEM file that the server's certificate must lead to; empty: the system's authorities."""
+
+
 class Settings(_Section):
     """Everything `sandbox.toml` can say."""
 
@@ -99,6 +116,7 @@ class Settings(_Section):
     arguments: ArgumentSettings = ArgumentSettings()
     sql: SqlSettings = SqlSettings()
     log: LogSettings = LogSettings()
+    vault: VaultSettings = VaultSettings()
 
 
 MAX_FILE_BYTES: Final = 256 * 1024

@@ -236,6 +236,8 @@ class HttpPlan(Struct, frozen=True, kw_only=True):
     """All that are sent, but for the one that carries the secret."""
     secret_header: str
     """The name of that one; empty if there is none."""
+    scopes: tuple[str, ...] = ()
+    """Of the access token in it, sorted; empty where it carries a standing secret."""
     body: bytes | None
     response: HttpResponse
     has_effects: bool
@@ -252,7 +254,8 @@ class HttpPlan(Struct, frozen=True, kw_only=True):
         """The request for a reader: method and URL, headers, body; in the place of the secret, that there is one."""
         lines = [f"{self.method} {self.origin}{self.target}", *(f"{name}: {value}" for name, value in self.headers)]
         if self.secret_header:
-            lines.append(f"{self.secret_header}: (the connection's secret)")
+            kind = f"an access token for {' '.join(self.scopes)}" if self.scopes else "the connection's secret"
+            lines.append(f"{self.secret_header}: ({kind})")
         return "\n".join(lines) + ("" if self.body is None else f"\n\n{self.body.decode('utf-8')}")
 
 

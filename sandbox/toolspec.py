@@ -96,6 +96,8 @@ class HttpRequest:
     """None where nothing is sent."""
     is_idempotent: bool
     """The author says that sending it twice does no more than sending it once."""
+    scopes: tuple[str, ...] = ()
+    """Of the access token that it is sent with, sorted; empty where the connection lends none."""
 
     @property
     def path_template(self) -> str:
@@ -211,7 +213,39 @@ class FileSecret:
     """Absolute path."""
 
 
-SecretSource = EnvSecret | FileSecret
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VaultServer:
+    """Where OpenBao or HashiCorp Vault answers, and by which files this service is known there."""
+
+    scheme: Literal["https", "http"]
+    """`http` only to an address of loopback."""
+    host: str
+    port: int
+    namespace: str
+    """Empty: the root namespace."""
+    approle: str
+    """The path that the AppRole method is mounted at."""
+    role_id: str
+    """Absolute path of the file with the AppRole's role id."""
+    secret_id: str
+    """Absolute path of the file with its secret id."""
+    ca: str | None
+    """Absolute path of the PEM file that its certificate must lead to; None: the system's authorities."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class VaultSecret:
+    """A secret that is one field of an entry in a key-value store of a vault."""
+
+    server: VaultServer
+    path: str
+    """As its API has it, so with `data/` after the mount of a store of version 2: `secret/data/crm`."""
+    field: str
+
+
+SecretSource = EnvSecret | FileSecret | VaultSecret
 """Where a secret lies; `leases` alone reads it. A closed union, matched with `assert_never`."""
 
 
@@ -233,6 +267,39 @@ class HttpAuth:
     scheme: str
     """What stands before the secret, such as `Bearer `; may be empty."""
     secret: SecretSource
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OAuth:
+    """The authorization server that lends a connection's access tokens, and what may be asked of it."""
+
+    grant: Literal["client_credentials", "token_exchange"]
+    """Whom a token stands for: the service itself (RFC 6749, section 4.4), or the call's caller (RFC 8693)."""
+    host: str
+    port: int
+    token_url: str
+    """As it is written: also the audience of what the service says about its callers."""
+    token_path: str
+    revoke_path: str | None
+    """Of RFC 7009, at the same host; None where it has none."""
+    client_id: str
+    client_secret: SecretSource
+    client_auth: Literal["basic", "body"]
+    """How the client proves itself (RFC 6749, section 2.3.1)."""
+    scopes: frozenset[str]
+    """The ceiling: scopes that a spec may name."""
+    audience: str
+    """For whom the token is to be (RFC 8693, section 2.1); empty: not said."""
+    resource: str
+    """The same as a URL (RFC 8707); empty: not said."""
+    networks: tuple[str, ...]
+    ca: str | None
+
+    @property
+    def header(self) -> str:
+        """The name of the header that carries a token."""
+        return "Authorization"
 
 
 @final
@@ -273,7 +340,7 @@ class HttpTarget:
     port: int
     prefix: str
     """The base URL's path, empty or with a leading and no trailing `/`."""
-    auth: HttpAuth | None
+    auth: HttpAuth | OAuth | None
     networks: tuple[str, ...]
     """The only addresses that may be reached (CIDR); empty: every public one."""
     ca: str | None

@@ -59,7 +59,7 @@ def lint_deployment(deployment: Deployment) -> Linted:
     from sandbox.specs import lint_connections, lint_settings, lint_specs
 
     settings, problems = lint_settings(deployment)
-    connections = lint_connections(deployment)
+    connections = lint_connections(deployment, settings)
     specs = lint_specs(deployment, connections, read_catalogue, settings or Settings())
     problems += [*connections.findings.problems, *specs.problems]
     are_specs_good = not connections.findings.problems and not specs.problems

@@ -35,10 +35,12 @@ def tool(
     """
     from sandbox.deployment import Deployment
     from sandbox.executors import read_catalogue
+    from sandbox.settings import read_settings
     from sandbox.specs import read_connections
     from sandbox.specs.starter import starter_spec
 
-    connections = read_connections(Deployment(deployment))
+    folder = Deployment(deployment)
+    connections = read_connections(folder, read_settings(folder.settings)[0])
     name, text = starter_spec(connections, connection, table, name, read_catalogue)
     if out is not None:
         _write_new(out, text)

@@ -183,11 +183,13 @@ def _unmatched(deployment: Deployment, patterns: Sequence[str], *, is_json: bool
     from sandbox.executors import read_catalogue
     from sandbox.problems import did_you_mean
     from sandbox.reasons import quoted
-    from sandbox.settings import Settings
+    from sandbox.settings import read_settings
     from sandbox.specs import lint_connections, lint_specs
 
     try:
-        found = lint_specs(deployment, lint_connections(deployment), read_catalogue, Settings()) if patterns else None
+        settings, _ = read_settings(deployment.settings)
+        connections = lint_connections(deployment, settings)
+        found = lint_specs(deployment, connections, read_catalogue, settings) if patterns else None
     except Misconfigured:
         return []
     if found is None or found.problems:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, assert_never, final
 
 from sandbox.deployment import Deployment, Misconfigured
+from sandbox.doctor.check_http import check_credential, credential_check
 from sandbox.doctor.inspection import Finding
 from sandbox.doctor.postgres import CHECKS, Undecided, shapes_of
 from sandbox.doctor.script import setup_script, undo_script
@@ -24,20 +25,17 @@ from sandbox.executors import EXECUTORS, read_catalogue
 from sandbox.executors.engine import PlanStale
 from sandbox.executors.ready import ReadyTool
 from sandbox.leases import Leases, create_lease_key
-from sandbox.leases.http import http_lease
 from sandbox.leases.keys import read_lease_key
 from sandbox.problems import LintFailed, did_you_mean
 from sandbox.reasons import Refused, quoted
 from sandbox.settings import read_settings
-from sandbox.specs import SpecSet, lint_specs, load_connections
+from sandbox.specs import SpecSet, lint_specs, read_connections
 from sandbox.specs.connections import ConnectionsRead
 from sandbox.specs.findings import Findings
 from sandbox.sql import Bounds, Catalogue
 from sandbox.toolspec import Connection, FileTarget, HttpTarget, ServerTarget, ToolName, ToolSpec
 
-SECRET: Final = "its secret can be read"  # noqa: S105 - a check's name
 FILE_CHECKS: Final = ("the file opens read-only", "each tool's rules hold on it", SQLITE_CANARY, KNOWN_BAD)
-HTTP_CHECKS: Final = (SECRET, HTTP_ADDRESSES, KNOWN_BAD)
 
 
 @final
@@ -71,7 +69,7 @@ class _Tools:
 
 def diagnose(deployment: Deployment) -> tuple[Report, ...]:
     """Look at every connection; raises `LintFailed` or `Misconfigured` for a deployment that does not lint."""
-    connections, _ = load_connections(deployment)
+    connections = _connections(deployment)
     catalogues: dict[str, Catalogue] = {}
     silent: dict[str, str] = {}
     for name, connection in connections.items():
@@ -92,7 +90,7 @@ def diagnose(deployment: Deployment) -> tuple[Report, ...]:
 
 def setup_sql(deployment: Deployment, name: str) -> str:
     """Return the set-up script of a connection; makes the deployment's lease key where there is none."""
-    connections, _ = load_connections(deployment)
+    connections = _connections(deployment)
     connection = _server(connections, name)
     try:
         catalogue = read_catalogue(connection)
@@ -111,7 +109,11 @@ def setup_sql(deployment: Deployment, name: str) -> str:
 
 def undo_sql(deployment: Deployment, name: str) -> str:
     """Return the script that takes a connection's set-up back; asks the database nothing."""
-    return undo_script(_server(load_connections(deployment)[0], name).name)
+    return undo_script(_server(_connections(deployment), name).name)
+
+
+def _connections(deployment: Deployment) -> Mapping[str, Connection]:
+    return read_connections(deployment, read_settings(deployment.settings)[0])
 
 
 def _server(connections: Mapping[str, Connection], name: str) -> Connection:
@@ -166,8 +168,9 @@ def _report(
             except Undecided as error:
                 return Report(connection=name, engine=connection.engine, checks=(), undecided=str(error))
         case HttpTarget():
-            checks = HTTP_CHECKS
-            findings = [*_secret(connection, connection.target), *check_addresses(connection.target)]
+            target = connection.target
+            checks = (credential_check(target), HTTP_ADDRESSES, KNOWN_BAD)
+            findings = [*check_credential(deployment, connection, target), *check_addresses(target)]
         case _:
             assert_never(connection.target)
     findings += _slips(connection, tools)
@@ -182,16 +185,6 @@ def _slips(connection: Connection, tools: _Tools) -> Iterator[Finding]:
             for slip in known_bad(spec, connection, ready.get(name), tools.bounds):
                 message = f"the tool {quoted(name)}: {slip}"
                 yield Finding(KNOWN_BAD, message, REPORT)
-
-
-def _secret(connection: Connection, target: HttpTarget) -> Iterator[Finding]:
-    """Look whether the secret is there; nothing is sent, for a request could have effects."""
-    try:
-        with http_lease(connection, target):
-            pass
-    except Refused as refused:
-        mend = f"set what `auth` of [{connection.name}] in connections.toml names"
-        yield Finding(check=SECRET, level="error", message=refused.message, mend=mend)
 
 
 def _rehearsed(deployment: Deployment, connection: Connection, ready: Sequence[ReadyTool]) -> list[Finding]:

@@ -13,7 +13,7 @@ from typing import Final, assert_never, final
 from sandbox.executors.engine import Fetched
 from sandbox.executors.http_requests import RequestMaker
 from sandbox.executors.http_rows import invalid, picked, takes_body
-from sandbox.leases import HttpLease
+from sandbox.leases import HttpLease, TokenLease
 from sandbox.outbound.destinations import destination, request_bytes
 from sandbox.outbound.wire import Answer, Destination, Failed, Question, Resolve, exchange, system_resolve
 from sandbox.reasons import Effect, Fault, Reason, Refused, quoted
@@ -26,6 +26,8 @@ PAUSES_S: Final = (0.1, 0.4)
 """Before each retry of a request that its author calls idempotent."""
 PASSING: Final = frozenset({502, 503, 504})
 """Statuses of a target that may be well a moment later."""
+
+UNAUTHORIZED: Final = 401
 
 _UNREACHED: Final = {
     "resolve": "has no address",
@@ -60,15 +62,18 @@ class HttpTools:
 
     def run(self, plan: HttpPlan, lease: Lease, cancellation: Cancellation) -> Fetched:
         """Send the request and take from the response what the spec picks; raises `Refused`."""
-        if not isinstance(lease, HttpLease):
+        if not isinstance(lease, HttpLease | TokenLease):
             raise Fault("http executor: a lease of another kind than HTTP's")
-        begun = time.monotonic()
-        deadline = min(begun + plan.max_seconds, cancellation.deadline or float("inf"))
+        # What the lease took of the call's time is gone.
+        end = min(time.monotonic() + plan.max_seconds, cancellation.deadline or float("inf"))
+        deadline = min(end, lease.bounds.deadline)
         # INVARIANT: the only place that knows the secret besides its lease.
         headers = plan.headers if lease.header is None else (*plan.headers, lease.header)
         request = request_bytes(plan.method, plan.target, headers, plan.body)
         question = Question(request, lambda status: takes_body(plan.response, status), plan.max_response_bytes)
         answer = self._answered(plan, question, deadline, cancellation)
+        if answer.status == UNAUTHORIZED and isinstance(lease, TokenLease):
+            lease.doubt()
         if answer.status not in plan.response.statuses:
             raise _status(plan, answer.status)
         try:

@@ -65,6 +65,7 @@ class RequestMaker:
             target=target,
             headers=(*self._headers, *_body_headers(request.method, body)),
             secret_header="" if self._target.auth is None else self._target.auth.header,
+            scopes=request.scopes,
             body=body,
             response=self._exchange.response,
             has_effects=self._spec.effects == "write",

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from sandbox.leases.asking import CallBounds
+from sandbox.leases.assertions import Subject, read_assertions
 from sandbox.leases.files import FileLease
 from sandbox.leases.http import HttpLease
 from sandbox.leases.keys import create_lease_key
 from sandbox.leases.leases import Leases
+from sandbox.leases.oauth import TokenLease
 from sandbox.leases.postgres import PostgresLease
 from sandbox.leases.servers import Dsn, Server, read_dsn
 from sandbox.leases.sources import Secret
 
 __all__ = [
+    "CallBounds",
     "Dsn",
     "FileLease",
     "HttpLease",
@@ -18,6 +22,9 @@ __all__ = [
     "PostgresLease",
     "Secret",
     "Server",
+    "Subject",
+    "TokenLease",
     "create_lease_key",
+    "read_assertions",
     "read_dsn",
 ]

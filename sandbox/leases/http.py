@@ -1,4 +1,4 @@
-"""With which credential is an HTTP target asked? The connection's standing secret, read for one call and then dropped.
+"""With which credential is an HTTP target asked? The connection's standing secret, there for one call and then dropped.
 
 Nothing at the target expires it, so the lease names itself standing; what confines it is the connection's ceiling, the
 one host it is sent to, and that nobody but the executor sees it.
@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal, final
 
-from sandbox.leases.sources import read_secret
+from sandbox.leases.asking import CallBounds
+from sandbox.leases.sources import Secrets
 from sandbox.reasons import Reason, Refused, quoted
 from sandbox.telemetry.events import warn
 from sandbox.toolspec import Connection, HttpAuth, HttpTarget
@@ -28,6 +29,8 @@ class HttpLease:
     is_standing: Literal[True]
     digest: bytes
     """SHA-256 over the public facts: connection, its digest, scope, header, standing."""
+    bounds: CallBounds = field(repr=False)
+    _secrets: Secrets = field(repr=False)
     _auth: HttpAuth | None = field(repr=False)
     _header: tuple[str, str] | None = field(default=None, repr=False)
 
@@ -50,8 +53,10 @@ class HttpLease:
     def _secret(self, auth: HttpAuth) -> str:
         # INVARIANT: the caller learns neither where the secret lies nor, like everybody else, any part of it.
         try:
-            secret = read_secret(auth.secret, f"connection {quoted(self.connection)}").reveal()
+            secret = self._secrets.read(auth.secret, f"connection {quoted(self.connection)}", self.bounds).reveal()
         except Refused as refused:
+            if refused.reason is not Reason.EXECUTOR_UNAVAILABLE:
+                raise  # the call was over before the secret came
             raise self._unreadable(refused.message) from None
         if not secret.isascii():
             raise self._unreadable("a header carries ASCII, and the secret is something else")
@@ -65,8 +70,11 @@ class HttpLease:
         return Refused(Reason.EXECUTOR_UNAVAILABLE, message, rule="leases/secret")
 
 
-def http_lease(connection: Connection, target: HttpTarget) -> HttpLease:
-    """Return the lease of one call on the connection."""
-    header = "" if target.auth is None else target.auth.header
+def http_lease(
+    connection: Connection, target: HttpTarget, auth: HttpAuth | None, secrets: Secrets, bounds: CallBounds
+) -> HttpLease:
+    """Return the lease of one call on a connection whose secret is standing."""
+    header = "" if auth is None else auth.header
     facts = f"http\n{connection.name}\n{connection.digest}\n{target.origin}\n{header}\nstanding\n"
-    return HttpLease(connection.name, target.origin, True, hashlib.sha256(facts.encode()).digest(), target.auth)
+    digest = hashlib.sha256(facts.encode()).digest()
+    return HttpLease(connection.name, target.origin, True, digest, bounds, secrets, auth)

@@ -9,33 +9,54 @@ from pathlib import Path
 from typing import assert_never, final
 
 from sandbox.deployment import Misconfigured
+from sandbox.leases.asking import CallBounds
+from sandbox.leases.assertions import Assertions, Subject
 from sandbox.leases.files import FileLease, file_lease
 from sandbox.leases.http import HttpLease, http_lease
 from sandbox.leases.keys import read_lease_key
+from sandbox.leases.oauth import TokenLease, token_lease, tokens_of
 from sandbox.leases.postgres import PostgresLease, postgres_lease
 from sandbox.leases.servers import Server, read_dsn
+from sandbox.leases.sources import Secrets
+from sandbox.outbound.wire import Resolve, system_resolve
 from sandbox.reasons import Fault, Reason, Refused
 from sandbox.stages import AuthorizedCall, HttpPlan
-from sandbox.toolspec import Connection, FileTarget, HttpTarget, ServerTarget
+from sandbox.toolspec import Connection, FileTarget, HttpAuth, HttpTarget, OAuth, ServerTarget
 
 
 @final
 class Leases:
     """Lends leases: of a file or a login one, made once; of an HTTP target a new one each time."""
 
-    def __init__(self, connections: Mapping[str, Connection], lease_key: Path) -> None:
-        """Know the operators' connections, and where the key lies that logins' passwords come from."""
+    def __init__(
+        self,
+        connections: Mapping[str, Connection],
+        lease_key: Path,
+        assertions: Assertions | None = None,
+        resolve: Resolve = system_resolve,
+    ) -> None:
+        """Know the operators' connections, where the key lies that logins' passwords come from, and who vouches.
+
+        `assertions` says for whom tokens are exchanged. Raises `Misconfigured` for a `ca` that cannot be used.
+        """
         self._connections = connections
         self._lease_key = lease_key
         self._lock = threading.Lock()
         self._made: dict[tuple[str, str, bool], FileLease | PostgresLease] = {}
         self._servers: dict[str, tuple[Server, bytes]] = {}
+        self._secrets = Secrets()
+        self._tokens = tokens_of(connections, self._secrets, assertions, resolve)
 
-    def take(self, authorized: AuthorizedCall) -> AbstractContextManager[FileLease | PostgresLease | HttpLease]:
+    def take(
+        self, authorized: AuthorizedCall
+    ) -> AbstractContextManager[FileLease | PostgresLease | HttpLease | TokenLease]:
         """Lend the lease of the plan for the block; raises `Refused` with `EXECUTOR_UNAVAILABLE`."""
         plan = authorized.planned.plan
         if isinstance(plan, HttpPlan):
-            return self._asking(plan.connection)
+            authenticated = authorized.planned.traced.validated.authenticated
+            principal = authenticated.principal
+            bounds = CallBounds.of_call(plan.max_seconds, authenticated.proposed.cancellation)
+            return self.lend_http(plan.connection, plan.scopes, Subject(principal.subject, principal.actors), bounds)
         return self.lend(plan.connection, plan.login, reads_claims=bool(plan.claims))
 
     def lend(self, connection: str, login: str, *, reads_claims: bool = False) -> FileLease | PostgresLease:
@@ -47,11 +68,21 @@ class Leases:
                 lease = self._made[key] = self._make(connection, login, reads_claims=reads_claims)
         return lease
 
-    def _asking(self, name: str) -> AbstractContextManager[HttpLease]:
+    def lend_http(
+        self, name: str, scopes: tuple[str, ...], subject: Subject, bounds: CallBounds
+    ) -> AbstractContextManager[HttpLease | TokenLease]:
+        """Return the lease of an HTTP connection: entering it reads its secret, or gets a token for `subject`."""
         connection = self._connections.get(name)
         if connection is None or not isinstance(connection.target, HttpTarget):
             raise Fault("leases: a request names a connection that is no HTTP target")
-        return http_lease(connection, connection.target)
+        target = connection.target
+        match target.auth:
+            case OAuth():
+                return token_lease(self._tokens[name], target, scopes, subject, bounds)
+            case HttpAuth() | None:
+                return http_lease(connection, target, target.auth, self._secrets, bounds)
+            case _:
+                assert_never(target.auth)
 
     def _make(self, name: str, login: str, *, reads_claims: bool) -> FileLease | PostgresLease:
         connection = self._connections.get(name)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from pathlib import Path
 from typing import Final, NoReturn, assert_never, final
 
 from sandbox.deployment import Misconfigured, read_private
+from sandbox.leases.asking import CallBounds
+from sandbox.leases.vault import VaultRefused, read_vault
 from sandbox.reasons import Reason, Refused, quoted
-from sandbox.toolspec import EnvSecret, FileSecret, SecretSource
+from sandbox.toolspec import EnvSecret, FileSecret, SecretSource, VaultSecret
 
 _MAX_SECRET: Final = 8 * 1024
 """Characters of a secret; what is longer is another file."""
@@ -35,6 +39,29 @@ class Secret:
         raise TypeError("a secret is not written anywhere")
 
 
+@final
+class Secrets:
+    """Reads the secrets of one generation; those of a vault are remembered for a minute at most."""
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self._lock = threading.Lock()
+        self._remembered: dict[VaultSecret, tuple[Secret, float]] = {}
+        """With until when (`time.monotonic()` seconds); connections name a fixed few."""
+
+    def read(self, source: SecretSource, what: str, bounds: CallBounds) -> Secret:
+        """Read a secret for a call; raises `Refused`, with `EXECUTOR_UNAVAILABLE` unless the call is over."""
+        if not isinstance(source, VaultSecret):
+            return read_secret(source, what)
+        with self._lock:
+            secret, until = self._remembered.get(source, (None, 0.0))
+        if secret is None or time.monotonic() >= until:
+            secret, seconds = _vault(source, what, bounds)
+            with self._lock:
+                self._remembered[source] = secret, time.monotonic() + seconds
+        return secret
+
+
 def read_secret(source: SecretSource, what: str) -> Secret:
     """Read a secret; raises `Refused` with `EXECUTOR_UNAVAILABLE`, which calls it `what`."""
     match source:
@@ -46,11 +73,25 @@ def read_secret(source: SecretSource, what: str) -> Secret:
         case FileSecret(path=path):
             where = f"the file {quoted(Path(path).name)}"
             text = _file(Path(path), what)
+        case VaultSecret():
+            return _vault(source, what, CallBounds())[0]
         case _:
             assert_never(source)
+    return _checked(text, f"{what}: {where}")
+
+
+def _vault(source: VaultSecret, what: str, bounds: CallBounds) -> tuple[Secret, float]:
+    try:
+        text, seconds = read_vault(source, bounds)
+    except VaultRefused as refused:
+        raise _unavailable(f"{what}: {refused}") from None
+    return _checked(text, f"{what}: the field {quoted(source.field)} of {quoted(source.path)} in the vault"), seconds
+
+
+def _checked(text: str, where: str) -> Secret:
     text = text.strip()
     if not text or len(text) > _MAX_SECRET or not text.isprintable():
-        raise _unavailable(f"{what}: {where} does not hold one line of at most {_MAX_SECRET} characters")
+        raise _unavailable(f"{where} does not hold one line of at most {_MAX_SECRET} characters")
     return Secret(text)
 
 

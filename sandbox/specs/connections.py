@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final, TypeAlias, assert_never, final
 
 from sandbox.deployment import Deployment, Misconfigured
 from sandbox.problems import LintFailed, Mark
 from sandbox.reasons import quoted
+from sandbox.settings import Settings
 from sandbox.specs.ceilings import read_sql_ceiling, read_tools
 from sandbox.specs.dsn import read_dsn_source
 from sandbox.specs.findings import Findings, Rule, choices, suggestion
 from sandbox.specs.http_connection import read_http_target
+from sandbox.specs.secret_places import SecretPlaces
 from sandbox.specs.toml_values import is_table
 from sandbox.toml_places import TomlPlaces, toml_complaint
 from sandbox.toolspec import (
@@ -30,11 +30,14 @@ from sandbox.toolspec import (
     EnvSecret,
     FileSecret,
     FileTarget,
+    HttpAuth,
     HttpTarget,
+    OAuth,
     SecretSource,
     ServerTarget,
     SqlCeiling,
     SqlEngine,
+    VaultSecret,
 )
 
 SQL_ENGINES: Final[Mapping[str, SqlEngine]] = MappingProxyType({"sqlite": "sqlite", "postgres": "postgres"})
@@ -64,21 +67,27 @@ class ConnectionsRead:
     """What all of this was read from."""
 
 
-def load_connections(deployment: Deployment) -> tuple[Mapping[str, Connection], bytes]:
+def load_connections(
+    deployment: Deployment, settings: Settings | None = None
+) -> tuple[Mapping[str, Connection], bytes]:
     """Return the connections by name and the bytes they were read from; raises `LintFailed` with everything wrong."""
-    read = lint_connections(deployment)
+    read = lint_connections(deployment, settings)
     if read.findings.problems:
         raise LintFailed(read.findings.problems)
     return read.connections, read.source
 
 
-def read_connections(deployment: Deployment) -> Mapping[str, Connection]:
+def read_connections(deployment: Deployment, settings: Settings | None = None) -> Mapping[str, Connection]:
     """Return the connections by name, or raise `LintFailed` with everything wrong in the file."""
-    return load_connections(deployment)[0]
+    return load_connections(deployment, settings)[0]
 
 
-def lint_connections(deployment: Deployment) -> ConnectionsRead:
-    """Read the file as far as it goes; raises `Misconfigured` only if there is none to read."""
+def lint_connections(deployment: Deployment, settings: Settings | None = None) -> ConnectionsRead:
+    """Read the file as far as it goes; raises `Misconfigured` only if there is none to read.
+
+    Of the settings it takes where the vault is; without them there is none.
+    """
+    secrets = SecretPlaces(deployment.root, (settings or Settings()).vault)
     path = deployment.connections
     try:
         source = path.read_bytes()
@@ -88,7 +97,7 @@ def lint_connections(deployment: Deployment) -> ConnectionsRead:
     places = TomlPlaces(findings.lines)
     connections: dict[str, Connection] = {}
     for name, entry in document.items():
-        connection = _connection(name, entry, deployment.root, findings, places)
+        connection = _connection(name, entry, secrets, findings, places)
         if connection is not None:
             connections[name] = connection
     marks = {name: places.of(name, "ceiling") for name in connections}
@@ -115,7 +124,9 @@ def _document(source: bytes, file: str) -> tuple[Mapping[str, object], Findings]
         return {}, findings
 
 
-def _connection(name: str, entry: object, root: Path, findings: Findings, places: TomlPlaces) -> Connection | None:
+def _connection(
+    name: str, entry: object, secrets: SecretPlaces, findings: Findings, places: TomlPlaces
+) -> Connection | None:
     before = len(findings.problems)
     if not CONNECTION_NAME.fullmatch(name):
         message = f"connection name {quoted(name)}; accepted: 1 to 64 letters, digits, `_` and `-`"
@@ -127,12 +138,12 @@ def _connection(name: str, entry: object, root: Path, findings: Findings, places
     if engine is None:
         return None
     if engine == HTTP:
-        asked = read_http_target(name, entry, root, findings, places)
+        asked = read_http_target(name, entry, secrets, findings, places)
         tools = read_tools(name, entry, findings, places)
         return None if asked is None or len(findings.problems) > before else _http_connection(name, asked, tools)
     _check_keys(entry, name, engine, findings, places)
     key = TARGET_KEY[engine]
-    target = _TARGETS[engine](name, entry.get(key), root, findings, places.of(name, key))
+    target = _TARGETS[engine](name, entry.get(key), secrets, findings, places.of(name, key))
     ceiling = read_sql_ceiling(name, entry, findings, places)
     tools = read_tools(name, entry, findings, places)
     if target is None or len(findings.problems) > before:
@@ -174,20 +185,20 @@ def _engine(name: str, entry: Mapping[str, object], findings: Findings, places: 
     return None
 
 
-def _file(name: str, value: object, root: Path, findings: Findings, mark: Mark) -> FileTarget | None:
+def _file(name: str, value: object, secrets: SecretPlaces, findings: Findings, mark: Mark) -> FileTarget | None:
     if not isinstance(value, str) or not value or not value.isprintable():
         message = f"connection {quoted(name)} needs a `path`: the database file, relative to the deployment or absolute"
         findings.add(Rule.CONNECTION_VALUE, mark, message)
         return None
-    return FileTarget(os.path.normpath(root.absolute() / value))
+    return FileTarget(secrets.absolute(value))
 
 
-def _server(name: str, value: object, root: Path, findings: Findings, mark: Mark) -> ServerTarget | None:
-    dsn = read_dsn_source(name, value, root, findings, mark)
+def _server(name: str, value: object, secrets: SecretPlaces, findings: Findings, mark: Mark) -> ServerTarget | None:
+    dsn = read_dsn_source(name, value, secrets, findings, mark)
     return None if dsn is None else ServerTarget(dsn)
 
 
-_ReadTarget: TypeAlias = Callable[[str, object, Path, Findings, Mark], FileTarget | ServerTarget | None]
+_ReadTarget: TypeAlias = Callable[[str, object, SecretPlaces, Findings, Mark], FileTarget | ServerTarget | None]
 _TARGETS: Final[Mapping[SqlEngine, _ReadTarget]] = MappingProxyType({"sqlite": _file, "postgres": _server})
 
 
@@ -201,11 +212,16 @@ def _canonical(target: HttpTarget) -> str:
     ceiling = target.ceiling
     return repr(
         (
-            (target.origin, target.prefix, target.auth, target.networks, target.ca),
+            (target.origin, target.prefix, _asked_with(target.auth), target.networks, target.ca),
             None if ceiling.methods is None else sorted(ceiling.methods),
             ceiling.paths,
         )
     )
+
+
+def _asked_with(auth: HttpAuth | OAuth | None) -> object:
+    """Return what the digest says of a connection's secret; a set has no order of its own."""
+    return (sorted(auth.scopes), replace(auth, scopes=frozenset())) if isinstance(auth, OAuth) else auth
 
 
 def _digest(
@@ -242,5 +258,7 @@ def _lies(source: SecretSource) -> tuple[str, str]:
             return ("env", source.variable)
         case FileSecret():
             return ("file", source.path)
+        case VaultSecret():
+            return ("vault", repr(source))
         case _:
             assert_never(source)

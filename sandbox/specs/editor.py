@@ -104,6 +104,12 @@ def _request() -> JsonObject:
             },
             "json": {"description": "The body; a text that is {NAME} becomes the argument, of its own type"},
             "idempotent": {"type": "boolean", "description": "Whether sending it twice is harmless, so it is retried"},
+            "scopes": {
+                "type": "array",
+                "description": "Of the access token, where the connection lends one",
+                "items": {"type": "string"},
+                "minItems": 1,
+            },
         },
         "What a tool of kind http sends",
         ["method", "path"],

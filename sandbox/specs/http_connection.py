@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import ipaddress
-import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Final, Literal, NamedTuple, cast, final, get_args
-from urllib.parse import SplitResult, urlsplit
+from typing import Final, final, get_args
 
 from sandbox.reasons import quoted
 from sandbox.specs.findings import Findings, Rule, suggestion
+from sandbox.specs.oauth_connection import read_oauth
+from sandbox.specs.secret_places import SecretPlaces
 from sandbox.specs.toml_values import is_table, texts
+from sandbox.specs.trust import read_ca, read_networks
+from sandbox.specs.urls import BASE_URL, SEGMENT, Url, split_url
 from sandbox.toml_places import TomlPlaces
-from sandbox.toolspec import EnvSecret, FileSecret, HttpAuth, HttpCeiling, HttpMethod, HttpTarget, SecretSource
+from sandbox.toolspec import HttpAuth, HttpCeiling, HttpMethod, HttpTarget, OAuth, SecretSource
 
 KEYS: Final = ("engine", "base_url", "allow_plain", "auth", "networks", "ca", "ceiling")
 CEILING_KEYS: Final = ("methods", "paths", "tools")
@@ -28,45 +28,21 @@ OWN_HEADERS: Final = frozenset(
     }
 )  # fmt: skip
 """Headers that say where a request ends, who sends it or how it is read: nobody but the executor writes them."""
-SEGMENT: Final = re.compile(r"[A-Za-z0-9._~!$&'()*+,=:@-]+")
-"""What a fixed part of a path may hold: nothing that is encoded, so that it reads the same to everybody."""
-
-_HOST_LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
-_LIKE_A_NUMBER: Final = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
-_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
-_BASE_URL: Final = "`https://HOST`, with a port and a path if need be,"
 _CEILING: Final = '`ceiling = {methods = ["GET"], paths = ["/v1/customers/*"]}`, or openly `"all"` for either,'
-_AUTH: Final = '`{bearer = {env = "NAME"}}` or `{header = "X-Api-Key", value = {file = "secrets/NAME"}}`'
-_REFERENCE: Final = '`{env = "NAME"}` or `{file = "secrets/NAME"}`'
-
-
-class _BaseUrl(NamedTuple):
-    scheme: Literal["https", "http"]
-    host: str
-    port: int
-    prefix: str
+_AUTH: Final = (
+    '`{bearer = {env = "NAME"}}`, `{header = "X-Api-Key", value = {file = "secrets/NAME"}}`, or a table `oauth`,'
+)
+_REFERENCE: Final = '`{env = "NAME"}`, `{file = "secrets/NAME"}` or `{vault = "secret/data/NAME#FIELD"}`'
 
 
 def read_http_target(
-    name: str, entry: Mapping[str, object], root: Path, findings: Findings, places: TomlPlaces
+    name: str, entry: Mapping[str, object], secrets: SecretPlaces, findings: Findings, places: TomlPlaces
 ) -> HttpTarget | None:
     """Return where the connection `name` leads; None if anything is wrong, all of which is noted."""
     before = len(findings.problems)
-    reader = _TargetReader(name, entry, root, findings, places)
+    reader = _TargetReader(name, entry, secrets, findings, places)
     target = reader.read()
     return target if len(findings.problems) == before else None
-
-
-def host_of(written: str) -> str | None:
-    """Return a host as it is asked for; None for one that readers dispute: `0177.1`, `2130706433`, `fe80::1%eth0`."""
-    lowered = written.lower()
-    try:
-        address = ipaddress.ip_address(lowered)
-    except ValueError:
-        labels = lowered.split(".")
-        is_name = len(lowered) <= 253 and all(_HOST_LABEL.fullmatch(label) for label in labels)
-        return lowered if is_name and not _LIKE_A_NUMBER.fullmatch(labels[-1]) else None
-    return None if "%" in lowered else str(address)
 
 
 @final
@@ -74,11 +50,11 @@ class _TargetReader:
     """Takes the keys of one connection."""
 
     def __init__(
-        self, name: str, entry: Mapping[str, object], root: Path, findings: Findings, places: TomlPlaces
+        self, name: str, entry: Mapping[str, object], secrets: SecretPlaces, findings: Findings, places: TomlPlaces
     ) -> None:
         self._name = name
         self._entry = entry
-        self._root = root
+        self._secrets = secrets
         self._findings = findings
         self._places = places
         # INVARIANT: a secret that was written out, in `auth` or as a login, is not shown where lint is.
@@ -90,7 +66,8 @@ class _TargetReader:
                 message = f"unknown key {quoted(key)} in a connection of engine `http`{suggestion(key, KEYS)}"
                 self._note(Rule.CONNECTION_KEY, key, message)
         base, ceiling = self._base_url(), self._ceiling()
-        networks, auth, ca = self._networks(), self._auth(), self._ca()
+        networks = read_networks(self._entry.get("networks"), self._note)
+        auth, ca = self._auth(), read_ca(self._entry.get("ca"), self._secrets, self._note)
         if base is None:
             return None
         if base.scheme == "http" and ca is not None:
@@ -99,7 +76,7 @@ class _TargetReader:
             scheme=base.scheme,
             host=base.host,
             port=base.port,
-            prefix=base.prefix,
+            prefix=base.path,
             auth=auth,
             networks=networks,
             ca=ca,
@@ -110,13 +87,13 @@ class _TargetReader:
         mark = self._places.of(self._name, key)
         self._findings.add(rule, mark, message, may_show_line=not self._may_hold_secret)
 
-    def _base_url(self) -> _BaseUrl | None:
+    def _base_url(self) -> Url | None:
         written = self._entry.get("base_url")
         if not isinstance(written, str):
-            message = f"connection {quoted(self._name)} needs a `base_url`; {_BASE_URL} is accepted"
+            message = f"connection {quoted(self._name)} needs a `base_url`; {BASE_URL} is accepted"
             self._note(Rule.CONNECTION_VALUE, "base_url", message)
             return None
-        complaint, base = _split(written)
+        complaint, base = split_url(written)
         if base is None:
             shown = "" if "@" in written else f" {quoted(written)}"
             self._note(Rule.CONNECTION_VALUE, "base_url", f"`base_url`{shown} {complaint}")
@@ -169,29 +146,17 @@ class _TargetReader:
             self._note(Rule.CONNECTION_CEILING, "ceiling", message)
         return segments
 
-    def _networks(self) -> tuple[str, ...]:
-        value = self._entry.get("networks")
-        if value is None:
-            return ()
-        networks: list[str] = []
-        if not texts(value):
-            message = '`networks` names nothing; a list such as `["10.1.0.0/16"]` is accepted'
-            self._note(Rule.CONNECTION_VALUE, "networks", message)
-        for text in texts(value):
-            try:
-                networks.append(str(ipaddress.ip_network(text)))
-            except ValueError:
-                message = f"network {quoted(text)}; an address or a range such as `10.1.0.0/16` is accepted"
-                self._note(Rule.CONNECTION_VALUE, "networks", message)
-        return tuple(networks)
-
-    def _auth(self) -> HttpAuth | None:
+    def _auth(self) -> HttpAuth | OAuth | None:
         value = self._entry.get("auth")
         if value is None:
             return None
         if is_table(value) and set(value) == {"bearer"}:
             secret = self._secret(value["bearer"])
             return None if secret is None else HttpAuth("Authorization", "Bearer ", secret)
+        if is_table(value) and set(value) == {"oauth"}:
+            oauth = value["oauth"]
+            secret = self._secret(oauth.get("client_secret") if is_table(oauth) else None)
+            return read_oauth(oauth, secret, self._secrets, self._note)
         if not is_table(value) or set(value) != {"header", "value"}:
             self._note(Rule.CONNECTION_VALUE, "auth", f"`auth` is something else; {_AUTH} is accepted")
             return None
@@ -203,60 +168,14 @@ class _TargetReader:
         return None if secret is None else HttpAuth(header, "", secret)
 
     def _secret(self, value: object) -> SecretSource | None:
+        complaint = ""
         if is_table(value) and len(value) == 1:
-            variable, path = value.get("env"), value.get("file")
-            if isinstance(variable, str) and _VARIABLE.fullmatch(variable):
-                return EnvSecret(variable)
-            if isinstance(path, str) and path and path.isprintable():
-                return FileSecret(self._absolute(path))
+            ((kind, where),) = value.items()
+            source, complaint = self._secrets.source(kind, where, "the secret")
+            if source is not None:
+                return source
         # INVARIANT: what stands there is not told: it may be the secret itself.
         message = f"a secret stands in no connection; where it lies is accepted: {_REFERENCE}"
-        self._note(Rule.CONNECTION_VALUE, "auth", message)
+        is_of_a_vault = is_table(value) and set(value) == {"vault"}
+        self._note(Rule.CONNECTION_VALUE, "auth", complaint if is_of_a_vault else message)
         return None
-
-    def _ca(self) -> str | None:
-        value = self._entry.get("ca")
-        if value is None:
-            return None
-        if not isinstance(value, str) or not value or not value.isprintable():
-            self._note(Rule.CONNECTION_VALUE, "ca", "`ca` is the path of a PEM file with certificates")
-            return None
-        path = self._absolute(value)
-        if not Path(path).is_file():
-            message = f"there is no file {quoted(value)}; a PEM file with certificates is accepted"
-            self._note(Rule.CONNECTION_PATH, "ca", message)
-        return path
-
-    def _absolute(self, path: str) -> str:
-        return os.path.normpath(self._root.absolute() / path)
-
-
-def _split(written: str) -> tuple[str, _BaseUrl | None]:
-    """Return the parts of a base URL, or what is wrong with it."""
-    try:
-        parts = urlsplit(written)
-        port = parts.port
-    except ValueError:
-        return f"is no URL; {_BASE_URL} is accepted", None
-    host = host_of(parts.hostname or "") if _is_whole(parts) else None
-    prefix = parts.path.removesuffix("/")
-    complaint = ""
-    if not written.isascii() or not written.isprintable() or any(c in written for c in ' \\<>"`{|}^%?#'):
-        complaint = f"holds a query, a fragment, or what a URL has only encoded; {_BASE_URL} is accepted"
-    elif parts.scheme not in {"https", "http"} or not parts.netloc or "@" in parts.netloc:
-        complaint = f"is no address of HTTP, or holds a login; {_BASE_URL} is accepted"
-    elif host is None:
-        complaint = "has a host that readers dispute; a DNS name, `192.0.2.7` or `[2001:db8::7]` is accepted"
-    elif any(not SEGMENT.fullmatch(part) or part in {".", ".."} for part in prefix.split("/")[1:]):
-        complaint = f"has a path with empty or moving segments; {_BASE_URL} is accepted"
-    if complaint or host is None:
-        return complaint, None
-    scheme = cast("Literal['https', 'http']", parts.scheme)
-    return "", _BaseUrl(scheme, host, port or (443 if scheme == "https" else 80), prefix)
-
-
-def _is_whole(parts: SplitResult) -> bool:
-    """Whether host and port are all of the authority, and brackets hold an IPv6 address and nothing else does."""
-    host = parts.hostname or ""
-    shown = f"[{host}]" if ":" in host else host
-    return parts.netloc.lower() in {shown, f"{shown}:{parts.port}"} and parts.port != 0

@@ -10,8 +10,10 @@ from sandbox.problems import Mark
 from sandbox.reasons import quoted
 from sandbox.specs.document import Shape, boolean, choice, entries_of, fields, found, integer, items, scalar, text
 from sandbox.specs.findings import Findings, Rule, choices, suggestion
-from sandbox.specs.http_connection import HEADER_NAME, METHODS, OWN_HEADERS, SEGMENT
+from sandbox.specs.http_connection import HEADER_NAME, METHODS, OWN_HEADERS
 from sandbox.specs.inputs import Inputs, types_of
+from sandbox.specs.oauth_connection import SCOPE
+from sandbox.specs.urls import SEGMENT
 from sandbox.specs.yaml import Broken, Entries, Entry, Items, Node, Scalar
 from sandbox.toolspec import (
     READING_METHODS,
@@ -23,11 +25,12 @@ from sandbox.toolspec import (
     HttpRequest,
     HttpResponse,
     HttpTarget,
+    OAuth,
     PickedColumn,
     PickedType,
 )
 
-REQUEST_KEYS: Final = ("method", "path", "query", "headers", "json", "idempotent")
+REQUEST_KEYS: Final = ("method", "path", "query", "headers", "json", "idempotent", "scopes")
 RESPONSE_KEYS: Final = ("status", "rows", "columns")
 COLUMN_KEYS: Final = ("at", "type", "required")
 PICKED_TYPES: Final[tuple[PickedType, ...]] = get_args(PickedType)
@@ -38,6 +41,7 @@ MAX_PATH: Final = 2_000
 _REQUEST: Final = Shape("`request`", REQUEST_KEYS, ("method", "path"))
 _RESPONSE: Final = Shape("`response`", RESPONSE_KEYS)
 _COLUMN: Final = Shape("a column", COLUMN_KEYS, ("at", "type"))
+_SCOPES: Final = "a list such as `[customers.read]`"
 _PLACE: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]{0,63})\}")
 _SPOKEN_FOR: Final = OWN_HEADERS | {"authorization", "content-type"}
 _IN_A_PATH: Final = frozenset({"string", "integer"})
@@ -82,6 +86,7 @@ class _RequestReader:
             headers=self._headers(known["headers"].node) if "headers" in known else (),
             body=self._json(known["json"].node) if "json" in known else None,
             is_idempotent="idempotent" in known and boolean(known["idempotent"].node, self._findings) is True,
+            scopes=self._scopes(node, known),
         )
         if method is not None:
             self._check_method(method, known, effects)
@@ -89,6 +94,32 @@ class _RequestReader:
             message = f"argument {quoted(name)} is not used by the request; use {quoted(f'{{{name}}}')} or leave it out"
             self._findings.add(Rule.UNUSED_INPUT, self._inputs.marks[name], message)
         return request if method is not None and "path" in known else None
+
+    def _scopes(self, request: Node, known: Mapping[str, Entry]) -> tuple[str, ...]:
+        """Return the scopes of the token that the connection lends; named where it lends one, and there alone."""
+        auth = self._target.auth if self._target is not None else None
+        entry = known.get("scopes")
+        if entry is None:
+            if isinstance(auth, OAuth):
+                message = f"the connection lends a token for the scopes that the request names; {_SCOPES} is accepted"
+                self._findings.add(Rule.MISSING_KEY, request.mark, message)
+            return ()
+        if self._target is not None and not isinstance(auth, OAuth):
+            message = "the connection lends no token, so there is nothing to name `scopes` of; leave it out"
+            self._findings.add(Rule.VALUE, entry.mark, message)
+        scopes: set[str] = set()
+        for item in items(entry.node, f"{_SCOPES},", self._findings, most=50):
+            scope = text(item, self._findings, most=256, accepted="a scope")
+            if scope is None:
+                continue
+            if not SCOPE.fullmatch(scope):
+                message = f"scope {quoted(scope)}; printable ASCII without spaces, quotes and backslashes is accepted"
+                self._findings.add(Rule.VALUE, item.mark, message)
+            elif isinstance(auth, OAuth) and scope not in auth.scopes:
+                message = f"scope {quoted(scope)} is outside the connection's ceiling; its operator can widen it"
+                self._findings.add(Rule.CEILING, item.mark, message)
+            scopes.add(scope)
+        return tuple(sorted(scopes))
 
     def _check_method(self, method: str, known: Mapping[str, Entry], effects: str | None) -> None:
         mark = known["method"].node.mark

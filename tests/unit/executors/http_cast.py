@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from sandbox.executors.engine import Fetched
 from sandbox.executors.http import HttpTools
-from sandbox.leases.http import http_lease
+from sandbox.leases import CallBounds, Leases, Subject
 from sandbox.outbound.wire import Resolve, system_resolve
 from sandbox.stages import Cancellation, HttpPlan
 from sandbox.toolspec import (
@@ -35,6 +35,7 @@ from sandbox.toolspec import (
     HttpRequest,
     HttpResponse,
     HttpTarget,
+    OAuth,
     PickedColumn,
     ToolLimits,
     ToolName,
@@ -220,7 +221,7 @@ def connection_to(
     host: str = "127.0.0.1",
     *,
     networks: Sequence[str] = LOOPBACK,
-    auth: HttpAuth | None = None,
+    auth: HttpAuth | OAuth | None = None,
     ca: Path | None = None,
     prefix: str = "",
     ceiling: HttpCeiling | None = None,
@@ -253,10 +254,17 @@ def http_tool(
     columns: tuple[PickedColumn, ...] = (ID,),
     limits: ToolLimits | None = None,
     connection: str = "crm",
+    scopes: tuple[str, ...] = (),
 ) -> ToolSpec:
     """Return a tool of kind `http`."""
     request = HttpRequest(
-        method=method, path=path, query=query, headers=headers, body=body, is_idempotent=is_idempotent
+        method=method,
+        path=path,
+        query=query,
+        headers=headers,
+        body=body,
+        is_idempotent=is_idempotent,
+        scopes=scopes,
     )
     return ToolSpec(
         name=ToolName("crm.thing"),
@@ -292,8 +300,10 @@ class Tool:
         return self.tools.plan(self.spec.name, arguments)
 
     def call(self, cancellation: Cancellation | None = None, **arguments: JsonValue) -> Fetched:
-        assert isinstance(self.connection.target, HttpTarget)
-        with http_lease(self.connection, self.connection.target) as lease:
+        assert self.spec.http is not None
+        with Leases({self.connection.name: self.connection}, Path("no key")).lend_http(
+            self.connection.name, self.spec.http.request.scopes, Subject("alice", ()), CallBounds()
+        ) as lease:
             return self.tools.run(self.plan(**arguments), lease, cancellation or Cancellation())
 
 

@@ -8,15 +8,22 @@ from pathlib import Path
 import pytest
 from http_cast import SECRET, connection_to
 
+from sandbox.leases.asking import CallBounds
 from sandbox.leases.http import HttpLease, http_lease
+from sandbox.leases.sources import Secrets
 from sandbox.reasons import Reason, Refused
 from sandbox.toolspec import Connection, Digest, EnvSecret, FileSecret, HttpAuth, HttpTarget, SecretSource
 
 
 def leased(source: SecretSource, scheme: str = "") -> tuple[Connection, HttpLease]:
     connection = connection_to(80, auth=HttpAuth("X-Key", scheme, source))
+    return connection, lease_on(connection)
+
+
+def lease_on(connection: Connection) -> HttpLease:
     assert isinstance(connection.target, HttpTarget)
-    return connection, http_lease(connection, connection.target)
+    assert isinstance(connection.target.auth, HttpAuth)
+    return http_lease(connection, connection.target, connection.target.auth, Secrets(), CallBounds())
 
 
 @pytest.mark.requirement("leases:http:call")
@@ -79,8 +86,7 @@ def test_the_digest_is_of_public_facts_alone(monkeypatch: pytest.MonkeyPatch) ->
             assert lease.is_standing
             digests.append(lease.digest)
     connection, _ = leased(EnvSecret("CRM_KEY"))
-    assert isinstance(connection.target, HttpTarget)
-    other = http_lease(replace(connection, digest=Digest("e" * 64)), connection.target)
+    other = lease_on(replace(connection, digest=Digest("e" * 64)))
 
     assert len(digests[0]) == 32
     assert digests[0] == digests[1] != other.digest

@@ -7,9 +7,18 @@ import pytest
 
 from sandbox.deployment import Deployment, Misconfigured
 from sandbox.problems import LintFailed, Problem
+from sandbox.settings import Settings, VaultSettings
 from sandbox.specs import lint_connections, read_connections
 from sandbox.specs.ceilings import CEILING_SENTENCE
-from sandbox.toolspec import EnvSecret, FileSecret, FileTarget, ServerTarget, SqlCeiling
+from sandbox.toolspec import (
+    EnvSecret,
+    FileSecret,
+    FileTarget,
+    ServerTarget,
+    SqlCeiling,
+    VaultSecret,
+    VaultServer,
+)
 
 Told = Callable[[str], tuple[Problem, ...]]
 
@@ -112,7 +121,11 @@ def test_what_is_wrong_is_told_where(text: str, place: tuple[int, int, str], mes
     assert ((problem.line, problem.column, problem.rule), problem.message) == (place, message)
 
 
-DSN_ACCEPTED = '`dsn = {env = "NAME"}` or `dsn = {file = "secrets/a.dsn"}`'
+NO_VAULT = "lies in a vault, and `vault.address` of sandbox.toml says none; `https://HOST:PORT` is accepted"
+NO_REFERENCE = (
+    "`vault` takes the path of an entry and one field of it; `PATH#FIELD`, such as `secret/data/crm#token`, is accepted"
+)
+DSN_ACCEPTED = '`dsn = {env = "NAME"}`, `{file = "secrets/a.dsn"}` or `{vault = "secret/data/a#dsn"}`'
 
 
 @pytest.mark.requirement("specs:connections:dsn")
@@ -138,8 +151,13 @@ DSN_ACCEPTED = '`dsn = {env = "NAME"}` or `dsn = {file = "secrets/a.dsn"}`'
         ),
         (
             'dsn = {vault = "hunter2"}',
-            "connection/not-built",
-            "the dsn of `a` lies in `vault`, which is not built yet in this version; accepted: `env`, `file`",
+            "connection/value",
+            f"the dsn of `a`: {NO_REFERENCE}",
+        ),
+        (
+            'dsn = {vault = "secret/data/hunter2#dsn"}',
+            "connection/value",
+            f"the dsn of `a` {NO_VAULT}",
         ),
         (
             'dsn = {env = "hunter 2"}',
@@ -157,7 +175,7 @@ DSN_ACCEPTED = '`dsn = {env = "NAME"}` or `dsn = {file = "secrets/a.dsn"}`'
             "the dsn of `a`: the file `open.dsn` has mode 0644, which lets others read it; only 0600 is accepted",
         ),
     ],
-    ids=range(9),
+    ids=range(10),
 )
 def test_what_is_wrong_with_a_dsn_is_told_without_it(
     line: str, rule: str, message: str, told: Told, tmp_path: Path
@@ -215,6 +233,81 @@ def test_a_server_s_connection_is_read(deployment: Deployment) -> None:
     ]
     assert len({one.digest for one in read}) == 4
     assert {one.engine for one in read} == {"postgres"}
+
+
+VAULT = '[a]\nengine = "postgres"\ndsn = {vault = "REFERENCE"}\nceiling = {tables = "all"}\n'
+
+
+def vault_read(deployment: Deployment, reference: str, **vault: str) -> tuple[object, list[str]]:
+    deployment.connections.write_text(VAULT.replace("REFERENCE", reference))
+    found = lint_connections(deployment, Settings(vault=VaultSettings(**vault)))
+    target = found.connections["a"].target if "a" in found.connections else None
+    return target, [problem.message for problem in found.findings.problems]
+
+
+@pytest.mark.requirement("specs:connections:vault")
+def test_a_reference_into_a_vault_is_read_with_the_server_of_the_settings(deployment: Deployment) -> None:
+    target, told = vault_read(deployment, "secret/data/ledger#dsn", address="https://Vault.example:8200", ca="v.pem")
+
+    assert told == []
+    secrets = deployment.root / "secrets"
+    assert target == ServerTarget(
+        VaultSecret(
+            VaultServer(
+                scheme="https",
+                host="vault.example",
+                port=8200,
+                namespace="",
+                approle="approle",
+                role_id=str(secrets / "vault-role-id"),
+                secret_id=str(secrets / "vault-secret-id"),
+                ca=str(deployment.root / "v.pem"),
+            ),
+            "secret/data/ledger",
+            "dsn",
+        )
+    )
+
+
+@pytest.mark.requirement("specs:connections:vault")
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "x#y",
+        "secret/data/a",
+        "/secret/a#b",
+        "secret//a#b",
+        "secret/../a#b",
+        "secret/a?version=1#b",
+        "secret/a#",
+        "a/b#é",
+    ],
+)
+def test_a_reference_that_is_no_path_with_a_field_is_refused(reference: str, deployment: Deployment) -> None:
+    target, (told,) = vault_read(deployment, reference, address="https://vault.example")
+
+    assert target is None
+    assert "takes the path of an entry and one field of it" in told
+    assert reference not in told
+
+
+@pytest.mark.requirement("specs:connections:vault")
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("http://vault.example:8200", "plain HTTP to another machine"),
+        ("http://localhost:8200", "plain HTTP to another machine"),
+        ("http://10.0.0.1", "plain HTTP to another machine"),
+        ("https://0177.1", "host that readers dispute"),
+        ("https://vault.example:99999", "is no URL"),
+    ],
+)
+def test_a_vault_is_asked_over_tls_or_on_this_machine(address: str, told: str, deployment: Deployment) -> None:
+    target, (complaint,) = vault_read(deployment, "secret/data/a#dsn", address=address)
+
+    assert target is None
+    assert told in complaint
+    assert vault_read(deployment, "secret/data/a#dsn", address="http://127.0.0.1:8200")[1] == []
 
 
 @pytest.mark.requirement("specs:connections:lint")

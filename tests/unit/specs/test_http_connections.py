@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.deployment import Deployment
 from sandbox.specs import SpecsRead, lint_connections
-from sandbox.specs.http_connection import host_of
+from sandbox.specs.urls import host_of
 from sandbox.toolspec import (
     Argument,
     Connection,
@@ -18,6 +18,7 @@ from sandbox.toolspec import (
     HttpAuth,
     HttpCeiling,
     HttpTarget,
+    OAuth,
     ToolSpec,
 )
 
@@ -289,3 +290,108 @@ def test_tools_of_databases_and_of_http_lint_side_by_side(linted: Callable[..., 
 def test_a_secret_may_stand_in_a_variable_and_in_any_header(tmp_path: Path) -> None:
     text = f'base_url = "https://a.example"\nauth = {{header = "X-Api-Key", value = {{env = "KEY"}}}}\n{CEILING}'
     assert target_of(tmp_path, text).auth == HttpAuth("X-Api-Key", "", EnvSecret("KEY"))
+
+
+OAUTH = {
+    "token_url": '"https://Login.example.com/oauth/token/"',
+    "grant": '"token_exchange"',
+    "client_id": '"sandbox"',
+    "client_secret": '{env = "CRM_SECRET"}',
+    "scopes": '["customers.read", "customers.write"]',
+}
+
+
+def oauth_text(**changes: str | None) -> str:
+    """Return a connection with `auth.oauth`; None leaves a key out."""
+    said = {key: value for key, value in {**OAUTH, **changes}.items() if value is not None}
+    table = ", ".join(f"{key} = {value}" for key, value in said.items())
+    return f'base_url = "https://a.example"\n{CEILING}\nauth = {{oauth = {{{table}}}}}'
+
+
+@pytest.mark.requirement("specs:http:oauth")
+def test_an_authorization_server_is_read_whole(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").touch()
+    more = {
+        "revoke_url": '"https://login.example.com/revoke"',
+        "client_auth": '"body"',
+        "audience": '"crm"',
+        "resource": '"https://a.example/"',
+        "networks": '["10.0.0.0/8"]',
+        "ca": '"ca.pem"',
+    }
+
+    assert target_of(tmp_path, oauth_text(**more)).auth == OAuth(
+        grant="token_exchange",
+        host="login.example.com",
+        port=443,
+        token_url="https://Login.example.com/oauth/token/",
+        token_path="/oauth/token/",
+        revoke_path="/revoke",
+        client_id="sandbox",
+        client_secret=EnvSecret("CRM_SECRET"),
+        client_auth="body",
+        scopes=frozenset({"customers.read", "customers.write"}),
+        audience="crm",
+        resource="https://a.example/",
+        networks=("10.0.0.0/8",),
+        ca=str(tmp_path / "ca.pem"),
+    )
+    plain = target_of(tmp_path, oauth_text()).auth
+    assert isinstance(plain, OAuth)
+    assert (plain.revoke_path, plain.client_auth, plain.audience, plain.ca) == (None, "basic", "", None)
+
+
+OAUTH_WRONG: dict[str, tuple[dict[str, str | None], str]] = {
+    "plain": ({"token_url": '"http://login.example.com/token"'}, "`token_url` is plain HTTP"),
+    "login": ({"token_url": f'"https://a:{SECRET}@login.example.com/token"'}, "`token_url` is no address of HTTP"),
+    "query": ({"token_url": f'"https://login.example.com/token?secret={SECRET}"'}, "`token_url` holds a query"),
+    "no-url": ({"token_url": None}, "needs a `token_url`"),
+    "elsewhere": ({"revoke_url": '"https://other.example/revoke"'}, "at another host than `token_url`"),
+    "port": ({"revoke_url": '"https://login.example.com:444/revoke"'}, "at another host than `token_url`"),
+    "grant": ({"grant": '"password"'}, "needs a `grant`; accepted: `client_credentials`, `token_exchange`"),
+    "no-grant": ({"grant": None}, "needs a `grant`"),
+    "client-auth": ({"client_auth": '"none"'}, "needs a `client_auth`; accepted: `basic`, `body`"),
+    "client-id": ({"client_id": '""'}, "needs a `client_id`"),
+    "no-secret": ({"client_secret": None}, "a secret stands in no connection"),
+    "secret": ({"client_secret": f'"{SECRET}"'}, "a secret stands in no connection"),
+    "no-scopes": ({"scopes": "[]"}, "needs `scopes`, the most that a spec may name"),
+    "all-scopes": ({"scopes": '"all"'}, "needs `scopes`"),
+    "two-scopes": ({"scopes": '["a b"]'}, "needs `scopes`"),
+    "audience": ({"audience": '"a\\nb"'}, "`audience` in `oauth` is a text"),
+    "network": ({"networks": '["10.1.2.3/16"]'}, "network `10.1.2.3/16`"),
+    "ca": ({"ca": '"gone.pem"'}, "there is no file `gone.pem`"),
+    "key": ({"secret": f'"{SECRET}"'}, "unknown key `secret` in `oauth`"),
+}
+
+
+@pytest.mark.requirement("specs:http:oauth")
+@pytest.mark.parametrize(("changes", "message"), OAUTH_WRONG.values(), ids=OAUTH_WRONG)
+def test_what_is_wrong_with_an_authorization_server_is_told_and_no_secret_with_it(
+    changes: dict[str, str | None], message: str, tmp_path: Path
+) -> None:
+    connection, told = read(tmp_path, oauth_text(**changes))
+
+    assert connection is None
+    assert any(message in each for each in told), told
+    assert SECRET not in "".join(told)
+
+
+@pytest.mark.requirement("specs:http:oauth")
+def test_the_digest_follows_every_fact_of_an_authorization_server(tmp_path: Path) -> None:
+    changes: list[dict[str, str | None]] = [
+        {},
+        {"token_url": '"https://login.example.com/token"'},
+        {"revoke_url": '"https://login.example.com/revoke"'},
+        {"grant": '"client_credentials"'},
+        {"client_id": '"other"'},
+        {"client_secret": '{env = "OTHER"}'},
+        {"client_auth": '"body"'},
+        {"scopes": '["customers.read"]'},
+        {"audience": '"crm"'},
+    ]
+    digests = [connection.digest for each in changes if (connection := read(tmp_path, oauth_text(**each))[0])]
+
+    assert len(set(digests)) == len(changes)
+    again, _ = read(tmp_path, oauth_text(scopes='["customers.write", "customers.read"]'))
+    assert again is not None
+    assert again.digest == digests[0]
