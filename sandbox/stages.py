@@ -329,6 +329,11 @@ class Lease(Protocol):
         """What it opens, in a word or two."""
         ...
 
+    @property
+    def is_standing(self) -> bool:
+        """Whether nothing ends it with the call; what confines it then is what it was granted."""
+        ...
+
 
 @final
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ class PostgresExecutor:
 
     def read_catalogue(self, seconds: float = CONNECT_S) -> Catalogue:
         """Read the database's tables as the dsn's login; raises `Refused` with `EXECUTOR_UNAVAILABLE`."""
-        dsn = read_dsn(self._dsn, self._name)
+        dsn = read_dsn(self._dsn, self._name, seconds)
         password = {} if dsn.password is None else {"password": dsn.password.reveal()}
         try:
             talk = _talk({**dsn.server.parameters, "user": dsn.user, **password}, seconds)

@@ -80,6 +80,7 @@ class AuthorizationServer:
     ) -> None:
         """Know where it is; raises `Misconfigured` for a `ca` that cannot be used."""
         self._connection = connection.name
+        self._kind = f"{connection.name} revocation"
         self._auth = auth
         self._secrets = secrets
         self._assertions = assertions
@@ -111,14 +112,14 @@ class AuthorizationServer:
     def give_back(self, token: Secret, cancellation: Cancellation) -> None:
         """Have a token made void (RFC 7009) if the server can do that; never raises."""
         if self._auth.revoke_path is not None:
-            give_back(lambda: self._revoke(token), NOT_REVOKED, self._connection, cancellation)
+            give_back(lambda: self._revoke(token), NOT_REVOKED, self._kind, cancellation)
 
     def _revoke(self, token: Secret) -> None:
         form = [("token", token.reveal()), ("token_type_hint", "access_token")]
         # The call is over, so its bounds are not these.
         status = self._post(self._auth.revoke_path or "", form, CallBounds(), REVOKE_S).status
         if status != 200:
-            note_often(NOT_REVOKED, self._connection, causes=str(status))
+            note_often(NOT_REVOKED, self._kind, causes=str(status))
 
     def _grant(self, scopes: Sequence[str], subject: Subject) -> list[tuple[str, str]]:
         form = [("grant_type", "client_credentials")]

@@ -14,7 +14,7 @@ from typing import Final, final
 import psycopg
 from psycopg import pq
 
-from sandbox.leases.sources import Secret, read_secret
+from sandbox.leases.sources import VAULT_S, Secret, read_secret
 from sandbox.reasons import Reason, Refused, quoted
 from sandbox.toolspec import SecretSource
 
@@ -50,11 +50,11 @@ class Dsn:
     password: Secret | None
 
 
-def read_dsn(source: SecretSource, connection: str) -> Dsn:
-    """Read and parse a connection's dsn; raises `Refused` with `EXECUTOR_UNAVAILABLE`."""
+def read_dsn(source: SecretSource, connection: str, seconds: float = VAULT_S) -> Dsn:
+    """Read and parse a connection's dsn, within `seconds` or so; raises `Refused` with `EXECUTOR_UNAVAILABLE`."""
     what = f"the dsn of connection {quoted(connection)}"
     try:
-        return parse_dsn(read_secret(source, what).reveal())
+        return parse_dsn(read_secret(source, what, seconds).reveal())
     except ValueError as error:
         raise Refused(Reason.EXECUTOR_UNAVAILABLE, f"{what} {error}") from None
 

@@ -18,6 +18,9 @@ _MAX_SECRET: Final = 8 * 1024
 """Characters of a secret; what is longer is another file."""
 
 
+VAULT_S: Final = 10.0
+
+
 @final
 class Secret:
     """A text that is shown to whoever asks for it by name, and to nobody else."""
@@ -62,8 +65,11 @@ class Secrets:
         return secret
 
 
-def read_secret(source: SecretSource, what: str) -> Secret:
-    """Read a secret; raises `Refused` with `EXECUTOR_UNAVAILABLE`, which calls it `what`."""
+def read_secret(source: SecretSource, what: str, seconds: float = VAULT_S) -> Secret:
+    """Read a secret for no call; raises `Refused` with `EXECUTOR_UNAVAILABLE`, which calls it `what`.
+
+    A vault is waited for so many seconds.
+    """
     match source:
         case EnvSecret(variable=variable):
             text = os.environ.get(variable, "")
@@ -74,10 +80,19 @@ def read_secret(source: SecretSource, what: str) -> Secret:
             where = f"the file {quoted(Path(path).name)}"
             text = _file(Path(path), what)
         case VaultSecret():
-            return _vault(source, what, CallBounds())[0]
+            return _vault_alone(source, what, seconds)
         case _:
             assert_never(source)
     return _checked(text, f"{what}: {where}")
+
+
+def _vault_alone(source: VaultSecret, what: str, seconds: float) -> Secret:
+    try:
+        return _vault(source, what, CallBounds(time.monotonic() + seconds))[0]
+    except Refused as refused:
+        if refused.reason is Reason.EXECUTOR_UNAVAILABLE:
+            raise
+        raise _unavailable(f"{what}: the vault gave no answer in time") from None
 
 
 def _vault(source: VaultSecret, what: str, bounds: CallBounds) -> tuple[Secret, float]:

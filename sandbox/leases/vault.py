@@ -20,6 +20,7 @@ from sandbox.telemetry.events import note_often
 from sandbox.toolspec import VaultSecret, VaultServer
 from sandbox.values import JsonObject
 
+NOT_REVOKED: Final = "vault token not revoked"
 STEP_S: Final = 3.0
 """For each of the three questions; a vault that takes longer is down."""
 REMEMBERED_S: Final = 60.0
@@ -83,9 +84,9 @@ class _Visit:
         def revoke() -> None:
             status = self._ask("POST", "auth/token/revoke-self", token, is_after=True).status
             if status not in {200, 204}:
-                note_often("vault token not revoked", self._server.host, causes=str(status))
+                note_often(NOT_REVOKED, f"vault {self._server.host}", causes=str(status))
 
-        give_back(revoke, "vault token not revoked", self._server.host, self._bounds.cancellation)
+        give_back(revoke, NOT_REVOKED, f"vault {self._server.host}", self._bounds.cancellation)
 
     def _ask(self, method: str, path: str, token: str, body: bytes = b"", *, is_after: bool = False) -> Reply:
         headers = [("X-Vault-Request", "true")]

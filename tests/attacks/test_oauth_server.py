@@ -11,12 +11,16 @@ from pathlib import Path
 import pytest
 from authorization_server import CLIENT
 from http_cast import Listener, NameServer, make_papers, reply, saying
+from hypothesis import given
+from hypothesis import strategies as st
 from oauth_cast import READ, Cast, lent, played, token_of, when
 
 from sandbox.leases import CallBounds, authorization_server, oauth
+from sandbox.leases.asking import Reply
 from sandbox.reasons import Reason, Refused
 from sandbox.stages import Cancellation
 from sandbox.telemetry import events
+from sandbox.values import JsonObject
 
 SECRETS = (CLIENT[1], "TELL-NOBODY")
 
@@ -249,3 +253,38 @@ def test_many_at_once_get_what_is_theirs(cast: Cast) -> None:
     assert len(seen) == 16
     assert all(cast.server.issued[token].subject == name for name, token in seen)
     assert {token.scopes[0] for token in cast.server.issued.values()} == set(READ)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.sampled_from(["Bearer", *READ]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+NAMES = st.sampled_from(["access_token", "token_type", "expires_in", "scope", "issued_token_type", "error", "x"])
+
+
+@pytest.mark.requirement("leases:oauth:answers")
+@given(status=st.sampled_from([200, 200, 400]), document=st.dictionaries(NAMES, VALUES), is_exchange=st.booleans())
+def test_whatever_is_answered_is_a_token_fit_for_a_header_or_a_fixed_word(
+    status: int,
+    document: JsonObject,
+    is_exchange: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    reply, word, token, seconds = Reply(status, document), "", "x", 1
+    try:
+        token = authorization_server._token_of(reply)
+        seconds = authorization_server._checked(reply, READ, is_exchange=is_exchange)
+    except authorization_server.NoToken as error:
+        word = str(error)
+
+    assert word in {"", *WORDS}
+    assert token.isascii()
+    assert token.isprintable()
+    assert " " not in token
+    assert 0 < seconds <= 86_400
+
+
+WORDS = {
+    *authorization_server._TOLD,
+    *("malformed", "token_type", "issued_token_type", "wider scope", "expires_in", "status 400"),
+}

@@ -192,3 +192,9 @@ def test_the_doctor_has_a_token_lent_and_a_secret_read(place: Place, vault: Vaul
     assert (erp["check"], "`auth` of [erp]" in erp["mend"]) == ("its secret can be read", True)
     assert API_KEY not in good.out + wrong.out
     assert "invalid_scope" in wrong.err
+
+    place.deployment.assertion_key.unlink()
+    (crm,) = {each["connection"]: each for each in place.agent.run("doctor", "--json").json()["connections"]}["crm"][
+        "findings"
+    ]
+    assert "`openssl genpkey -algorithm ed25519 -out FILE` makes one" in crm["message"]

@@ -231,5 +231,11 @@ def test_a_vault_that_says_nothing_holds_a_call_no_longer_than_it_may(
         assert cancelled.value.reason is Reason.CALL_CANCELLED
         assert ended - cancelled_at[0] < 0.25
 
+        begun = time.monotonic()
+        with pytest.raises(Refused, match="the vault gave no answer in time") as alone:
+            read_dsn(source, "ledger", 0.2)
+        assert alone.value.reason is Reason.EXECUTOR_UNAVAILABLE
+        assert time.monotonic() - begun < 2
+
         monkeypatch.setattr(vault_module, "STEP_S", 0.2)
         assert "no answer (timed_out)" in complaint_of(source)
