@@ -87,6 +87,10 @@ class Shown:
     """Who a pseudonym is."""
     about_call: str
     """Of the record of a reading: which call was read."""
+    removed: tuple[str, ...]
+    """Roles of payloads that retention has removed."""
+    removed_by: int | None
+    """The leaf that says so."""
 
 
 @final
@@ -137,9 +141,19 @@ class Review:
             message = f"the log has no call {quoted(call_id)}; `sandbox log list` shows those it has"
             raise Refused(Reason.CALL_UNKNOWN, message) from refused
         self._check_call(call_id)
-        payloads = {role: reader.read_payload(self._principal, call_id, role)[0] for role in roles}
+        payloads: dict[str, bytes] = {}
+        removed: list[str] = []
+        removed_by: int | None = None
+        for role in roles:
+            try:
+                payloads[role] = reader.read_payload(self._principal, call_id, role)[0]
+            except Refused as refused:
+                if refused.reason is not Reason.PAYLOAD_REMOVED:
+                    raise
+                removed.append(role)
+                removed_by = int(refused.metadata["leaf"])
         names = names_in(self._deployment, self._log.store)
-        return Shown(record, payloads, names, call_about(self._log.store, record))
+        return Shown(record, payloads, names, call_about(self._log.store, record), tuple(removed), removed_by)
 
     def _call_at(self, index: int) -> str:
         content = _sound_record(self._log.store, index)

@@ -41,6 +41,8 @@ KeyOption = Annotated[
 ]
 
 PROGRESS_AFTER_S = 2.0
+_NOTHING_LEFT = "nothing was left to be read, and no reading is recorded"
+_NO_PAYLOAD = "the record has no payload; nothing was read, or recorded"
 
 
 @app.command("verify")
@@ -90,11 +92,12 @@ def show(
     shown = {role: readable(role, payload) for role, payload in found.payloads.items()}
     facts = record_facts(found.record, found.names, found.about_call)
     if json:
-        emit({"record": facts, "payloads": shown})
+        emit({"record": facts, "payloads": shown, "removed": found.removed, "removed_by": found.removed_by})
         return
     lines = [fact_line(field, value) for field, value in facts.items()]
     lines += [f"{role}:\n{text}" if "\n" in text else fact_line(role, text) for role, text in shown.items()]
-    lines += ["this reading is on record"] if shown else ["the record has no payload; nothing was read, or recorded"]
+    lines += [fact_line(role, f"removed by retention, as leaf {found.removed_by} says") for role in found.removed]
+    lines += ["this reading is on record"] if shown else [_NOTHING_LEFT if found.removed else _NO_PAYLOAD]
     sys.stdout.write("\n".join(lines) + "\n")
 
 
@@ -276,6 +279,7 @@ def _report_json(report: AuditReport) -> JsonObject:
         "checkpoints": report.checkpoints,
         "unsigned_checkpoints": report.unsigned_checkpoints,
         "payloads": report.payloads,
+        "removed_payloads": report.removed_payloads,
         "tokens": report.tokens,
         "open_intents": report.open_intents,
         "remembered_size": report.remembered_size,
