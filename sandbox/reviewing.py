@@ -30,6 +30,7 @@ from sandbox.receipts.subjects import Subjects
 from sandbox.receipts.tree import leaf_hash
 from sandbox.settings import Settings, read_settings
 from sandbox.stages import Action, Credential, Principal
+from sandbox.stores.archive import ArchivedLog
 from sandbox.stores.log import LogStore, StoreUnavailable
 from sandbox.stores.sqlite_log import SqliteLog
 from sandbox.v1 import record_pb2
@@ -107,16 +108,19 @@ class OpenIntent:
 class Review:
     """An open log and the identity that reads it."""
 
-    def __init__(self, deployment: Deployment, log: ExecutionLog, principal: Principal) -> None:
-        """Read `log` as `principal`; `opened` asks whether they may."""
+    def __init__(
+        self, deployment: Deployment, log: ExecutionLog, principal: Principal, archive: ArchivedLog | None
+    ) -> None:
+        """Read `log` as `principal`, what it has no more in `archive`; `opened` asks whether they may."""
+        self._archive = archive
         self._deployment = deployment
         self._log = log
         self._principal = principal
 
     @classmethod
     @contextmanager
-    def opened(cls, root: Path, name: str) -> Iterator[Self]:
-        """Open the log of a deployment as the identity `name`, beside a running service.
+    def opened(cls, root: Path, name: str, archive: Path | None = None) -> Iterator[Self]:
+        """Open the log of a deployment as the identity `name`, beside a running service; and perhaps an archive of it.
 
         Raises `Refused` like the RPC `ReadPayload` would, `LogUnreadable` for what is damaged.
         """
@@ -124,14 +128,14 @@ class Review:
         settings, _ = read_settings(deployment.settings)
         principal = _reviewer(deployment, settings, name, Action.READ_PAYLOAD)
         with _damage_told(), closing(ExecutionLog.open(deployment, settings)) as log:
-            yield cls(deployment, log, principal)
+            yield cls(deployment, log, principal, None if archive is None else ArchivedLog(archive, lambda _: b""))
 
     def call(self, call_id: str) -> Shown:
         """Return a call's last record and its decrypted payloads; each reading is a record of its own, made first.
 
         `call_id` may be the index of a leaf.
         """
-        reader = LogReader(self._log)
+        reader = LogReader(self._log, archive=self._archive)
         call_id = self._call_at(int(call_id)) if _INDEX.fullmatch(call_id) else call_id
         try:
             record, roles = reader.payload_roles(call_id)

@@ -14,6 +14,7 @@ from typing import Final, final
 
 from google.protobuf.message import DecodeError
 
+from sandbox.audit.audited import Audited
 from sandbox.audit.kept import PUBLISHED, REMEMBERED, Kept, read_kept, to_remember
 from sandbox.audit.merkle import hash_children, hash_leaf
 from sandbox.audit.notes import (
@@ -106,11 +107,18 @@ def audit_log(
     except StoreUnavailable as error:
         raise LogInvalid(f"{UNREADABLE} ({error})") from error
     try:
-        return _Audit(store, keys, kept, progress).run()
+        return audit_store(store, keys, kept, progress)
     except StoreUnavailable as error:
         raise LogInvalid(f"{UNREADABLE} ({error})") from error
     finally:
         store.close()
+
+
+def audit_store(
+    store: Audited, keys: tuple[VerifierKey, ...], kept: tuple[Kept, ...], progress: Callable[[int, int], None]
+) -> AuditReport:
+    """Audit what is open already; raises `LogInvalid`, and `StoreUnavailable` for what cannot be read."""
+    return _Audit(store, keys, kept, progress).run()
 
 
 def _kept(published: bytes | None, remembered: bytes | None, keys: Sequence[VerifierKey]) -> tuple[Kept, ...]:
@@ -177,7 +185,7 @@ class _Audit:
 
     def __init__(
         self,
-        store: SqliteLog,
+        store: Audited,
         keys: tuple[VerifierKey, ...],
         kept: tuple[Kept, ...],
         progress: Callable[[int, int], None],

@@ -6,14 +6,21 @@ from typing import Final, final
 
 from google.protobuf.message import DecodeError
 
-from sandbox.stores.log import LogReading
+from sandbox.audit.audited import Audited
 from sandbox.v1 import record_pb2
 
 NAME: Final = "payloads"
 """Under which the log's table names the newest record of retention."""
 
-_KEPT: Final = frozenset({record_pb2.RECORD_KIND_SPEC, record_pb2.RECORD_KIND_POLICY, record_pb2.RECORD_KIND_CONFIG})
-"""Kinds whose payloads are never removed: records are read with them."""
+_KEPT: Final = frozenset(
+    {
+        record_pb2.RECORD_KIND_SPEC,
+        record_pb2.RECORD_KIND_POLICY,
+        record_pb2.RECORD_KIND_CONFIG,
+        record_pb2.RECORD_KIND_SELF_TEST,
+    }
+)
+"""Kinds whose payloads are never removed: they are the service's own, and records are read with them."""
 
 
 @final
@@ -23,7 +30,7 @@ class Removals:
     What the table says is a hint for where to look on: that payloads were removed is believed of records alone.
     """
 
-    def __init__(self, store: LogReading) -> None:
+    def __init__(self, store: Audited) -> None:
         """Follow the log in `store`."""
         self._store = store
         self._hint = (0, 0)

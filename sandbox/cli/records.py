@@ -53,6 +53,7 @@ def record_facts(
         "counted": record.counted,
         "payloads_below": record.payloads_below,
         "payload_days": record.payload_days,
+        "archived_size": record.archived_size,
         "file": record.file,
         "effect": effect_name(record.effect),
         "intent": record.about_index_plus_one - 1 if kind_name(record.kind) in _ENDS else 0,

@@ -19,6 +19,7 @@ from sandbox.receipts.removed import raise_missing
 from sandbox.receipts.stored import StoredTree, stored_receipt
 from sandbox.receipts.tree import consistency_path
 from sandbox.stages import Principal
+from sandbox.stores.archive import ArchivedLog
 from sandbox.stores.log import MAX_PAYLOADS, StoredPayload
 from sandbox.v1 import record_pb2
 
@@ -42,9 +43,15 @@ class LoggedRecord:
 class LogReader:
     """Reads the log of one process's `ExecutionLog`; raises `Refused` where the log cannot be read."""
 
-    def __init__(self, log: ExecutionLog, checkpoint_file: Path | None = None) -> None:
-        """Read from `log`; the newest checkpoint is also left in `checkpoint_file`."""
+    def __init__(
+        self, log: ExecutionLog, checkpoint_file: Path | None = None, archive: ArchivedLog | None = None
+    ) -> None:
+        """Read from `log`; the newest checkpoint is also left in `checkpoint_file`.
+
+        Payloads that the log has no more are looked for in `archive`.
+        """
         self._log = log
+        self._archive = archive
         self._checkpoints = Checkpoints(log, checkpoint_file)
 
     @reading()
@@ -128,7 +135,10 @@ class LogReader:
         return self._log.subjects.key_by_id(stored.subject).open(descriptor, stored, call_key(record.call_id))
 
     def _stored(self, index: int, position: int) -> StoredPayload:
-        stored = self._log.store.payload(index * MAX_PAYLOADS + position)
+        payload_id = index * MAX_PAYLOADS + position
+        stored = self._log.store.payload(payload_id)
+        if stored is None and self._archive is not None:
+            stored = self._archive.payload(payload_id)
         return raise_missing(self._log.store, index) if stored is None else stored
 
     def _access(self, principal: Principal, index: int, tool: str, role: str) -> Entry:

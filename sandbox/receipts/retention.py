@@ -76,26 +76,40 @@ class Retention:
         with store.removing() as is_alone:
             if not is_alone:
                 return True
-            removal = last_removal(store)
-            removal = self._recorded(removal, now_us) or removal
-            if not removal.payloads_below:
-                return True
-            removed = self._removed_below(removal.payloads_below)
-            is_empty = store.empty_write_ahead_log()
-            if removed:
-                note("payloads removed", payloads=removed, below_leaf=removal.payloads_below, leaf=removal.leaf)
+            last = last_removal(store)
+            days = self._log.settings.log.payload_days
+            below = self._due(last.payloads_below, now_us, now_us - days * DAY_US) if days else 0
+            removal = self._recorded(last, below, days=days)
+            self._remove(removal)
+            is_empty = not removal.payloads_below or store.empty_write_ahead_log()
             return is_empty and not self._count(0, removal.payloads_below)
 
-    def _recorded(self, last: Removal, now_us: int) -> Removal | None:
-        """Put a removal on record if one is due, and return it once that is durable."""
-        days = self._log.settings.log.payload_days
-        below = self._due(last.payloads_below, now_us, now_us - days * DAY_US) if days else 0
+    def prune(self, size: int, root: bytes) -> int:
+        """Remove payloads of an archived tree, but for what is still needed; returns how many.
+
+        # INVARIANT: whoever calls this has held `store.removing()` since the archive was begun, and has read it back.
+        """
+        needed = self._log.store.needed_from(time.time_ns() // 1000)
+        below = size if needed is None else min(size, needed)
+        removed = self._remove(self._recorded(last_removal(self._log.store), below, size=size, root=root))
+        self._log.store.empty_write_ahead_log()
+        return removed
+
+    def _remove(self, removal: Removal) -> int:
+        removed = self._removed_below(removal.payloads_below) if removal.payloads_below else 0
+        if removed:
+            note("payloads removed", payloads=removed, below_leaf=removal.payloads_below, leaf=removal.leaf)
+        return removed
+
+    def _recorded(self, last: Removal, below: int, *, days: int = 0, size: int = 0, root: bytes = b"") -> Removal:
+        """Put a removal on record and return it once that is durable; the last one if nothing more is to be removed."""
         count = self._count(last.payloads_below, below)
         if below <= last.payloads_below or not count:
-            return None
+            return last
         call_id = new_call_id()
         record = base_record(record_pb2.RECORD_KIND_RETENTION, call_id, build_id(), self._log.boot)
         record.payloads_below, record.payload_days, record.counted = below, days, count
+        record.archived_size, record.archived_root = size, root
         content = record.SerializeToString()
         digest = hashlib.sha256(content).digest()
         file = (record_pb2.RECORD_KIND_RETENTION, NAME, digest)
