@@ -25,7 +25,9 @@ from sandbox.stores.archive import ArchivedLog, write_archive
 from sandbox.stores.log import MAX_PAYLOADS, LogStore, StoreUnavailable
 from sandbox.stores.sqlite_log import SqliteLog
 
-COMPARED_AT_ONCE: Final = 1000
+READ_AT_ONCE: Final = 1000
+COMPARED_AT_ONCE: Final = 256
+"""Leaves whose payloads are held in memory, twice."""
 Progress = Callable[[int, int], None]
 
 
@@ -45,7 +47,8 @@ def archive_log(root: Path, place: Path, *, before: int | None, prune: bool, pro
     """Archive the log of the deployment in `root` in the new or empty folder `place`, beside a running service.
 
     All of it that is signed, or the largest signed tree of at most `before` leaves. `prune` then removes the archived
-    payloads from the log. Raises `Misconfigured`, and then leaves no archive and removes nothing.
+    payloads from the log. Raises `Misconfigured`, and then leaves no archive and removes nothing; if only the removing
+    fails, the archive stays, and the next run of retention or of this finishes what is on record.
     """
     deployment = Deployment(root.resolve())
     settings, _ = read_settings(deployment.settings)
@@ -81,7 +84,7 @@ def _archived(  # noqa: PLR0913, PLR0917 - the one way of both
             except LogInvalid as error:
                 raise Misconfigured(f"{deployment.log_database}: no archive is made of this log: {error}") from error
             _compare(store, building, checkpoint[0])
-            os.sync()
+            os.sync()  # WHY: on disk before the log lets go of anything
         os.sync()  # its name too
         pruned = pruning.prune(checkpoint[0], checkpoint[1]) if pruning else 0
     return Archived(place.resolve(), report.tree_size, report.payloads, pruned)
@@ -102,7 +105,7 @@ def _newest_signed(store: LogStore, before: int | None) -> tuple[int, bytes, byt
 
 def _checkpoints(store: LogStore) -> Iterator[tuple[int, bytes, bytes]]:
     after = 0
-    while found := store.checkpoints(after, COMPARED_AT_ONCE):
+    while found := store.checkpoints(after, READ_AT_ONCE):
         for each in found:
             if each.signature is not None:
                 yield each.size, each.root, each.signature

@@ -127,8 +127,9 @@ class Review:
         deployment = Deployment(root.resolve())
         settings, _ = read_settings(deployment.settings)
         principal = _reviewer(deployment, settings, name, Action.READ_PAYLOAD)
+        archived = None if archive is None else _archived(archive)
         with _damage_told(), closing(ExecutionLog.open(deployment, settings)) as log:
-            yield cls(deployment, log, principal, None if archive is None else ArchivedLog(archive, lambda _: b""))
+            yield cls(deployment, log, principal, archived)
 
     def call(self, call_id: str) -> Shown:
         """Return a call's last record and its decrypted payloads; each reading is a record of its own, made first.
@@ -306,6 +307,13 @@ def _check_record(index: int, leaf: bytes, content: bytes) -> None:
     """Raise `LogUnreadable` if the record is not what its leaf was made of: nothing is told of forged records."""
     if leaf_hash(content) != leaf:
         raise LogUnreadable(f"record {index} is not the one that was hashed; {_FINDS}")
+
+
+def _archived(place: Path) -> ArchivedLog:
+    try:
+        return ArchivedLog(place, lambda _: b"")  # what it holds is checked against the log's own records
+    except StoreUnavailable as error:
+        raise Misconfigured(f"{place}: there is no archive ({error})") from error
 
 
 @contextmanager

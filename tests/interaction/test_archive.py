@@ -59,7 +59,11 @@ def test_a_changed_archive_and_a_wrong_use_have_their_exit_codes(
     audited = sandbox.run("log", "audit", "--archive", str(place), "--key", key)
     both = sandbox.run("log", "audit", "--archive", str(place), "--key", key, "--remember", str(tmp_path / "kept"))
 
+    nowhere = sandbox.run("log", "show", "1", "--archive", str(tmp_path / "nowhere"))
+
     assert told.code == 0
+    assert nowhere.code == 2
+    assert "there is no archive (checkpoint: No such file or directory)" in " ".join(nowhere.err.split())
     assert f"made the archive {place}" in told.out
     assert audited.code == 1
     assert "the record is not the one that was hashed" in " ".join(audited.err.split())
