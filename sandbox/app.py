@@ -28,6 +28,7 @@ from sandbox.receipts import (
     Peers,
     Receipts,
     RecordKind,
+    Retention,
     close_orphans,
     record_self_test,
 )
@@ -107,6 +108,7 @@ class House:
         self._log = ExecutionLog.open(deployment, settings)
         self.calls = Calls(self._log, company.peers)
         self.log = LogReader(self._log, deployment.checkpoint)
+        self.retention = Retention(self._log)
         self._reloading = threading.Lock()
         self._recorded_test: tuple[bytes, Digest, Digest] | None = None
         try:

@@ -50,6 +50,7 @@ class Reason(enum.StrEnum):
     POLICY_DENIED = "POLICY_DENIED"
     TOOL_UNKNOWN = "TOOL_UNKNOWN"
     CALL_UNKNOWN = "CALL_UNKNOWN"
+    PAYLOAD_REMOVED = "PAYLOAD_REMOVED"
     REQUEST_INVALID = "REQUEST_INVALID"
     ARGUMENT_INVALID = "ARGUMENT_INVALID"
     SQL_UNPARSABLE = "SQL_UNPARSABLE"
@@ -100,6 +101,11 @@ REASONS: Final[Mapping[Reason, ReasonInfo]] = MappingProxyType(
         ),
         Reason.TOOL_UNKNOWN: ReasonInfo(Status.NOT_FOUND, "There is no such tool within the caller's scope.", "agent"),
         Reason.CALL_UNKNOWN: ReasonInfo(Status.NOT_FOUND, "There is no such call among the caller's own.", "agent"),
+        Reason.PAYLOAD_REMOVED: ReasonInfo(
+            Status.NOT_FOUND,
+            "What the call said or was answered is older than payloads are kept; its record and receipt are kept.",
+            "nobody",
+        ),
         Reason.REQUEST_INVALID: ReasonInfo(
             Status.INVALID_ARGUMENT, "A field of the request is out of its range.", "agent developer"
         ),

@@ -30,6 +30,7 @@ from sandbox.receipts.subjects import Subjects
 from sandbox.receipts.tree import leaf_hash
 from sandbox.settings import Settings, read_settings
 from sandbox.stages import Action, Credential, Principal
+from sandbox.stores.archive import ArchivedLog
 from sandbox.stores.log import LogStore, StoreUnavailable
 from sandbox.stores.sqlite_log import SqliteLog
 from sandbox.v1 import record_pb2
@@ -87,6 +88,10 @@ class Shown:
     """Who a pseudonym is."""
     about_call: str
     """Of the record of a reading: which call was read."""
+    removed: tuple[str, ...]
+    """Roles of payloads that retention has removed."""
+    removed_by: int | None
+    """The leaf that says so."""
 
 
 @final
@@ -103,31 +108,35 @@ class OpenIntent:
 class Review:
     """An open log and the identity that reads it."""
 
-    def __init__(self, deployment: Deployment, log: ExecutionLog, principal: Principal) -> None:
-        """Read `log` as `principal`; `opened` asks whether they may."""
+    def __init__(
+        self, deployment: Deployment, log: ExecutionLog, principal: Principal, archive: ArchivedLog | None
+    ) -> None:
+        """Read `log` as `principal`, what it has no more in `archive`; `opened` asks whether they may."""
+        self._archive = archive
         self._deployment = deployment
         self._log = log
         self._principal = principal
 
     @classmethod
     @contextmanager
-    def opened(cls, root: Path, name: str) -> Iterator[Self]:
-        """Open the log of a deployment as the identity `name`, beside a running service.
+    def opened(cls, root: Path, name: str, archive: Path | None = None) -> Iterator[Self]:
+        """Open the log of a deployment as the identity `name`, beside a running service; and perhaps an archive of it.
 
         Raises `Refused` like the RPC `ReadPayload` would, `LogUnreadable` for what is damaged.
         """
         deployment = Deployment(root.resolve())
         settings, _ = read_settings(deployment.settings)
         principal = _reviewer(deployment, settings, name, Action.READ_PAYLOAD)
+        archived = None if archive is None else _archived(archive)
         with _damage_told(), closing(ExecutionLog.open(deployment, settings)) as log:
-            yield cls(deployment, log, principal)
+            yield cls(deployment, log, principal, archived)
 
     def call(self, call_id: str) -> Shown:
         """Return a call's last record and its decrypted payloads; each reading is a record of its own, made first.
 
         `call_id` may be the index of a leaf.
         """
-        reader = LogReader(self._log)
+        reader = LogReader(self._log, archive=self._archive)
         call_id = self._call_at(int(call_id)) if _INDEX.fullmatch(call_id) else call_id
         try:
             record, roles = reader.payload_roles(call_id)
@@ -137,9 +146,19 @@ class Review:
             message = f"the log has no call {quoted(call_id)}; `sandbox log list` shows those it has"
             raise Refused(Reason.CALL_UNKNOWN, message) from refused
         self._check_call(call_id)
-        payloads = {role: reader.read_payload(self._principal, call_id, role)[0] for role in roles}
+        payloads: dict[str, bytes] = {}
+        removed: list[str] = []
+        removed_by: int | None = None
+        for role in roles:
+            try:
+                payloads[role] = reader.read_payload(self._principal, call_id, role)[0]
+            except Refused as refused:
+                if refused.reason is not Reason.PAYLOAD_REMOVED:
+                    raise
+                removed.append(role)
+                removed_by = int(refused.metadata["leaf"])
         names = names_in(self._deployment, self._log.store)
-        return Shown(record, payloads, names, call_about(self._log.store, record))
+        return Shown(record, payloads, names, call_about(self._log.store, record), tuple(removed), removed_by)
 
     def _call_at(self, index: int) -> str:
         content = _sound_record(self._log.store, index)
@@ -288,6 +307,13 @@ def _check_record(index: int, leaf: bytes, content: bytes) -> None:
     """Raise `LogUnreadable` if the record is not what its leaf was made of: nothing is told of forged records."""
     if leaf_hash(content) != leaf:
         raise LogUnreadable(f"record {index} is not the one that was hashed; {_FINDS}")
+
+
+def _archived(place: Path) -> ArchivedLog:
+    try:
+        return ArchivedLog(place, lambda _: b"")  # what it holds is checked against the log's own records
+    except StoreUnavailable as error:
+        raise Misconfigured(f"{place}: there is no archive ({error})") from error
 
 
 @contextmanager

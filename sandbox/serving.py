@@ -88,6 +88,7 @@ def open_house(
         _spare_the_collector()
         house.log.publish()
         stack.callback(house.log.publish)
+        stack.enter_context(house.retention.kept_up())
         shares_port = company is not None
         door = open_door(house, house.deployment, house.settings.server, add_more, shares_port=shares_port)
         stack.callback(door.close, grace_s)

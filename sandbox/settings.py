@@ -84,6 +84,8 @@ class LogSettings(_Section):
     origin: str = Field(default="sandbox.example/log", min_length=1, max_length=255, pattern=r"^[^\s+]+$")
     """The log's unique name (C2SP tlog-checkpoint): the first line of each checkpoint and the key's name."""
     request_id_hours: int = Field(default=24, ge=1, le=168)
+    payload_days: int = Field(default=0, ge=0, le=36_500)
+    """How long encrypted payloads of calls are kept; 0 is for ever. Records and proofs are kept in any case."""
     alarm_free_mib: int = Field(default=1024, ge=0, le=1_048_576)
     """With less room than this on the log's file system operators are told once a minute; 0 tells nobody."""
     least_free_mib: int = Field(default=64, ge=0, le=1_048_576)

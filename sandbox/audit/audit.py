@@ -14,6 +14,7 @@ from typing import Final, final
 
 from google.protobuf.message import DecodeError
 
+from sandbox.audit.audited import Audited
 from sandbox.audit.kept import PUBLISHED, REMEMBERED, Kept, read_kept, to_remember
 from sandbox.audit.merkle import hash_children, hash_leaf
 from sandbox.audit.notes import (
@@ -25,7 +26,8 @@ from sandbox.audit.notes import (
     parse_audit_keys,
     write_note,
 )
-from sandbox.stores.log import MAX_PAYLOADS, StoredCheckpoint, StoreUnavailable
+from sandbox.audit.removed import Removals
+from sandbox.stores.log import MAX_PAYLOADS, Head, StoredCheckpoint, StoreUnavailable
 from sandbox.stores.sqlite_log import SqliteLog
 from sandbox.v1 import record_pb2
 
@@ -65,6 +67,8 @@ class AuditReport:
     unsigned_checkpoints: int
     """Written and not yet signed: a crash came between; the next start of the service signs them."""
     payloads: int
+    removed_payloads: int
+    """Missing, as a record of the log says that they are."""
     tokens: int
     open_intents: int
     """Calls that had begun and whose end no record tells: running as the audit began, or of a process that is gone."""
@@ -103,11 +107,18 @@ def audit_log(
     except StoreUnavailable as error:
         raise LogInvalid(f"{UNREADABLE} ({error})") from error
     try:
-        return _Audit(store, keys, kept, progress).run()
+        return audit_store(store, keys, kept, progress)
     except StoreUnavailable as error:
         raise LogInvalid(f"{UNREADABLE} ({error})") from error
     finally:
         store.close()
+
+
+def audit_store(
+    store: Audited, keys: tuple[VerifierKey, ...], kept: tuple[Kept, ...], progress: Callable[[int, int], None]
+) -> AuditReport:
+    """Audit what is open already; raises `LogInvalid`, and `StoreUnavailable` for what cannot be read."""
+    return _Audit(store, keys, kept, progress).run()
 
 
 def _kept(published: bytes | None, remembered: bytes | None, keys: Sequence[VerifierKey]) -> tuple[Kept, ...]:
@@ -174,7 +185,7 @@ class _Audit:
 
     def __init__(
         self,
-        store: SqliteLog,
+        store: Audited,
         keys: tuple[VerifierKey, ...],
         kept: tuple[Kept, ...],
         progress: Callable[[int, int], None],
@@ -199,6 +210,7 @@ class _Audit:
         """The newest signed checkpoint within the log, if there is one."""
         self._covered = 0
         self._payloads = 0
+        self._removals = Removals(store)
 
     def run(self) -> AuditReport:
         head = self._head
@@ -214,7 +226,9 @@ class _Audit:
                 index = min(stored) // MAX_PAYLOADS
                 raise LogInvalid(f"leaf {index}: a stored payload that its record does not name")
             self._progress(self._tree.size, head.size)
-            if len(rows) < CHUNK or self._tree.size >= head.size:
+            if self._tree.size >= head.size and self._removals.goes_beyond(head.size):
+                head = self._moved_on()
+            elif len(rows) < CHUNK or self._tree.size >= head.size:
                 break
         self._check_end(head.size, head.root)
         return AuditReport(
@@ -223,6 +237,7 @@ class _Audit:
             checkpoints=self._seen,
             unsigned_checkpoints=self._unsigned,
             payloads=self._payloads,
+            removed_payloads=self._removals.count,
             tokens=len(self._chains),
             open_intents=len(self._intents),
             newest_checkpoint=to_remember(self._newest + self._kept),
@@ -236,6 +251,15 @@ class _Audit:
             not_checked=self._not_checked(),
         )
 
+    def _moved_on(self) -> Head:
+        """Go on to the head as it is now: a service has removed payloads meanwhile, and the record of it is there."""
+        self._head = self._store.head()
+        if self._head.size <= self._tree.size:
+            raise LogInvalid(f"leaf {self._tree.size} is missing, which is to tell of removed payloads")
+        self._checkpoints = self._read_checkpoints()
+        self._next = next(self._checkpoints, None)
+        return self._head
+
     def _not_checked(self) -> tuple[str, ...]:
         uncovered = self._tree.size - self._covered
         last = f"who wrote the last of the records, {uncovered} in all (their signature is not in the file yet)"
@@ -244,6 +268,7 @@ class _Audit:
             *((last,) if uncovered else ()),
             *(self._uncovered_by(key) for key in self._further if self._tree.size > self._covered_by(key)),
             *_SEEN_BY_OTHERS[: 1 if is_remembered else 2],
+            *self._removals.told(),
             _CONTENTS,
         )
 
@@ -269,6 +294,8 @@ class _Audit:
         self._check_payloads(index, record, stored)
         self._check_files(index, record)
         self._check_intents(index, record)
+        if fault := self._removals.follow(index, record):
+            raise LogInvalid(f"leaf {index}: the record {fault}")
         self._tree.append(leaf)
         self._check_roots()
 
@@ -292,6 +319,8 @@ class _Audit:
     def _check_payloads(self, index: int, record: record_pb2.Record, stored: dict[int, bytes]) -> None:
         for position, descriptor in enumerate(record.payloads):
             found = stored.pop(index * MAX_PAYLOADS + position, None)
+            if found is None and self._removals.may_be_missing(index, record):
+                continue
             if found != descriptor.ciphertext_sha256:
                 how = "is missing" if found is None else "is not the one that the record commits to"
                 raise LogInvalid(f"leaf {index}: the payload `{descriptor.role}` {how}")
@@ -382,6 +411,8 @@ class _Audit:
             raise LogInvalid(
                 f"leaf {self._tree.size} is missing; a checkpoint of {_leaves(self._next.size)} was signed"
             )
+        if fault := self._removals.wrong_at_end():
+            raise LogInvalid(fault)
         if size != self._tree.size or root != self._tree.root():
             raise LogInvalid(f"leaf {min(size, self._tree.size)}: the log's head is of {_leaves(size)}, not these")
         for kept in self._kept:
@@ -389,7 +420,7 @@ class _Audit:
                 raise LogInvalid(f"leaf {size} is missing; the {kept.name} checkpoint had {_leaves(kept.tree.size)}")
 
     def _read_checkpoints(self) -> Iterator[StoredCheckpoint]:
-        after = 0
+        after = self._tree.size
         while checkpoints := self._store.checkpoints(after, CHUNK):
             for checkpoint in checkpoints:
                 if checkpoint.size > self._head.size:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import stat
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -22,8 +20,10 @@ from sandbox.cli.common import (
     warn,
     wrapped,
 )
+from sandbox.cli.log_archive import archive_log
 from sandbox.cli.log_list import list_records
 from sandbox.cli.log_open import list_open
+from sandbox.cli.progress import told_progress
 from sandbox.cli.records import readable, record_facts
 from sandbox.deployment import Misconfigured
 from sandbox.problems import counted
@@ -32,6 +32,7 @@ from sandbox.values import JsonObject
 if TYPE_CHECKING:
     from sandbox.audit.audit import AuditReport
     from sandbox.audit.verify import VerifiedReceipt
+    from sandbox.deployment import Deployment
 
 app = typer.Typer(help="Verify receipts, read and audit the signed log.", no_args_is_help=True)
 
@@ -40,7 +41,8 @@ KeyOption = Annotated[
     typer.Option("--key", help="The log's public key, `keys/log.vkey`; again for `keys/log-mldsa44.vkey`."),
 ]
 
-PROGRESS_AFTER_S = 2.0
+_NOTHING_LEFT = "nothing was left to be read, and no reading is recorded"
+_NO_PAYLOAD = "the record has no payload; nothing was read, or recorded"
 
 
 @app.command("verify")
@@ -76,6 +78,7 @@ def verify(
 def show(
     call_id: Annotated[str, typer.Argument(help="The call's id, or its leaf's index in `log list`.")],
     name: Annotated[str, typer.Option("--as", help="The identity that reads; policy must permit it.")] = "reviewer",
+    archive: Annotated[Path | None, typer.Option(help="An archive with the payloads that the log has no more.")] = None,
     json: JsonOption = False,
     deployment: DeploymentOption = Path(),
 ) -> None:
@@ -83,23 +86,25 @@ def show(
     from sandbox.reviewing import LogUnreadable, Review
 
     try:
-        with Review.opened(deployment, name) as review:
+        with Review.opened(deployment, name, archive) as review:
             found = review.call(call_id)
     except LogUnreadable as unreadable:
         fail(ExitCode.REFUSED, str(unreadable), is_json=json)
     shown = {role: readable(role, payload) for role, payload in found.payloads.items()}
     facts = record_facts(found.record, found.names, found.about_call)
     if json:
-        emit({"record": facts, "payloads": shown})
+        emit({"record": facts, "payloads": shown, "removed": found.removed, "removed_by": found.removed_by})
         return
     lines = [fact_line(field, value) for field, value in facts.items()]
     lines += [f"{role}:\n{text}" if "\n" in text else fact_line(role, text) for role, text in shown.items()]
-    lines += ["this reading is on record"] if shown else ["the record has no payload; nothing was read, or recorded"]
+    lines += [fact_line(role, f"removed by retention, as leaf {found.removed_by} says") for role in found.removed]
+    lines += ["this reading is on record"] if shown else [_NOTHING_LEFT if found.removed else _NO_PAYLOAD]
     sys.stdout.write("\n".join(lines) + "\n")
 
 
 app.command("list")(list_records)
 app.command("open")(list_open)
+app.command("archive")(archive_log)
 
 
 @app.command("audit")
@@ -108,24 +113,26 @@ def audit(
     remember: Annotated[
         Path | None, typer.Option(help="A checkpoint kept from an earlier audit; rewritten when this one succeeds.")
     ] = None,
+    archive: Annotated[Path | None, typer.Option(help="Check this archive instead, offline.")] = None,
     json: JsonOption = False,
     deployment: DeploymentOption = Path(),
 ) -> None:
     """Check the whole log: every leaf, root, checkpoint, chain and payload. Says what it did not check."""
+    from sandbox.audit.archived import audit_archive
     from sandbox.audit.audit import LogInvalid, RememberedUnusable, audit_log
     from sandbox.deployment import Deployment
 
-    database = Deployment(deployment).log_database
-    if not database.exists():
-        raise Misconfigured(f"{database}: there is no log; is {deployment} a deployment?")
-    _warn_of_readers(database)
     keys = _log_keys(key, is_audit=True)
+    if archive is not None and remember is not None:
+        message = "a copy of an archive's `checkpoint`, given to --remember alone, shows whether the log grew from it"
+        raise Misconfigured(f"--archive and --remember: one of them is accepted; {message}")
     kept = _read(remember) if remember is not None and remember.exists() else None
-    checkpoint = Deployment(deployment).checkpoint
-    # WHY: read before the log is: a serving process leaves larger ones, and a log of fewer records would look cut.
-    published = _read(checkpoint) if checkpoint.exists() else None
     try:
-        report = audit_log(database, *keys, remembered=kept, published=published, progress=_progress())
+        if archive is None:
+            database, published = _live(Deployment(deployment))
+            report = audit_log(database, *keys, remembered=kept, published=published, progress=told_progress())
+        else:
+            report = audit_archive(archive, *keys, progress=told_progress())
     except RememberedUnusable as unusable:
         raise Misconfigured(f"--remember {remember}: {unusable}") from unusable
     except LogInvalid as invalid:
@@ -140,6 +147,16 @@ def audit(
         emit(_report_json(report))
     else:
         _print_report(report, remember)
+
+
+def _live(deployment: Deployment) -> tuple[Path, bytes | None]:
+    """Return a deployment's log and the checkpoint that its service has left."""
+    database = deployment.log_database
+    if not database.exists():
+        raise Misconfigured(f"{database}: there is no log; is {deployment.root} a deployment?")
+    _warn_of_readers(database)
+    # WHY: read before the log is: a serving process leaves larger ones, and a log of fewer records would look cut.
+    return database, _read(deployment.checkpoint) if deployment.checkpoint.exists() else None
 
 
 def _unsigned(report: AuditReport) -> str:
@@ -176,18 +193,6 @@ def _warn_of_readers(database: Path) -> None:
                 f"{path}: mode {mode:04o} lets others at the log; contents are encrypted, who called what when is not"
             )
             warn(f"{message}; `chmod go= {path}` closes it")
-
-
-def _progress() -> Callable[[int, int], None]:
-    begun = time.monotonic()
-
-    def tell(done: int, whole: int) -> None:
-        if time.monotonic() - begun > PROGRESS_AFTER_S:
-            sys.stderr.write(f"\r{done} of {whole} records")
-            if done >= whole:
-                sys.stderr.write("\n")
-
-    return tell
 
 
 def _read(path: Path) -> bytes:
@@ -276,6 +281,7 @@ def _report_json(report: AuditReport) -> JsonObject:
         "checkpoints": report.checkpoints,
         "unsigned_checkpoints": report.unsigned_checkpoints,
         "payloads": report.payloads,
+        "removed_payloads": report.removed_payloads,
         "tokens": report.tokens,
         "open_intents": report.open_intents,
         "remembered_size": report.remembered_size,

@@ -51,6 +51,9 @@ def record_facts(
         "rows": record.rows,
         "bytes": record.bytes,
         "counted": record.counted,
+        "payloads_below": record.payloads_below,
+        "payload_days": record.payload_days,
+        "archived_size": record.archived_size,
         "file": record.file,
         "effect": effect_name(record.effect),
         "intent": record.about_index_plus_one - 1 if kind_name(record.kind) in _ENDS else 0,
@@ -146,7 +149,7 @@ def _ending(record: record_pb2.Record) -> str:
         return f"{effect}, {counted(record.rows, 'row')}" if status == "ok" else f"effect {effect}"
     if kind == "read" and status == "ok":
         return f"ok, {counted(record.rows, 'row')}"
-    if record.counted:
+    if record.counted and kind != "retention":
         return f"{record.reason} {record.counted} times"
     if record.about_index_plus_one:
         return f"{kind}, leaf {record.about_index_plus_one - 1}"

@@ -9,6 +9,7 @@ from sandbox.receipts.peers import NO_PEERS, Answering, Asked, Elsewhere, Peers,
 from sandbox.receipts.reader import LogReader
 from sandbox.receipts.receipts import Receipts
 from sandbox.receipts.records import Generation
+from sandbox.receipts.retention import Retention
 from sandbox.receipts.selftests import record_self_test
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "PeersSilent",
     "Receipts",
     "RecordKind",
+    "Retention",
     "close_orphans",
     "proven_size",
     "record_self_test",

@@ -10,10 +10,11 @@ from sandbox.reasons import Fault, Reason, Refused
 from sandbox.receipts.answers import raise_fault, read_explanation, read_refusal, read_result
 from sandbox.receipts.log import ExecutionLog
 from sandbox.receipts.orphans import effect_unknown
-from sandbox.receipts.payloads import PayloadUnreadable, SubjectKey
+from sandbox.receipts.payloads import SubjectKey
 from sandbox.receipts.peers import NO_PEERS, Asked, Elsewhere, Peers, PeersSilent, not_told
 from sandbox.receipts.reading import reading
 from sandbox.receipts.records import call_key
+from sandbox.receipts.removed import raise_missing
 from sandbox.receipts.requests import lookup_key, replayed
 from sandbox.receipts.running import RequestKey, Running
 from sandbox.receipts.stored import stored_receipt
@@ -152,7 +153,7 @@ class Calls:
             if read is not None:
                 stored = self._log.store.payload(index * MAX_PAYLOADS + position)
                 if stored is None:
-                    raise PayloadUnreadable("the payload is gone")
+                    raise_missing(self._log.store, index)
                 return read(key.open(descriptor, stored, call_key(record.call_id)))
         raise Fault("a record without an answer")
 

@@ -13,13 +13,14 @@ from sandbox.reasons import Reason, Refused, quoted
 from sandbox.receipts.calls import unknown_call
 from sandbox.receipts.checkpoints import Checkpoints
 from sandbox.receipts.log import ExecutionLog
-from sandbox.receipts.payloads import PayloadUnreadable
 from sandbox.receipts.reading import reading
 from sandbox.receipts.records import Entry, base_record, call_key, new_call_id, with_payloads
+from sandbox.receipts.removed import raise_missing
 from sandbox.receipts.stored import StoredTree, stored_receipt
 from sandbox.receipts.tree import consistency_path
 from sandbox.stages import Principal
-from sandbox.stores.log import MAX_PAYLOADS
+from sandbox.stores.archive import ArchivedLog
+from sandbox.stores.log import MAX_PAYLOADS, StoredPayload
 from sandbox.v1 import record_pb2
 
 SCANNED_AT_ONCE: Final = 1000
@@ -42,9 +43,15 @@ class LoggedRecord:
 class LogReader:
     """Reads the log of one process's `ExecutionLog`; raises `Refused` where the log cannot be read."""
 
-    def __init__(self, log: ExecutionLog, checkpoint_file: Path | None = None) -> None:
-        """Read from `log`; the newest checkpoint is also left in `checkpoint_file`."""
+    def __init__(
+        self, log: ExecutionLog, checkpoint_file: Path | None = None, archive: ArchivedLog | None = None
+    ) -> None:
+        """Read from `log`; the newest checkpoint is also left in `checkpoint_file`.
+
+        Payloads that the log has no more are looked for in `archive`.
+        """
         self._log = log
+        self._archive = archive
         self._checkpoints = Checkpoints(log, checkpoint_file)
 
     @reading()
@@ -111,6 +118,7 @@ class LogReader:
             message = f"the call has no payload {quoted(role)}; it has {', '.join(places) or 'none'}"
             raise Refused(Reason.REQUEST_INVALID, message, is_recorded=False)
         index, record, position = places[role]
+        self._stored(index, position)  # what is gone is not read, so no reading of it is recorded
         access = self._access(principal, index, record.tool, role)
         receipt = self._log.append(access).receipt
         return self._opened(index, record, position), receipt
@@ -123,10 +131,15 @@ class LogReader:
 
     def _opened(self, index: int, record: record_pb2.Record, position: int) -> bytes:
         descriptor = record.payloads[position]
-        stored = self._log.store.payload(index * MAX_PAYLOADS + position)
-        if stored is None:
-            raise PayloadUnreadable("the payload is gone")
+        stored = self._stored(index, position)
         return self._log.subjects.key_by_id(stored.subject).open(descriptor, stored, call_key(record.call_id))
+
+    def _stored(self, index: int, position: int) -> StoredPayload:
+        payload_id = index * MAX_PAYLOADS + position
+        stored = self._log.store.payload(payload_id)
+        if stored is None and self._archive is not None:
+            stored = self._archive.payload(payload_id)
+        return raise_missing(self._log.store, index) if stored is None else stored
 
     def _access(self, principal: Principal, index: int, tool: str, role: str) -> Entry:
         call_id = new_call_id()

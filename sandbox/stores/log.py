@@ -133,6 +133,13 @@ class Writing(Protocol):
         """Write back (signature, size) of checkpoints."""
         ...
 
+    def remove_payloads(self, end: int, kept_subject: int, limit: int) -> int:
+        """Delete at most `limit` payloads with ids below `end`, but for those of `kept_subject`; returns how many.
+
+        What they were is overwritten.
+        """
+        ...
+
     def add_subject(self, lookup: bytes, wrapped_key: bytes) -> None:
         """Add a subject unless somebody has."""
         ...
@@ -171,6 +178,14 @@ class LogReading(Protocol):
 
     def payloads(self, start: int, end: int) -> Iterator[tuple[int, StoredPayload]]:
         """Payloads with `start <= id < end`, in order."""
+        ...
+
+    def count_payloads(self, start: int, end: int, kept_subject: int) -> int:
+        """How many payloads have `start <= id < end`, but for those of `kept_subject`."""
+        ...
+
+    def needed_from(self, now_us: int) -> int | None:
+        """The first leaf that an open intent or a `request_id` not yet expired at `now_us` leads to."""
         ...
 
     def checkpoint_covering(self, index: int) -> StoredCheckpoint | None:
@@ -219,6 +234,14 @@ class LogStore(LogReading, Protocol):
 
     def writing(self) -> AbstractContextManager[Writing]:
         """One transaction: alone among all processes, durable once the block has been left."""
+        ...
+
+    def removing(self) -> AbstractContextManager[bool]:
+        """Whether the block is alone among all processes in removing payloads; it does not wait to be."""
+        ...
+
+    def empty_write_ahead_log(self) -> bool:
+        """Leave no copy of what was overwritten in what is still to be moved; whether no reader kept it from that."""
         ...
 
     def hold_boot(self, boot: bytes) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import stat
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final, final
 
@@ -14,7 +13,7 @@ import apsw
 
 from sandbox.deployment import Misconfigured
 from sandbox.stores.boots import Boots
-from sandbox.stores.file_lock import FileLock
+from sandbox.stores.file_lock import FileLock, held_if_free
 from sandbox.stores.log import (
     SCHEMA_VERSION,
     Chain,
@@ -26,37 +25,14 @@ from sandbox.stores.log import (
     StoreUnavailable,
     Writing,
 )
+from sandbox.stores.sqlite_schema import BUSY_MS, UPGRADES, make_log
 
-BUSY_MS: Final = 5_000
 MAX_WAIT_S: Final = 10.0
 WAL_PAGES: Final = 4_000
 """About 16 MiB of write-ahead log between moves into the main file."""
 PROBE_BYTES: Final = 64 * 1024
-_SCHEMA: Final = """
--- The first root is that of a tree without leaves: SHA-256 of an empty string (RFC 6962, section 2.1).
-CREATE TABLE head (id INTEGER PRIMARY KEY CHECK (id = 0), size INTEGER NOT NULL, root BLOB NOT NULL,
-                   frontier BLOB NOT NULL);
-CREATE TABLE leaves (idx INTEGER PRIMARY KEY, hash BLOB NOT NULL, call_id BLOB, record BLOB NOT NULL);
-CREATE INDEX leaves_call ON leaves (call_id) WHERE call_id IS NOT NULL;
-CREATE TABLE payloads (id INTEGER PRIMARY KEY, subject INTEGER NOT NULL, wrapped_key BLOB NOT NULL,
-                       ciphertext BLOB NOT NULL);
-CREATE TABLE tiles (level INTEGER NOT NULL, idx INTEGER NOT NULL, hash BLOB NOT NULL, PRIMARY KEY (level, idx))
-    WITHOUT ROWID;
-CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, root BLOB NOT NULL, signature BLOB, seal BLOB NOT NULL);
-CREATE INDEX checkpoints_unsigned ON checkpoints (size) WHERE signature IS NULL;
-CREATE TABLE chains (token BLOB PRIMARY KEY, sequence INTEGER NOT NULL, digest BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE requests (id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, idx INTEGER NOT NULL, content BLOB NOT NULL,
-                       expires_us INTEGER NOT NULL);
-CREATE TABLE subjects (id INTEGER PRIMARY KEY, lookup BLOB NOT NULL UNIQUE, wrapped_key BLOB);
-CREATE TABLE files (kind INTEGER NOT NULL, name TEXT NOT NULL, idx INTEGER NOT NULL, digest BLOB NOT NULL,
-                    PRIMARY KEY (kind, name)) WITHOUT ROWID;
-CREATE TABLE probe (content BLOB NOT NULL);
-CREATE TABLE intents (idx INTEGER PRIMARY KEY);
-INSERT INTO head VALUES (0, 0, x'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855', x'');
-PRAGMA user_version = 3;
-"""
-_UPGRADES: Final = {2: "CREATE TABLE intents (idx INTEGER PRIMARY KEY); PRAGMA user_version = 3;"}
-"""From one schema to the next. No build that wrote schema 2 wrote an intent, so there is none to fill in."""
+EMPTYING_MS: Final = 100
+"""How long callers wait at most for readers that keep the write-ahead log from being emptied."""
 
 
 @contextmanager
@@ -145,6 +121,14 @@ class SqliteWriting:
             "INSERT INTO subjects (lookup, wrapped_key) VALUES (?, ?) ON CONFLICT DO NOTHING", (lookup, wrapped_key)
         )
 
+    def remove_payloads(self, end: int, kept_subject: int, limit: int) -> int:
+        """Overwrite and delete some payloads with ids below `end`, but for those of `kept_subject`."""
+        # WHY: without it SQLite leaves what is deleted in the file until the room is used again.
+        self._connection.execute("PRAGMA secure_delete = ON")
+        query = "DELETE FROM payloads WHERE id IN (SELECT id FROM payloads WHERE id < ? AND subject != ? LIMIT ?)"
+        self._connection.execute(query, (end, kept_subject, limit))
+        return self._connection.changes()
+
 
 def _head(connection: apsw.Connection) -> Head:
     for size, root, frontier in connection.execute("SELECT size, root, frontier FROM head"):
@@ -169,7 +153,7 @@ class SqliteLog:
         self._is_closed = False
         with _engine_errors():
             if not is_read_only:
-                _make(path)
+                make_log(path)
             self._opened_as = _identity(path)
             self._wal_opened_as: tuple[int, int] | None = None
             self._boots = Boots(Path(f"{path}.boots"))
@@ -177,7 +161,7 @@ class SqliteLog:
             self._lock_file = None if is_read_only else os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
             self._file_lock = None if self._lock_file is None else FileLock(self._lock_file)
             self._version = _int(self._writer.pragma("user_version"))
-        if self._version != SCHEMA_VERSION and not (is_read_only and self._version in _UPGRADES):
+        if self._version != SCHEMA_VERSION and not (is_read_only and self._version in UPGRADES):
             self.close()
             what = f"a log of schema {self._version}; this version reads and writes {SCHEMA_VERSION}"
             raise Misconfigured(f"{path}: {what}")
@@ -222,6 +206,24 @@ class SqliteLog:
             yield
         finally:
             self._lock.release()
+
+    def removing(self) -> AbstractContextManager[bool]:
+        """Whether the block is alone among all processes in removing payloads; it does not wait to be."""
+        return held_if_free(Path(f"{self._path}.removing"))
+
+    def empty_write_ahead_log(self) -> bool:
+        """Move what the write-ahead log holds into the main file and empty it; whether nobody kept it from that."""
+        with self._alone(), _engine_errors():
+            if self._is_closed or self._file_lock is None:
+                raise StoreUnavailable("the log is closed or read-only")
+            self._file_lock.take(MAX_WAIT_S)
+            self._writer.set_busy_timeout(EMPTYING_MS)
+            try:
+                ((is_busy, _, _),) = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                self._writer.set_busy_timeout(BUSY_MS)
+                self._file_lock.give_back()
+        return not is_busy
 
     def probe(self) -> None:
         """Write and sync something worth a few pages, and take it back."""
@@ -281,6 +283,19 @@ class SqliteLog:
         query = "SELECT id, subject, wrapped_key, ciphertext FROM payloads WHERE id >= ? AND id < ? ORDER BY id"
         for payload_id, subject, wrapped, ciphertext in self._rows(query, start, end):
             yield _int(payload_id), StoredPayload(_int(subject), _blob(wrapped), _blob(ciphertext))
+
+    def count_payloads(self, start: int, end: int, kept_subject: int) -> int:
+        """How many payloads have `start <= id < end`, but for those of `kept_subject`."""
+        query = "SELECT count(*) FROM payloads WHERE id >= ? AND id < ? AND subject != ?"
+        rows = self._rows(query, start, end, kept_subject)
+        return sum(_int(row[0]) for row in rows)
+
+    def needed_from(self, now_us: int) -> int | None:
+        """The first leaf that an open intent or a `request_id` not yet expired at `now_us` leads to."""
+        query = (
+            "SELECT min(idx) FROM (SELECT idx FROM intents UNION ALL SELECT idx FROM requests WHERE expires_us >= ?)"
+        )
+        return next((_int(row[0]) for row in self._rows(query, now_us) if row[0] is not None), None)
 
     def checkpoint_covering(self, index: int) -> StoredCheckpoint | None:
         """The first checkpoint whose tree holds the leaf."""
@@ -392,28 +407,6 @@ def copy_log(path: Path, place: Path) -> None:
                 copy.close()
         finally:
             source.close()
-
-
-def _make(path: Path) -> None:
-    """Make the file with its tables unless another process has; bring those of an earlier version to this one."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
-    os.close(descriptor)
-    if mode & 0o077:
-        raise Misconfigured(f"{path}: mode {mode:04o} lets others at the log; only 0600 is accepted")
-    connection = apsw.Connection(str(path))
-    try:
-        connection.set_busy_timeout(BUSY_MS)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("BEGIN IMMEDIATE")
-        version = connection.pragma("user_version")
-        if version == 0:
-            connection.execute(_SCHEMA)
-        elif version in _UPGRADES:
-            connection.execute(_UPGRADES[version])
-        connection.execute("COMMIT")
-    finally:
-        connection.close()
 
 
 _REQUEST: Final = "SELECT idx, content, expires_us FROM requests WHERE key = ?"

@@ -26,6 +26,7 @@ class RecordKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RECORD_KIND_ERASURE: _ClassVar[RecordKind]
     RECORD_KIND_ORPHAN: _ClassVar[RecordKind]
     RECORD_KIND_EXPLANATION: _ClassVar[RecordKind]
+    RECORD_KIND_RETENTION: _ClassVar[RecordKind]
     RECORD_KIND_SELF_TEST: _ClassVar[RecordKind]
 
 class RecordStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
@@ -58,6 +59,7 @@ RECORD_KIND_ACCESS: RecordKind
 RECORD_KIND_ERASURE: RecordKind
 RECORD_KIND_ORPHAN: RecordKind
 RECORD_KIND_EXPLANATION: RecordKind
+RECORD_KIND_RETENTION: RecordKind
 RECORD_KIND_SELF_TEST: RecordKind
 RECORD_STATUS_UNSPECIFIED: RecordStatus
 RECORD_STATUS_OK: RecordStatus
@@ -91,7 +93,7 @@ class Timings(_message.Message):
     def __init__(self, decide_us: _Optional[int] = ..., execute_us: _Optional[int] = ...) -> None: ...
 
 class Record(_message.Message):
-    __slots__ = ("schema_version", "kind", "call_id", "wall_time_us", "boot_id", "build", "door", "principal_pseudonym", "actor_pseudonyms", "token_digest", "certificate_digest", "tool", "tool_version", "spec_digest", "spec_index", "policy_digest", "policy_indexes", "config_digest", "config_indexes", "status", "reason", "rule", "policy_rule_ids", "connection", "relations", "columns", "functions", "lease_digest", "rows", "bytes", "truncation", "timings", "payloads", "counted", "about_index_plus_one", "file", "verifier_key", "effect", "requests", "token_sequence", "previous_record_sha256")
+    __slots__ = ("schema_version", "kind", "call_id", "wall_time_us", "boot_id", "build", "door", "principal_pseudonym", "actor_pseudonyms", "token_digest", "certificate_digest", "tool", "tool_version", "spec_digest", "spec_index", "policy_digest", "policy_indexes", "config_digest", "config_indexes", "status", "reason", "rule", "policy_rule_ids", "connection", "relations", "columns", "functions", "lease_digest", "rows", "bytes", "truncation", "timings", "payloads", "counted", "about_index_plus_one", "file", "verifier_key", "effect", "requests", "payloads_below", "payload_days", "archived_size", "archived_root", "token_sequence", "previous_record_sha256")
     SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     CALL_ID_FIELD_NUMBER: _ClassVar[int]
@@ -131,6 +133,10 @@ class Record(_message.Message):
     VERIFIER_KEY_FIELD_NUMBER: _ClassVar[int]
     EFFECT_FIELD_NUMBER: _ClassVar[int]
     REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    PAYLOADS_BELOW_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_DAYS_FIELD_NUMBER: _ClassVar[int]
+    ARCHIVED_SIZE_FIELD_NUMBER: _ClassVar[int]
+    ARCHIVED_ROOT_FIELD_NUMBER: _ClassVar[int]
     TOKEN_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_RECORD_SHA256_FIELD_NUMBER: _ClassVar[int]
     schema_version: int
@@ -172,6 +178,10 @@ class Record(_message.Message):
     verifier_key: str
     effect: Effect
     requests: _containers.RepeatedScalarFieldContainer[str]
+    payloads_below: int
+    payload_days: int
+    archived_size: int
+    archived_root: bytes
     token_sequence: int
     previous_record_sha256: bytes
-    def __init__(self, schema_version: _Optional[int] = ..., kind: _Optional[_Union[RecordKind, str]] = ..., call_id: _Optional[str] = ..., wall_time_us: _Optional[int] = ..., boot_id: _Optional[bytes] = ..., build: _Optional[str] = ..., door: _Optional[str] = ..., principal_pseudonym: _Optional[bytes] = ..., actor_pseudonyms: _Optional[_Iterable[bytes]] = ..., token_digest: _Optional[bytes] = ..., certificate_digest: _Optional[bytes] = ..., tool: _Optional[str] = ..., tool_version: _Optional[str] = ..., spec_digest: _Optional[bytes] = ..., spec_index: _Optional[int] = ..., policy_digest: _Optional[bytes] = ..., policy_indexes: _Optional[_Iterable[int]] = ..., config_digest: _Optional[bytes] = ..., config_indexes: _Optional[_Iterable[int]] = ..., status: _Optional[_Union[RecordStatus, str]] = ..., reason: _Optional[str] = ..., rule: _Optional[str] = ..., policy_rule_ids: _Optional[_Iterable[str]] = ..., connection: _Optional[str] = ..., relations: _Optional[_Iterable[str]] = ..., columns: _Optional[_Iterable[str]] = ..., functions: _Optional[_Iterable[str]] = ..., lease_digest: _Optional[bytes] = ..., rows: _Optional[int] = ..., bytes: _Optional[int] = ..., truncation: _Optional[int] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., payloads: _Optional[_Iterable[_Union[PayloadDescriptor, _Mapping]]] = ..., counted: _Optional[int] = ..., about_index_plus_one: _Optional[int] = ..., file: _Optional[str] = ..., verifier_key: _Optional[str] = ..., effect: _Optional[_Union[Effect, str]] = ..., requests: _Optional[_Iterable[str]] = ..., token_sequence: _Optional[int] = ..., previous_record_sha256: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, schema_version: _Optional[int] = ..., kind: _Optional[_Union[RecordKind, str]] = ..., call_id: _Optional[str] = ..., wall_time_us: _Optional[int] = ..., boot_id: _Optional[bytes] = ..., build: _Optional[str] = ..., door: _Optional[str] = ..., principal_pseudonym: _Optional[bytes] = ..., actor_pseudonyms: _Optional[_Iterable[bytes]] = ..., token_digest: _Optional[bytes] = ..., certificate_digest: _Optional[bytes] = ..., tool: _Optional[str] = ..., tool_version: _Optional[str] = ..., spec_digest: _Optional[bytes] = ..., spec_index: _Optional[int] = ..., policy_digest: _Optional[bytes] = ..., policy_indexes: _Optional[_Iterable[int]] = ..., config_digest: _Optional[bytes] = ..., config_indexes: _Optional[_Iterable[int]] = ..., status: _Optional[_Union[RecordStatus, str]] = ..., reason: _Optional[str] = ..., rule: _Optional[str] = ..., policy_rule_ids: _Optional[_Iterable[str]] = ..., connection: _Optional[str] = ..., relations: _Optional[_Iterable[str]] = ..., columns: _Optional[_Iterable[str]] = ..., functions: _Optional[_Iterable[str]] = ..., lease_digest: _Optional[bytes] = ..., rows: _Optional[int] = ..., bytes: _Optional[int] = ..., truncation: _Optional[int] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., payloads: _Optional[_Iterable[_Union[PayloadDescriptor, _Mapping]]] = ..., counted: _Optional[int] = ..., about_index_plus_one: _Optional[int] = ..., file: _Optional[str] = ..., verifier_key: _Optional[str] = ..., effect: _Optional[_Union[Effect, str]] = ..., requests: _Optional[_Iterable[str]] = ..., payloads_below: _Optional[int] = ..., payload_days: _Optional[int] = ..., archived_size: _Optional[int] = ..., archived_root: _Optional[bytes] = ..., token_sequence: _Optional[int] = ..., previous_record_sha256: _Optional[bytes] = ...) -> None: ...

@@ -12,9 +12,10 @@ import pytest
 from command_line import CommandLine
 from conftest import Service
 
+from sandbox.app import House
 from sandbox.audit.audit import audit_log
 from sandbox.backup import back_up
-from sandbox.client import Client, Result
+from sandbox.client import Client, Result, ServiceError
 from sandbox.deployment import Deployment, Misconfigured
 from sandbox.serving import opened_house
 
@@ -101,3 +102,36 @@ def test_the_command_says_what_it_copied_and_overwrites_nothing(
 def test_without_a_log_there_is_nothing_to_back_up(deployment: Deployment, tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match=r"there is no log yet; `sandbox serve` begins it$"):
         back_up(deployment.root, tmp_path / "backup")
+
+
+@requirement("app:restore:in-place")
+def test_a_backup_put_where_the_deployment_was_serves_on_and_its_log_grows(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    root, damaged = deployment.root, tmp_path / "damaged"
+    with (
+        opened_house(root, listen="127.0.0.1:0", grace_s=0.0) as (_, door),
+        Client.from_deployment(root, "agent", door.address) as client,
+    ):
+        before = client.call("shop.order", {"id": 1})
+        copy = back_up(root, tmp_path / "backup")
+        after = client.call("shop.order", {"id": 2})
+    assert isinstance(before, Result)
+    assert isinstance(after, Result)
+
+    root.rename(damaged)
+    shutil.copytree(copy.deployment.root, root)
+    shutil.copytree(damaged / "data", root / "data")
+    with (
+        opened_house(root, listen="127.0.0.1:0", grace_s=0.0) as (_, door),
+        Client.from_deployment(root, "agent", door.address) as client,
+    ):
+        assert isinstance(client.get_call(call_id=before.call_id), Result)
+        with pytest.raises(ServiceError, match="there is no such call"):
+            client.get_call(call_id=after.call_id)
+        assert isinstance(client.call("shop.order", {"id": 2}), Result)
+    assert audited(deployment) > copy.records
+
+    shutil.copy(Deployment(damaged).checkpoint, deployment.checkpoint)
+    with pytest.raises(Misconfigured, match="after a restore that was meant, move the file away"):
+        House.open(root)
