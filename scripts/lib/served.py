@@ -72,12 +72,13 @@ def serving(deployment: Deployment, workers: int, events: IO[str]) -> Iterator[S
         process.communicate()
 
 
-def pss_mib(pid: int) -> float:
-    """Return the proportional set size (proc(5), `smaps_rollup`): of pages that several processes share, its share.
+def memory_mib(pid: int) -> float:
+    """Return the anonymous part of the proportional set size (proc(5), `smaps_rollup`): what the process itself wrote.
 
-    So the processes of one service can be added up, which of their resident sizes would count shared pages repeatedly.
+    Proportional, so that processes can be added up; anonymous, for the share of a library's pages depends on who else
+    has the library open, and falls and rises with processes that have nothing to do with this one.
     """
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text("ascii").splitlines():
-        if line.startswith("Pss:"):
+        if line.startswith("Pss_Anon:"):
             return int(line.split()[1]) / 1024
     raise SystemExit(f"the memory of process {pid} cannot be read")

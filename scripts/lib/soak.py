@@ -2,8 +2,8 @@
 
 A deployment of `sandbox serve --workers 3` answers about 130 calls a second: SQL of authors and models on SQLite and
 PostgreSQL, refusals, HTTP reads and writes (with a request_id, some from two connections at one moment, and without)
-against a server that counts, and a stream. The bar: nothing is lost; and the memory of all processes (PSS, just before
-a kill, when each worker is as old as at the kill before), and that of the one worker that is never killed, each grow by
+against a server that counts, and a stream. The bar: nothing is lost; and the memory of all processes (just before a
+kill, when each worker is as old as at the kill before), and that of the one worker that is never killed, each grow by
 at most 5 % after the first five minutes. Exit code 1 if it is not held. `--json` prints one object, not the tables.
 """
 

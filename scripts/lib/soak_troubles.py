@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Final, final
 
 from held import Ledger
-from served import Served, pss_mib
+from served import Served, memory_mib
 from soak_lanes import Callers
 from soak_tools import BY_ID, BY_ID_SPEC
 
@@ -113,9 +113,9 @@ class Troubles:
                 at_s=monotonic() - self.begun_at,
                 calls=self._ledger.calls(),
                 kills=self.kills,
-                parent_mib=pss_mib(self.service.process.pid),
-                kept_mib=pss_mib(kept),
-                others_mib=sum(map(pss_mib, others)),
+                parent_mib=memory_mib(self.service.process.pid),
+                kept_mib=memory_mib(kept),
+                others_mib=sum(map(memory_mib, others)),
             )
         )
 

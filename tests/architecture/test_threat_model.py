@@ -27,6 +27,25 @@ def gaps(page: str, known: Collection[str]) -> Iterator[str]:
                 yield f"{promise} names `{pattern}`, which no requirement matches"
 
 
+def unmatched_rows(page: str, known: Collection[str]) -> Iterator[str]:
+    """Yield the rows of the table of bad input that no requirement carries."""
+    table = page.split("<!-- bad input:", 1)[1].split("\n## ", 1)[0]
+    for what, carriers in re.findall(r"^\| ([^|]+) \|[^|]*\|([^|]*)\|$", table, re.MULTILINE)[1:]:
+        patterns = re.findall(r"`([^`]+)`", carriers)
+        if not patterns or not all(fnmatch.filter(known, pattern) for pattern in patterns):
+            yield what
+
+
+@pytest.mark.requirement("house:threat-model:bound")
+def test_each_kind_of_bad_input_is_carried() -> None:
+    page = (ROOT / "docs" / "threat-model.md").read_text("utf-8")
+
+    assert list(unmatched_rows(page, requirements())) == []
+    assert list(unmatched_rows(page, ())) != []
+    planted = "<!-- bad input: -->\n| what | done | by |\n|---|---|---|\n| x | y | `no:such` |\n| z | y | |\n## More"
+    assert list(unmatched_rows(planted, ["a:b"]))[-2:] == ["x", "z"]
+
+
 @pytest.mark.requirement("house:threat-model:bound")
 def test_each_promise_is_carried_or_says_not_yet() -> None:
     found = list(gaps((ROOT / "docs" / "threat-model.md").read_text("utf-8"), requirements()))
