@@ -68,7 +68,10 @@ def service(
     with deployment.connections.open("a") as file:
         file.write(CONNECTION)
     (deployment.root / "secrets").mkdir(0o700)
-    dsn = f"postgresql://owner:{postgres.password}@/far?host={proxy.folder}"
+    with postgres.connect("far") as owner:
+        owner.execute("DROP ROLE IF EXISTS far_catalogue")
+        owner.execute("CREATE ROLE far_catalogue LOGIN PASSWORD 'sees-all-reads-nothing'")
+    dsn = f"postgresql://far_catalogue:sees-all-reads-nothing@/far?host={proxy.folder}"
     write_private(deployment.root / "secrets" / "far.dsn", dsn.encode())
     deployment.lease_key.unlink()
     write_private(deployment.lease_key, KEY)  # logins are the whole server's, and other tests use them
