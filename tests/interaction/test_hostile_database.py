@@ -83,6 +83,7 @@ def service(
     with postgres.connect("far") as owner:
         owner.execute(script.stdout)
     with opened_house(deployment.root, listen="127.0.0.1:0", grace_s=0.0) as (house, door):
+        assert house.loaded.unserved == {}
         yield Service(deployment, house, door.address)
 
 
