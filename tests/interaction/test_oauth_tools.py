@@ -79,8 +79,11 @@ def place(
     papers = make_papers(tmp_path)
     shutil.copy(papers.ca, deployment.root / "oauth-ca.pem")
     settings = vault.known_in(deployment.root)
-    with deployment.settings.open("a") as file:
-        file.write(f'\n[vault]\naddress = "{settings.address}"\nca = "{settings.ca}"\n')
+    text = deployment.settings.read_text("utf-8")
+    for key, value in (("address", settings.address), ("ca", settings.ca)):
+        assert f'#{key} = ""\n' in text
+        text = text.replace(f'#{key} = ""\n', f'{key} = "{value}"\n')
+    deployment.settings.write_text(text, "utf-8")
     vault.put("crm", client=CLIENT[1])
     vault.put("erp", key=API_KEY)
     write_assertion_key(deployment.assertion_key)
