@@ -80,7 +80,7 @@ class AuthorizationServer:
     ) -> None:
         """Know where it is; raises `Misconfigured` for a `ca` that cannot be used."""
         self._connection = connection.name
-        self._kind = f"{connection.name} revocation"
+        self._kind = connection.name
         self._auth = auth
         self._secrets = secrets
         self._assertions = assertions

@@ -91,7 +91,7 @@ class Tokens:
                 self._remembered.popitem(last=False)
 
     def _none(self, word: str) -> Refused:
-        note_often("oauth token refused", f"{self.connection.name} token", causes=word)
+        note_often("oauth token refused", self.connection.name, causes=word)
         message = (
             f"the authorization server of connection {quoted(self.connection.name)} lends no usable token; "
             "its operator finds why in the events"

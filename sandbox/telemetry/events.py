@@ -44,7 +44,7 @@ OFTEN_S: Final = 1.0
 MAX_CAUSES: Final = 8
 
 _often_lock = threading.Lock()
-_often: dict[str, tuple[float, int]] = {}
+_often: dict[tuple[str, str], tuple[float, int]] = {}
 _lost_lock = threading.Lock()
 _lost = 0
 """Events that could not be written since the last one that could."""
@@ -69,15 +69,15 @@ def note(event: str, **facts: str | float | bool) -> None:
 
 
 def note_often(event: str, kind: str, now: float | None = None, causes: str = "") -> None:
-    """Tell operators of `event` of a `kind` (one of a fixed few), at most once a second, with the count since.
+    """Tell operators of `event` of a `kind` (one of a fixed few), at most once a second each, with the count since.
 
     `causes` are those of the one that is told.
     """
     moment = time.monotonic() if now is None else now
     with _often_lock:
-        told_at, count = _often.get(kind, (float("-inf"), 0))
+        told_at, count = _often.get((event, kind), (float("-inf"), 0))
         is_told = moment - told_at >= OFTEN_S
-        _often[kind] = (moment, 0) if is_told else (told_at, count + 1)
+        _often[event, kind] = (moment, 0) if is_told else (told_at, count + 1)
     if is_told:
         facts: dict[str, str | float | bool] = {"kind": kind, "times": count + 1}
         _say("info", event, facts | ({"causes": causes} if causes else {}))

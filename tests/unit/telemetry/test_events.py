@@ -42,10 +42,12 @@ def test_what_callers_cause_at_will_is_told_once_a_second_with_its_count(told: T
     for millisecond in range(0, 2500, 10):
         events.note_often("refused", "RATE_LIMITED", now=millisecond / 1000)
     events.note_often("refused", "CREDENTIAL_INVALID", now=2.5)
+    events.note_often("other", "CREDENTIAL_INVALID", now=2.5)
     assert [facts for _, facts in told.lines] == [
         {"kind": "RATE_LIMITED", "times": 1},
         {"kind": "RATE_LIMITED", "times": 100},
         {"kind": "RATE_LIMITED", "times": 100},
+        {"kind": "CREDENTIAL_INVALID", "times": 1},
         {"kind": "CREDENTIAL_INVALID", "times": 1},
     ]
 
