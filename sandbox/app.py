@@ -36,7 +36,7 @@ from sandbox.settings import Settings, digest_of, read_settings
 from sandbox.specs import Specs, SpecSet, load_connections, load_specs
 from sandbox.sql import Bounds
 from sandbox.telemetry.events import note
-from sandbox.toolspec import Connection, Digest, ToolName
+from sandbox.toolspec import Connection, Digest, ToolName, ToolSpec
 
 
 @final
@@ -51,6 +51,8 @@ class Loaded:
     connections: Mapping[str, Connection]
     digests: Mapping[tuple[str, str], str]
     """By kind and name: the configuration, the policies, and each tool's spec, for the reload event."""
+    all_tools: Mapping[ToolName, ToolSpec]
+    """Served or not."""
     unserved: Mapping[ToolName, tuple[str, ...]]
     """The tools that did not pass their self-test, and why."""
 
@@ -160,6 +162,18 @@ class House:
             _tell_changes(before.digests, self.loaded.digests)
             self.loaded.must_be_served()
 
+    def test_again(self) -> None:
+        """Test the tools in force again, and reload where that ends otherwise; raises as `reload` does.
+
+        While it ends as before, nothing is let go of that the tools which are served have warmed.
+        """
+        with self._reloading:
+            loaded = self.loaded
+            tested = self._tested(loaded.connections, loaded.all_tools, loaded.executors)
+        if tested.failures != loaded.unserved:
+            self.reload()
+        self.loaded.must_be_served()
+
     def close_orphans(self) -> int:
         """Close the open intents of processes that are gone; before anything is served. Returns how many there were."""
         return close_orphans(self._log)
@@ -179,9 +193,7 @@ class House:
             leases = Leases(connections, self.deployment.lease_key, assertions)
             executors = Executors(connections, spec_set.tools, self.settings, self._limits.spend_cold_parse, leases)
             unless_whole.callback(executors.close)
-            sql = self.settings.sql
-            bounds = Bounds(sql.max_bytes, sql.max_tokens, sql.max_depth)
-            tested = self_test(connections, spec_set.tools, executors.ready, self.deployment.lease_key, bounds)
+            tested = self._tested(connections, spec_set.tools, executors)
             specs = Specs(spec_set.tools, self.settings.arguments, tested.failures)
             generation = self._enrolled(spec_set, policy, connections_source)
             self._record(tested, generation)
@@ -205,8 +217,15 @@ class House:
             executors=executors,
             connections=connections,
             digests=digests,
+            all_tools=spec_set.tools,
             unserved=tested.failures,
         )
+
+    def _tested(
+        self, connections: Mapping[str, Connection], tools: Mapping[ToolName, ToolSpec], executors: Executors
+    ) -> SelfTest:
+        bounds = Bounds.of(self.settings.sql)
+        return self_test(connections, tools, executors.ready, self.deployment.lease_key, bounds)
 
     def _record(self, tested: SelfTest, generation: Generation) -> None:
         """Put a self-test on record, unless this process has just put the very same one there."""

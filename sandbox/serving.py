@@ -165,7 +165,7 @@ def _reload_on_change(house: House, ending: threading.Event, seen: frozenset[Sta
 
     `seen` is what there was before the house was opened: what changed since was perhaps not read.
     """
-    reloader = Reloader(house.reload)
+    reloader = Reloader(house.reload, house.test_again)
     reloader.begin(house.loaded.must_be_served)
     while not ending.is_set():
         try:
@@ -214,9 +214,16 @@ class Reloader:
     A file can be missing while an editor writes it, a database locked, a table not yet made.
     """
 
-    def __init__(self, reload: Callable[[], None], now: Callable[[], float] = time.monotonic) -> None:
-        """Load with `reload`, which takes everything or raises."""
+    def __init__(
+        self,
+        reload: Callable[[], None],
+        test_again: Callable[[], None],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Load with `reload`, which takes everything or raises; `test_again` what is in force but for some tools."""
         self._reload = reload
+        self._test_again = test_again
+        self._next = reload
         self._now = now
         self._retry_at = float("inf")
         self._delay_s = FIRST_RETRY_S
@@ -230,7 +237,7 @@ class Reloader:
     def tick(self) -> None:
         """Try again if it is time; tells operators only of what they have not been told about this change."""
         if self._now() >= self._retry_at:
-            self._try(self._reload)
+            self._try(self._next)
 
     def begin(self, must_be_whole: Callable[[], None]) -> None:
         """Take what was opened for a first try, which failed where `must_be_whole` raises."""
@@ -246,6 +253,7 @@ class Reloader:
         return True
 
     def _put_off(self, error: Exception) -> None:
+        self._next = self._test_again if isinstance(error, SelfTestFailed) else self._reload
         self._retry_at = self._now() + self._delay_s
         self._delay_s = min(self._delay_s * 2, MAX_RETRY_S)
         problem, told = f"{type(error).__name__}: {error}", self._told

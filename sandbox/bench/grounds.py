@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, LiteralString, final
@@ -105,25 +105,28 @@ def postgres_ground(deployment: Deployment, administrator: str) -> Iterator[Grou
     name, password = f"bench_{secrets.token_hex(4)}", secrets.token_urlsafe(24)
     try:
         parameters = {key: str(value) for key, value in conninfo_to_dict(administrator).items() if value is not None}
-        with psycopg.connect(administrator, autocommit=True) as server:
-            server.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
-            server.execute(SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(Identifier(name), Literal(password)))
+        server = psycopg.connect(administrator, autocommit=True)
     except psycopg.Error as error:
         message = f"--postgres: {type(error).__name__}; a superuser's dsn, of a server to try things on, is accepted"
         raise Misconfigured(message) from error
     own = make_conninfo(administrator, dbname=name)
-    _add_postgres(deployment, name, password, parameters)
-    try:
+    with ExitStack() as stack:
+        stack.enter_context(server)
+        server.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
+        stack.callback(server.execute, SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+        server.execute(SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(Identifier(name), Literal(password)))
+        stack.callback(server.execute, SQL("DROP ROLE {}").format(Identifier(name)))
+        _add_postgres(deployment, name, password, parameters)
+        stack.callback(_undo, deployment, name, own)
         with psycopg.connect(own, autocommit=True) as owner:
             owner.execute(_ORDERS)
             owner.execute(setup_sql(deployment, name).encode())
         yield Ground(tool=POSTGRES_TOOL, driver="postgres-driver", measure=partial(measure_postgres_driver, own))
-    finally:
-        with suppress(psycopg.Error), psycopg.connect(own, autocommit=True) as owner:
-            owner.execute(undo_sql(deployment, name).encode())
-        with psycopg.connect(administrator, autocommit=True) as server:
-            server.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
-            server.execute(SQL("DROP ROLE {}").format(Identifier(name)))
+
+
+def _undo(deployment: Deployment, name: str, dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as owner:
+        owner.execute(undo_sql(deployment, name).encode())
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -11,6 +12,7 @@ import typer
 
 from sandbox.cli.common import JsonOption, check_seconds, emit
 from sandbox.deployment import Misconfigured
+from sandbox.reasons import quoted
 from sandbox.values import JsonObject
 
 app = typer.Typer(help="Measure, with yardsticks in the same run. Needs no deployment.", no_args_is_help=True)
@@ -32,7 +34,10 @@ def call(
     seconds: SecondsOption = 5.0,
     postgres: Annotated[
         str | None,
-        typer.Option(help="On PostgreSQL: a superuser's dsn; a database is made there, and dropped.", metavar="DSN"),
+        typer.Option(
+            help="On PostgreSQL: the environment variable with a superuser's dsn; a database is made, and dropped.",
+            metavar="VARIABLE",
+        ),
     ] = None,
     http: Annotated[bool, typer.Option("--http", help="On an HTTP service of this machine.")] = False,
     json: JsonOption = False,
@@ -47,7 +52,10 @@ def call(
     check_seconds("--seconds", seconds, LEAST_S, MOST_S)
     if postgres and http:
         raise Misconfigured("--postgres and --http are two targets; one of them is accepted")
-    on = http_ground if http else partial(postgres_ground, administrator=postgres) if postgres else sqlite_ground
+    if postgres and not os.environ.get(postgres):
+        raise Misconfigured(f"--postgres: the environment variable {quoted(postgres)} is not set; a dsn is accepted")
+    administrator = os.environ.get(postgres or "", "")
+    on = http_ground if http else partial(postgres_ground, administrator=administrator) if postgres else sqlite_ground
     figures = bench_call(seconds, _tell, on)
     if json:
         emit(figures)

@@ -135,7 +135,7 @@ def _held_to(
     found = lint_specs(deployment, read, lambda connection: catalogues[connection.name], settings)
     if found.problems:
         raise LintFailed(found.problems)
-    bounds = Bounds(settings.sql.max_bytes, settings.sql.max_tokens, settings.sql.max_depth)
+    bounds = Bounds.of(settings.sql)
     ready = {name: _held(found.specs.tools, known[name], catalogues[name], bounds) for name in catalogues}
     return _Tools(specs=found.specs, ready=ready, bounds=bounds)
 

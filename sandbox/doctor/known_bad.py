@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from sandbox.doctor.quoting import quoted_name
 from sandbox.executors.http_requests import RequestMaker
 from sandbox.executors.ready import ReadyTool
 from sandbox.reasons import Reason, Refused
@@ -77,46 +78,35 @@ _QUERY: Final = "1&sandbox=1#\r\nX-Sandbox: 1"
 
 def sql_statements(tool: ReadyTool) -> Mapping[str, str]:
     """Return the known-bad statements of a tool by name, over its own tables, and over others that its target has."""
-    known = {name: tool.catalogue.tables[name] for name in sorted(tool.confinement.tables)}
-    if not known:
-        return {}
-    rules, dialect = tool.confinement.tables, tool.connection.dialect
-    written = {"table": "", "column": "", "hidden": "", "other": ""}
-    for name, shape in known.items():
-        shown = {folded(column) for column in rules[name].columns}
-        hidden = next((column.name for column in shape.columns if folded(column.name) not in shown), "")
-        if not written["table"] or (hidden and not written["hidden"]):
-            written |= {
-                "table": DIALECTS[dialect].table_name(shape.name),
-                "column": _column(dialect, rules[name].columns[0]),
-                "hidden": hidden and _column(dialect, hidden),
-            }
-    others = (shape.name for name, shape in sorted(tool.catalogue.tables.items()) if name not in known)
-    written["other"] = next((DIALECTS[dialect].table_name(other) for other in others), "")
-    absent = [f"{{{key}}}" for key, value in written.items() if not value]
-    texts = {**_EVERYWHERE, **_OF_ENGINES[dialect]}
-    return {
-        name: text.format_map(written) for name, text in texts.items() if not any(key in text for key in absent)
-    } | {"": _HONEST.format_map(written)}
+    words = _words(tool)
+    texts = {**_EVERYWHERE, **_OF_ENGINES[tool.connection.dialect]}
+    absent = [f"{{{word}}}" for word, written in words.items() if not written]
+    return {name: text.format_map(words) for name, text in texts.items() if not any(word in text for word in absent)}
 
 
 def slips_of_sql(tool: ReadyTool, bounds: Bounds) -> Iterator[str]:
-    """Yield what the gate of a tool for model-written SQL let through, or refused though it is honest."""
+    """Yield what the gate of a tool for model-written SQL let through, and whether it refuses what is honest."""
     for name, text in sql_statements(tool).items():
         reason = _refusal(tool, text, bounds)
-        if not name and reason is not None:
-            yield f"the gate refuses a plain SELECT of the tool's own table ({reason.value})"
-        elif name and (reason is None or not reason.value.startswith("SQL_")):
+        if reason is None or not reason.value.startswith("SQL_"):
             yield f"the gate does not refuse {name}"
+    words = _words(tool)
+    if words["column"] and (reason := _refusal(tool, _HONEST.format_map(words), bounds)) is not None:
+        yield f"the gate refuses a plain SELECT of the tool's own table ({reason.value})"
 
 
 def slips_of_arguments(spec: ToolSpec) -> Iterator[str]:
-    """Yield the arguments of a wrong shape that the tool's schema took."""
+    """Yield the arguments that the tool's schema took and should not have."""
     arguments = Arguments.of(spec)
-    if not _is_refused(arguments, {_UNKNOWN_ARGUMENT: 1}):
+    good = next((example.call for example in spec.examples if _refused(arguments, example.call) is None), None)
+    if good is None:  # no call is known to fit, so the schema has to say it itself
+        if spec.input_schema.get("additionalProperties") is not False:
+            yield "an argument that the tool does not have is taken"
+        return
+    if _refused(arguments, {**good, _UNKNOWN_ARGUMENT: 1}) is None:
         yield "an argument that the tool does not have is taken"
     for name, schema in _properties(spec).items():
-        if types_of(schema) <= _SINGLE and not _is_refused(arguments, {name: [{}]}):
+        if types_of(schema) <= _SINGLE and _refused(arguments, {**good, name: [{}]}) is None:
             yield f"argument `{name}` takes a list, which it is not"
 
 
@@ -139,9 +129,23 @@ def slips_of_request(spec: ToolSpec, maker: RequestMaker) -> Iterator[str]:
             yield f"argument `{name}` leaves its value in the query"
 
 
-def _column(dialect: SqlEngine, name: str) -> str:
-    # WHY: names of a server's catalogue that would need quotes are not in it.
-    return '"' + name.replace('"', '""') + '"' if dialect == "sqlite" else name
+def _words(tool: ReadyTool) -> Mapping[str, str]:
+    """Return what stands for each word of a statement; empty for what the target or the tool does not have."""
+    known = {name: tool.catalogue.tables[name] for name in sorted(tool.confinement.tables)}
+    named, words = DIALECTS[tool.connection.dialect].table_name, {"table": "", "column": "", "hidden": "", "other": ""}
+    for name, shape in known.items():
+        shown = tool.confinement.tables[name].columns
+        is_shown = {folded(column) for column in shown}
+        hidden = next((column.name for column in shape.columns if folded(column.name) not in is_shown), "")
+        if not words["column"] or (hidden and not words["hidden"]):
+            column = shown[0] if shown else ""
+            words |= {
+                "table": named(shape.name),
+                "column": column and quoted_name(column),
+                "hidden": hidden and quoted_name(hidden),
+            }
+    others = (shape.name for name, shape in sorted(tool.catalogue.tables.items()) if name not in known)
+    return words | {"other": next(map(named, others), "")}
 
 
 def _refusal(tool: ReadyTool, text: str, bounds: Bounds) -> Reason | None:
@@ -152,12 +156,12 @@ def _refusal(tool: ReadyTool, text: str, bounds: Bounds) -> Reason | None:
     return None
 
 
-def _is_refused(arguments: Arguments, given: JsonObject) -> bool:
+def _refused(arguments: Arguments, given: JsonObject) -> Refused | None:
     try:
         arguments.check(dict(given))
-    except Refused:
-        return True
-    return False
+    except Refused as refused:
+        return refused
+    return None
 
 
 def _properties(spec: ToolSpec) -> Mapping[str, JsonValue]:

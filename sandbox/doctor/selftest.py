@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, assert_never, final
@@ -23,6 +23,7 @@ from sandbox.executors.sqlite_canary import slips_of_sqlite
 from sandbox.leases import read_dsn
 from sandbox.leases.keys import read_lease_key
 from sandbox.outbound.addresses import is_permitted
+from sandbox.problems import counted
 from sandbox.reasons import Refused, quoted
 from sandbox.sql import Bounds, Catalogue
 from sandbox.toolspec import Connection, FileTarget, HttpTarget, ServerTarget, ToolName, ToolSpec
@@ -72,26 +73,22 @@ def self_test(
 ) -> SelfTest:
     """Test the tools of one generation; `ready` are those of SQL."""
     used = {name: connections[name] for name in sorted({spec.connection for spec in specs.values()})}
-    checked = {name: _engine(connection, [*ready.values()], lease_key) for name, connection in used.items()}
+    checked = _engines(used.values(), [*ready.values()], lease_key)
     failures: dict[ToolName, tuple[str, ...]] = {}
     for name, spec in specs.items():
-        _, findings = checked[spec.connection]
         sentences = [*known_bad(spec, used[spec.connection], ready.get(name), bounds)]
-        sentences += [f"connection {quoted(spec.connection)}: {finding.message}" for finding in errors(findings)]
+        sentences += _in_short(spec.connection, checked[spec.connection].findings)
         if sentences:
             failures[name] = tuple(sentences)
     return SelfTest(failures=failures, report=_report(used, checked, specs, failures))
 
 
-def errors(findings: Sequence[Finding]) -> list[Finding]:
-    """Return what must be mended before a tool is served."""
-    return [finding for finding in findings if finding.level == "error"]
-
-
 def known_bad(spec: ToolSpec, connection: Connection, ready: ReadyTool | None, bounds: Bounds) -> Iterator[str]:
     """Yield what a tool's gate let through; `ready` is there for SQL."""
     yield from slips_of_arguments(spec)
-    if ready is not None and spec.sql_argument is not None:
+    if spec.kind == "sql" and ready is None:
+        yield "its tables are gone, so its gate cannot be asked"
+    elif ready is not None and spec.sql_argument is not None:
         yield from slips_of_sql(ready, bounds)
     if spec.http is not None:
         yield from slips_of_request(spec, RequestMaker(spec, connection))
@@ -125,25 +122,52 @@ def check_server(
         raise Undecided(refused.message) from refused
 
 
-_Checked = tuple[tuple[str, ...], tuple[Finding, ...]]
+@final
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """What was looked at on one connection, and what was found."""
+
+    checks: tuple[str, ...]
+    findings: tuple[Finding, ...]
 
 
-def _engine(connection: Connection, ready: Sequence[ReadyTool], lease_key: Path) -> _Checked:
-    """Return what was looked at on a connection, and what was found."""
-    match connection.target:
-        case FileTarget():
-            return (SQLITE_CANARY,), check_sqlite()
-        case HttpTarget():
-            return (HTTP_ADDRESSES,), tuple(check_addresses(connection.target))
-        case ServerTarget():
-            tools = [tool for tool in ready if tool.connection.name == connection.name]
-            try:
-                found = check_server(connection, connection.target, tools, tools[0].catalogue, lease_key)
-            except Undecided as error:
-                found = (Finding("undecided", str(error), f"sandbox doctor; [{connection.name}] in connections.toml"),)
-            return tuple(CHECKS), found
-        case _:
-            assert_never(connection.target)
+def _engines(connections: Iterable[Connection], ready: Sequence[ReadyTool], lease_key: Path) -> Mapping[str, _Checked]:
+    checked: dict[str, _Checked] = {}
+    on_sqlite: _Checked | None = None
+    for connection in connections:
+        match connection.target:
+            case FileTarget():
+                checked[connection.name] = on_sqlite = on_sqlite or _Checked((SQLITE_CANARY,), check_sqlite())
+            case HttpTarget():
+                checked[connection.name] = _Checked((HTTP_ADDRESSES,), tuple(check_addresses(connection.target)))
+            case ServerTarget():
+                tools = [tool for tool in ready if tool.connection.name == connection.name]
+                checked[connection.name] = _Checked(
+                    tuple(CHECKS), _server(connection, connection.target, tools, lease_key)
+                )
+            case _:
+                assert_never(connection.target)
+    return checked
+
+
+def _server(
+    connection: Connection, target: ServerTarget, tools: Sequence[ReadyTool], lease_key: Path
+) -> tuple[Finding, ...]:
+    if not tools:
+        return ()  # none of them can be served
+    try:
+        return check_server(connection, target, tools, tools[0].catalogue, lease_key)
+    except Undecided as error:
+        return (Finding("undecided", str(error), f"sandbox doctor; [{connection.name}] in connections.toml"),)
+
+
+def _in_short(connection: str, findings: Sequence[Finding]) -> list[str]:
+    """Return one sentence for all that must be mended before a tool of the connection is served."""
+    errors = [finding for finding in findings if finding.level == "error"]
+    if not errors:
+        return []
+    more = f", and {counted(len(errors) - 1, 'finding')} more" if len(errors) > 1 else ""
+    return [f"connection {quoted(connection)}: {errors[0].message}{more}; `sandbox doctor` tells what mends it"]
 
 
 def _report(
@@ -158,10 +182,10 @@ def _report(
             {
                 "connection": name,
                 "engine": connection.engine,
-                "checks": list(checked[name][0]),
+                "checks": list(checked[name].checks),
                 "findings": [
                     {"check": finding.check, "level": finding.level, "message": finding.message}
-                    for finding in checked[name][1]
+                    for finding in checked[name].findings
                 ],
             }
             for name, connection in used.items()

@@ -69,4 +69,4 @@ def _columns(name: str, table: str, said: object, findings: Findings, places: To
     if not columns and said != "all":
         message = f'the ceiling of {quoted(name)} names no columns of {quoted(table)}; a list, or `"all"`, is accepted'
         findings.add(Rule.CONNECTION_CEILING, places.of(name, "ceiling"), message)
-    return columns or None
+    return None if said == "all" else columns

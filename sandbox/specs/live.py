@@ -145,7 +145,7 @@ def gate_input(
         tables=rules,
         parameters=parameters,
         may_claim=True,
-        bounds=Bounds(bounds.max_bytes, bounds.max_tokens, bounds.max_depth),
+        bounds=Bounds.of(bounds),
     )
 
 

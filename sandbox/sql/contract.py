@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final, final
+from typing import Final, Self, final
 
+from sandbox.settings import SqlSettings
 from sandbox.sql.catalogue import Catalogue
 from sandbox.stages import OmittedColumns, Rights
 from sandbox.toolspec import SqlEngine, TableRule
@@ -23,6 +24,11 @@ class Bounds:
     max_tokens: int
     max_depth: int
     """Parentheses and CASEs within each other, and prefix operators in a row."""
+
+    @classmethod
+    def of(cls, settings: SqlSettings) -> Self:
+        """Return the bounds that a deployment's settings say."""
+        return cls(settings.max_bytes, settings.max_tokens, settings.max_depth)
 
 
 @final

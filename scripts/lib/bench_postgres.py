@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
 
+VARIABLE = "SANDBOX_BENCH_DSN"
 BENCH = [sys.executable, "-m", "sandbox.cli.main", "bench", "call"]
 
 
@@ -18,7 +20,8 @@ def main(options: list[str]) -> int:
     engine = import_module("postgres_server")
     with engine.running(engine.PYPI, 18) as server:
         dsn = f"postgresql://{engine.OWNER}:{server.password}@/postgres?host={server.folder}"
-        return subprocess.call([*BENCH, "--postgres", dsn, *options])  # noqa: S603 - our own command
+        environment = {**os.environ, VARIABLE: dsn}  # WHY: every user of a machine can read a command line
+        return subprocess.call([*BENCH, "--postgres", VARIABLE, *options], env=environment)  # noqa: S603 - our own command
 
 
 if __name__ == "__main__":

@@ -188,6 +188,11 @@ class Clock:
         return self.now
 
 
+def never() -> None:
+    """Stand for the self-test where there is nothing to test again."""
+    raise AssertionError
+
+
 def failing(*errors: Exception) -> tuple[Callable[[], None], list[float], Clock]:
     """A reload that fails with each error in turn and then succeeds; the moments at which it was tried."""
     clock, tried, coming = Clock(), [], iter(errors)
@@ -209,7 +214,7 @@ def test_a_reload_whose_cause_may_pass_is_tried_again_without_another_change(mon
     locked = Refused(Reason.EXECUTOR_UNAVAILABLE, "the database is locked")
     vanished = Misconfigured("connections.toml: cannot be read")
     reload, tried, clock = failing(vanished, locked, locked, ValueError("unforeseen"))
-    reloader = Reloader(reload, clock)
+    reloader = Reloader(reload, never, clock)
     assert reloader.changed() is False
     for tenth in range(300):
         clock.now = tenth / 10
@@ -219,12 +224,14 @@ def test_a_reload_whose_cause_may_pass_is_tried_again_without_another_change(mon
 
 
 @pytest.mark.requirement("doctor:selftest:told")
-def test_tools_that_are_not_served_at_the_start_are_told_once_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tools_that_are_not_served_are_told_once_and_tested_again_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reload would take what the served tools have warmed; testing again takes nothing."""
     told: list[object] = []
     monkeypatch.setattr(serving, "warn", lambda event, **facts: told.append((event, *facts.values())))
     failed = SelfTestFailed({ToolName("a"): ("one", "two")})
-    reload, tried, clock = failing(failed, failed)
-    reloader = Reloader(reload, clock)
+    test_again, tried, clock = failing(failed, failed)
+    reload, reloaded, _ = failing()
+    reloader = Reloader(reload, test_again, clock)
 
     def must_be_whole() -> None:
         raise failed
@@ -234,13 +241,15 @@ def test_tools_that_are_not_served_at_the_start_are_told_once_and_tried_again(mo
         clock.now = float(second)
         reloader.tick()
     assert told == [("tool not served", "a", "one"), ("tool not served", "a", "two")]
-    assert tried == [1, 3, 7]
+    assert (tried, reloaded) == ([1, 3, 7], [])
+    reloader.changed()
+    assert len(reloaded) == 1
 
 
 @pytest.mark.requirement("app:reload:retried")
 def test_a_change_is_taken_at_once_and_the_waiting_is_bounded() -> None:
     reload, tried, clock = failing(*[OSError("gone")] * 100)
-    reloader = Reloader(reload, clock)
+    reloader = Reloader(reload, never, clock)
     reloader.changed()
     for second in range(1, 600):
         clock.now = float(second)
@@ -260,7 +269,7 @@ def test_what_cannot_be_told_is_tried_again_all_the_same(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(serving, "warn", raising)
     reload, tried, clock = failing(OSError("locked"))
-    reloader = Reloader(reload, clock)
+    reloader = Reloader(reload, never, clock)
     assert reloader.changed() is False
     clock.now = serving.FIRST_RETRY_S
     reloader.tick()
@@ -284,7 +293,7 @@ def test_a_watch_that_breaks_begins_anew_and_what_it_missed_is_loaded(
     monkeypatch.setattr(serving, "FIRST_RETRY_S", 0.0)
     monkeypatch.setattr(serving, "note_often", lambda *facts: told.append(facts))
     loaded = SimpleNamespace(must_be_served=lambda: None)
-    house = SimpleNamespace(deployment=deployment, reload=lambda: reloads.append(None), loaded=loaded)
+    house = SimpleNamespace(deployment=deployment, reload=lambda: reloads.append(None), test_again=never, loaded=loaded)
     serving._reload_on_change(house, ending, serving.stamps(deployment))  # type: ignore[arg-type]
 
     assert told == [("watching failed", type(error).__name__)]

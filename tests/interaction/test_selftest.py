@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from command_line import CommandLine
 from conftest import Service
+from executor_cast import change
 from http_cast import SECRET, Target, reply, saying
 
 from sandbox import serving
 from sandbox.app import House
 from sandbox.client import Refusal, Result
 from sandbox.deployment import Deployment
-from sandbox.doctor.selftest import SelfTestFailed
-from sandbox.executors import ready
+from sandbox.doctor.known_bad import slips_of_arguments
+from sandbox.doctor.selftest import SelfTestFailed, known_bad
+from sandbox.executors import read_catalogue, ready
 from sandbox.executors.sqlite import SqliteExecutor
 from sandbox.executors.sqlite_authorizer import Authorizer
 from sandbox.reasons import Reason, Refused
 from sandbox.serving import opened_house
+from sandbox.settings import Settings, read_settings
+from sandbox.specs import load_connections, load_specs
 from sandbox.specs.arguments import Arguments
-from sandbox.sql import GateInput, Proven
+from sandbox.sql import Bounds, GateInput, Proven
+from sandbox.toolspec import ToolName
 from sandbox.v1 import record_pb2
+from sandbox.values import JsonObject
 
 TOOLS = ["shop.order", "shop.order_by_id", "shop.query"]
 QUERY = {"sql": "SELECT count(*) AS n FROM orders"}
@@ -149,7 +156,7 @@ def test_no_tool_is_served_on_an_engine_that_does_not_confine(
     try:
         assert sorted(house.loaded.unserved) == TOOLS
         failures = " ".join(house.loaded.unserved["shop.order"])
-        assert "the engine does not stop `SELECT * FROM sqlite_master` on the canary" in failures
+        assert "the engine does not stop `SELECT word FROM other` on the canary, and" in failures
     finally:
         house.close()
 
@@ -187,6 +194,67 @@ def test_a_tool_that_takes_any_argument_is_not_served(deployment: Deployment, mo
         )
     finally:
         house.close()
+
+
+@pytest.mark.requirement("doctor:selftest:gate")
+@pytest.mark.parametrize(
+    ("opened", "failure"),
+    [
+        ({"additionalProperties": True}, "an argument that the tool does not have is taken"),
+        ({"properties": {"id": {"type": "integer"}}, "no": 1}, ""),
+    ],
+)
+def test_a_schema_that_is_only_too_open_is_found(deployment: Deployment, opened: JsonObject, failure: str) -> None:
+    """Its other arguments are right, so nothing but the one that is wrong can be what is refused."""
+    settings, _ = read_settings(deployment.settings)
+    connections, _ = load_connections(deployment)
+    spec = load_specs(deployment, connections, read_catalogue, settings).tools[ToolName("shop.order")]
+    open_spec = dataclasses.replace(spec, input_schema={**spec.input_schema, **opened})
+    assert list(slips_of_arguments(open_spec)) == [failure] * bool(failure)
+    without_examples = dataclasses.replace(open_spec, examples=())
+    assert list(slips_of_arguments(without_examples)) == [failure] * bool(failure)
+
+
+@pytest.mark.requirement("doctor:selftest:gate")
+def test_columns_named_like_words_of_sql_do_not_fail_a_tool(deployment: Deployment) -> None:
+    path = deployment.root / "data" / "shop.db"
+    change(path, 'CREATE TABLE odd ("order" INTEGER, "select" TEXT, hidden TEXT)')
+    deployment.connections.write_text(f'[shop]\nengine = "sqlite"\npath = "{path}"\nceiling = {{tables = "all"}}\n')
+    spec = (deployment.toolspecs / "shop.query.yaml").read_text()
+    odd = re.sub(r"tables:\n(    .*\n)+", "tables:\n    odd: {columns: [order, select]}\n", spec)
+    odd = re.sub(r"examples:(.|\n)*", "", odd).replace("name: shop.query", "name: shop.odd")
+    (deployment.toolspecs / "shop.odd.yaml").write_text(odd)
+    assert _unserved(deployment.root) == {}
+
+
+@pytest.mark.requirement("doctor:selftest:gate")
+def test_a_tool_whose_gate_cannot_be_asked_is_not_served(service: Service) -> None:
+    loaded = service.house.loaded
+    spec = loaded.all_tools[ToolName("shop.query")]
+    connection = loaded.connections[spec.connection]
+    assert list(known_bad(spec, connection, None, Bounds.of(Settings().sql))) == [
+        "its tables are gone, so its gate cannot be asked"
+    ]
+
+
+@pytest.mark.requirement("doctor:selftest:told")
+def test_testing_again_changes_nothing_until_the_outcome_does(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as switched:
+        switched_off(switched)
+        house = House.open(deployment.root)
+        before = house.loaded
+        try:
+            with pytest.raises(SelfTestFailed):
+                house.test_again()
+            assert house.loaded is before
+            switched.undo()
+            house.test_again()
+            assert house.loaded is not before
+            assert not house.loaded.unserved
+        finally:
+            house.close()
 
 
 @pytest.fixture
@@ -246,7 +314,7 @@ def test_an_http_tool_that_could_reach_the_metadata_service_is_not_served(
 ) -> None:
     monkeypatch.setattr("sandbox.doctor.selftest.is_permitted", lambda *_: True)
     (failure, *_) = _unserved(crm.root)["crm.customer"]
-    assert failure == "connection `crm`: a request could reach 10.0.0.1, which is not public and not in `networks`"
+    assert failure.startswith("connection `crm`: a request could reach 10.0.0.1, which is not public and not in")
 
 
 @pytest.mark.requirement("doctor:selftest:told")

@@ -170,7 +170,7 @@ def served_certificate(service: Service) -> bytes | None:
 
 @pytest.mark.requirement("app:reload:all-or-nothing")
 def test_a_change_is_taken_whole_or_not_at_all(service: Service, client: Client) -> None:
-    reloader = Reloader(service.house.reload)
+    reloader = Reloader(service.house.reload, service.house.test_again)
     spec = service.deployment.toolspecs / "shop.order.yaml"
     good = spec.read_text("utf-8")
     spec.write_text(good.replace("name: shop.order", "name: shop.order2") + "nonsense: 1\n", "utf-8")
