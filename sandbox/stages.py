@@ -330,8 +330,11 @@ class Lease(Protocol):
         ...
 
     @property
-    def is_standing(self) -> bool:
-        """Whether nothing ends it with the call; what confines it then is what it was granted."""
+    def expires_at(self) -> float | None:
+        """When its target ends it at the latest, in seconds since 1970 UTC.
+
+        None of a standing one, which nothing ends with the call; what confines it is what it was granted.
+        """
         ...
 
 
@@ -363,6 +366,8 @@ class ExecutedCall(Struct, frozen=True, kw_only=True):
     rows: tuple[Row, ...]
     truncation: Truncation
     lease_digest: bytes
+    lease_expires_at: float | None = None
+    """As the lease says it."""
     execute_us: int
 
 

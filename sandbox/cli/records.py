@@ -50,6 +50,7 @@ def record_facts(
         "requests": list(record.requests),
         "rows": record.rows,
         "bytes": record.bytes,
+        "lease_expires": moment(record.lease_expires_us) if record.lease_expires_us else "",
         "counted": record.counted,
         "payloads_below": record.payloads_below,
         "payload_days": record.payload_days,

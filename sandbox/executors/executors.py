@@ -140,6 +140,7 @@ class Executors:
             rows=fetched.rows,
             truncation=fetched.truncation,
             lease_digest=lease.digest,
+            lease_expires_at=lease.expires_at,
             execute_us=(time.perf_counter_ns() - begun) // 1000,
         )
 

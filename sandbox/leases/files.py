@@ -22,9 +22,13 @@ class FileLease:
     connection: str
     path: str
     scope: Literal["read-only"]
-    is_standing: Literal[True]
     digest: bytes
     """SHA-256 over the public facts: connection, its digest, scope, standing."""
+
+    @property
+    def expires_at(self) -> None:
+        """Never: it is standing."""
+        return
 
     def __enter__(self) -> FileLease:
         return self
@@ -38,4 +42,4 @@ class FileLease:
 def file_lease(connection: Connection, target: FileTarget) -> FileLease:
     """Make the one lease of a file's connection."""
     facts = f"file\n{connection.name}\n{connection.digest}\nread-only\nstanding\n"
-    return FileLease(connection.name, target.path, "read-only", True, hashlib.sha256(facts.encode()).digest())
+    return FileLease(connection.name, target.path, "read-only", hashlib.sha256(facts.encode()).digest())

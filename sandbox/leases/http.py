@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Literal, final
+from typing import final
 
 from sandbox.leases.asking import CallBounds
 from sandbox.leases.sources import Secrets
@@ -26,7 +26,6 @@ class HttpLease:
     connection: str
     scope: str
     """Scheme and host that it is sent to."""
-    is_standing: Literal[True]
     digest: bytes
     """SHA-256 over the public facts: connection, its digest, scope, header, standing."""
     bounds: CallBounds = field(repr=False)
@@ -38,6 +37,11 @@ class HttpLease:
     def header(self) -> tuple[str, str] | None:
         """Name and value of the header that carries the secret; None if the connection has none."""
         return self._header
+
+    @property
+    def expires_at(self) -> None:
+        """Never: it is standing."""
+        return
 
     def __enter__(self) -> HttpLease:
         """Read the secret; raises `Refused` with `EXECUTOR_UNAVAILABLE`."""
@@ -77,4 +81,4 @@ def http_lease(
     header = "" if auth is None else auth.header
     facts = f"http\n{connection.name}\n{connection.digest}\n{target.origin}\n{header}\nstanding\n"
     digest = hashlib.sha256(facts.encode()).digest()
-    return HttpLease(connection.name, target.origin, True, digest, bounds, secrets, auth)
+    return HttpLease(connection.name, target.origin, digest, bounds, secrets, auth)

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Final, Literal, TypeAlias, final
+from typing import Final, TypeAlias, final
 
 from sandbox.leases.asking import CallBounds
 from sandbox.leases.assertions import Assertions, Subject
@@ -107,7 +107,6 @@ class TokenLease:
     connection: str
     scope: str
     """Scheme and host that the token is sent to, and its scopes."""
-    is_standing: Literal[False] = False
     digest: bytes
     """SHA-256 over the public facts: connection, its digest, origin, grant, scopes, how it ends. Nobody's name."""
     bounds: CallBounds = field(repr=False)

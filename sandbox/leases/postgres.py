@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Literal, final
+from typing import final
 
 from sandbox.leases.keys import claims_login, login_password
 from sandbox.leases.servers import Server
@@ -30,9 +30,13 @@ class PostgresLease:
     """Of the login that may ask for the claims' key; lent only to a plan that reads claims."""
     scope: str
     """`LOGIN read-only`, with `+ claims` where claims are read."""
-    is_standing: Literal[True]
     digest: bytes
     """SHA-256 over the public facts: connection, its digest, scope, standing."""
+
+    @property
+    def expires_at(self) -> None:
+        """Never: it is standing."""
+        return
 
     def __enter__(self) -> PostgresLease:
         return self
@@ -56,6 +60,5 @@ def postgres_lease(
         password=login_password(key, connection.name, login),
         claims_password=login_password(key, connection.name, claims_login(connection.name)) if reads_claims else None,
         scope=scope,
-        is_standing=True,
         digest=hashlib.sha256(facts.encode()).digest(),
     )

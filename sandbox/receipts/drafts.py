@@ -145,6 +145,7 @@ class CallDraft(Struct, frozen=True, kw_only=True):
             kind=record_pb2.RECORD_KIND_READ,
             status=record_pb2.RECORD_STATUS_OK,
             lease_digest=executed.lease_digest,
+            lease_expires_us=int((executed.lease_expires_at or 0) * 1e6),
             rows=body.row_count,
             bytes=len(body.rows_json),
             truncation=_TRUNCATION[body.truncation],

@@ -121,6 +121,7 @@ def test_a_call_goes_the_whole_way_and_its_record_names_the_request(
     assert (record.tool, record.connection, list(record.requests)) == ("crm.customer", "crm", [f"GET {url}{{id}}"])
     assert [descriptor.role for descriptor in record.payloads] == ["arguments", "request", "result"]
     assert len(record.lease_digest) == 32
+    assert record.lease_expires_us == 0
     shown = agent.run("log", "show", answer.call_id)
     assert f"GET {url}7?fields=all" in shown.out
     assert "TELL-NOBODY" not in shown.out

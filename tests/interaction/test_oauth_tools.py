@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,6 +116,7 @@ def test_a_call_goes_the_whole_way_with_a_token_for_it_alone(grant: str, place: 
     assert not place.server.is_live(token)
     record = verify_receipt(answer.receipt.text, (place.deployment.keys / "log.vkey").read_text("utf-8")).record
     assert len(record.lease_digest) == 32
+    assert record.lease_expires_us // 1_000_000 == pytest.approx(time.time() + 300, abs=30)
     assert any("(an access token for customers.read)" in each for each in place.told)
 
 

@@ -222,7 +222,7 @@ class Ungated:
             views=frozenset(tables) & {"big_orders", "words"},
             max_bytes=256 * 1024,
         )
-        self.lease = FileLease("shop", str(path), "read-only", True, b"")
+        self.lease = FileLease("shop", str(path), "read-only", b"")
         self.rights = Rights(
             relations=tuple(sorted(rule.table for rule in tables.values())),
             columns=tuple(sorted((rule.table, column) for rule in tables.values() for column in rule.columns)),

@@ -32,7 +32,7 @@ def lease_of(path: Path, authorized: AuthorizedCall, digest: str = "d") -> FileL
 def test_a_lease_names_itself_standing_and_read_only(tmp_path: Path, authorized: AuthorizedCall) -> None:
     lease = lease_of(tmp_path / "shop.db", authorized)
 
-    assert (lease.scope, lease.is_standing, lease.path) == ("read-only", True, str(tmp_path / "shop.db"))
+    assert (lease.scope, lease.expires_at, lease.path) == ("read-only", None, str(tmp_path / "shop.db"))
 
 
 @pytest.mark.requirement("leases:file:standing")

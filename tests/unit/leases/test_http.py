@@ -83,7 +83,7 @@ def test_the_digest_is_of_public_facts_alone(monkeypatch: pytest.MonkeyPatch) ->
     for secret in ("one", "two"):
         monkeypatch.setenv("CRM_KEY", secret)
         with leased(EnvSecret("CRM_KEY"))[1] as lease:
-            assert lease.is_standing
+            assert lease.expires_at is None
             digests.append(lease.digest)
     connection, _ = leased(EnvSecret("CRM_KEY"))
     other = lease_on(replace(connection, digest=Digest("e" * 64)))

@@ -42,7 +42,7 @@ def lent(
 def test_a_lease_names_itself_standing_and_its_scope(connection: Connection, tmp_path: Path) -> None:
     plain, claiming = lent(connection, tmp_path), lent(connection, tmp_path, reads_claims=True)
 
-    assert (plain.login, plain.scope, plain.is_standing) == ("sandbox_ab", "sandbox_ab read-only", True)
+    assert (plain.login, plain.scope, plain.expires_at) == ("sandbox_ab", "sandbox_ab read-only", None)
     assert plain.claims_password is None
     assert claiming.scope == "sandbox_ab read-only + claims"
     assert claiming.claims_password is not None
