@@ -52,6 +52,25 @@ sql/functions: SELECT repeat('x', 1000000000)
 sql/functions: SELECT has_table_privilege('vault', 'SELECT')
 sql/functions: SELECT claim('region')
 sql/costly: SELECT lpad(region, 1000000000) FROM orders
+sql/searching: SELECT length(translate('a', (SELECT string_agg(region, '') FROM orders), ''))
+sql/searching: SELECT strpos(region, (SELECT string_agg(region, '') FROM orders)) FROM orders
+sql/searching: SELECT position((SELECT string_agg(region, '') FROM orders) IN region) FROM orders
+sql/searching: SELECT replace(region, lpad(region, 1000), '') FROM orders
+sql/searching: SELECT (SELECT string_agg('a', '') FROM orders) LIKE '%' || (SELECT string_agg('a', '') FROM orders)
+sql/searching: SELECT region NOT LIKE concat(region, region) FROM orders
+sql/searching: SELECT region LIKE ANY (ARRAY[concat(region, region)]) FROM orders
+sql/searching: WITH t AS (SELECT string_agg(region, '') AS v FROM orders) SELECT strpos(v, v) FROM t
+sql/searching: SELECT split_part(x.v, x.v, 1) FROM (SELECT string_agg(region, '') AS v FROM orders) AS x
+sql/searching: SELECT v ILIKE v FROM (SELECT string_agg(region, '') AS v FROM orders) AS x
+sql/searching: SELECT string_to_array(v, v) FROM (SELECT string_agg(region, '') AS v FROM orders) AS x
+sql/searching: SELECT (SELECT jsonb_agg(id) FROM orders) @> (SELECT jsonb_agg(id) FROM orders)
+sql/searching: SELECT (SELECT jsonb_agg(id) FROM orders) <@ (SELECT jsonb_agg(id) FROM orders)
+sql/searching: SELECT jsonb_contained((SELECT jsonb_agg(id) FROM orders), (SELECT jsonb_agg(id) FROM orders))
+sql/searching: SELECT jsonb_exists_all((SELECT jsonb_agg(region) FROM orders), (SELECT array_agg(region) FROM orders))
+sql/searching: SELECT (SELECT jsonb_agg(region) FROM orders) ?| (SELECT array_agg(region) FROM orders)
+sql/searching: SELECT '{}'::jsonb - (SELECT array_agg(region) FROM orders)
+sql/searching: SELECT j - a FROM (SELECT jsonb_agg(region) AS j, array_agg(region) AS a FROM orders) AS x
+sql/searching: SELECT g.v LIKE g.v || '%' FROM orders AS o, LATERAL (SELECT string_agg(o.region, '') AS v) AS g
 sql/casts: SELECT 'vault'::regclass
 sql/casts: SELECT CAST('x' AS mytype)
 sql/casts: SELECT 'x'::public.text

@@ -163,6 +163,8 @@ class Dialect:
     """Those that may stand in FROM, with their columns; none: one column, called like the source."""
     sized_arguments: Mapping[str, int]
     """Functions that make a value as long as an argument says, and which argument, from 0."""
+    has_unbounded_values: bool
+    """A value may grow to a size at which one search through it takes minutes that nothing ends."""
     needs_fence: bool
     """Row filters are evaluated first only if we have it so."""
     type_words: frozenset[str]

@@ -117,6 +117,7 @@ POSTGRES: Final = Dialect(
     functions=FUNCTIONS,
     table_functions=TABLE_FUNCTIONS,
     sized_arguments=SIZED_ARGUMENTS,
+    has_unbounded_values=True,
     needs_fence=False,
     type_words=TYPE_WORDS,
     collations=COLLATIONS,

@@ -190,6 +190,7 @@ SQLITE: Final = Dialect(
     functions=FUNCTIONS,
     table_functions=MappingProxyType({}),
     sized_arguments=MappingProxyType({}),
+    has_unbounded_values=False,  # the executor bounds them
     needs_fence=True,
     type_words=words(
         """

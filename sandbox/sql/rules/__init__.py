@@ -31,6 +31,7 @@ from sandbox.sql.rules import (
     read_only,
     row_ids,
     same_words,
+    searching,
     shared_columns,
     string_names,
     table_functions,
@@ -55,6 +56,7 @@ TREE_RULES: Final[tuple[Callable[[Parsed], None], ...]] = (node_kinds.check,)
 NAME_RULES: Final[tuple[Callable[[Resolved], None], ...]] = (
     functions.check,
     costly.check,
+    searching.check,
     table_functions.check,
     qualified_names.check,
     tables.check,

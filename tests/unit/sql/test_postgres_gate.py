@@ -76,6 +76,12 @@ def test_parameters_become_numbers_and_claims_are_asked_of_our_function() -> Non
         "SELECT extract(year FROM id::date), trim(both 'x' FROM region), substring(region FROM 1 FOR 2) FROM orders",
         "SELECT id FROM orders WHERE region ILIKE 'e%' AND placed_on::date > current_date - INTERVAL '7 days'",
         "SELECT left(region, 2), make_interval(days => 3), tags[1], E'a\\nb' /* a /* nested */ comment */ FROM orders",
+        "SELECT o.id FROM orders o JOIN sales.orders s ON o.region LIKE '%' || lower(s.id) || '%'",
+        "SELECT replace(region, 'a', ''), position('b' IN region), strpos(region, id) FROM orders",
+        "SELECT id FROM orders WHERE tags @> ARRAY['new', 'old'] AND doc @> '{\"a\": [1]}' AND NOT doc ?| ARRAY['x']",
+        "WITH t AS (SELECT upper(region) AS r FROM orders) SELECT r FROM t WHERE r LIKE '%EU%'",
+        "SELECT id FROM orders WHERE region LIKE ANY (ARRAY['a%', 'b%']) AND int4range(1, 9) @> id::int",
+        "SELECT array_agg(region), max(placed_on::date) - min(placed_on::date) FROM orders",
         "(SELECT id FROM orders) UNION ALL (SELECT id FROM sales.orders LIMIT 1) ORDER BY 1",
     ],
 )

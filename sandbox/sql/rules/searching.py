@@ -1,0 +1,183 @@
+"""Would one call search a long text for a long one? Where values have no bound, neither time nor a cancel ends it.
+
+PostgreSQL looks at its deadline between rows, not within `strpos`, `translate`, `LIKE` or `@>`, whose work is the
+product of two lengths. A needle that is short and written out keeps it in proportion to the other; else both must be
+what is stored or written out, for what a statement makes itself may be as long as it likes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from sqlglot import exp
+
+from sandbox.reasons import Reason
+from sandbox.sql.catalogue import folded
+from sandbox.sql.refusals import refused
+from sandbox.sql.resolve import Resolved
+
+RULE: Final = "sql/searching"
+
+MAX_NEEDLE: Final = 64
+"""Characters of a needle that may be looked for in anything."""
+
+MAX_WRITTEN: Final = 1_000
+"""Characters of one that may be looked for in what is stored."""
+
+_SEARCHES: Final[Mapping[type[exp.Expr], tuple[str, str, str]]] = MappingProxyType(
+    {
+        exp.StrPosition: ("position", "substr", "this"),
+        exp.Like: ("LIKE", "expression", "this"),
+        exp.ILike: ("ILIKE", "expression", "this"),
+        exp.ArrayContainsAll: ("@>", "expression", "this"),
+        exp.ArrayContainedBy: ("<@", "this", "expression"),
+        exp.JSONBContainsAnyTopKeys: ("?|", "expression", "this"),
+        exp.JSONBContainsAllTopKeys: ("?&", "expression", "this"),
+    }
+)
+"""What searches: how it is written, where the needle stands, and where what is searched."""
+
+_BY_NAME: Final[Mapping[str, tuple[int, int]]] = MappingProxyType(
+    {
+        "jsonb_contained": (0, 1),
+        "jsonb_contains": (1, 0),
+        "jsonb_delete": (1, 0),
+        "jsonb_exists_all": (1, 0),
+        "jsonb_exists_any": (1, 0),
+        "replace": (1, 0),
+        "split_part": (1, 0),
+        "string_to_array": (1, 0),
+        "string_to_table": (1, 0),
+        "strpos": (1, 0),
+        "translate": (1, 0),
+    }
+)
+"""The same of what is called by name, with the places of the arguments."""
+
+_WRAPPERS: Final = (exp.Paren, exp.Cast, exp.Any, exp.All)
+_NO_LONGER: Final = frozenset({"coalesce", "lower", "upper"})
+"""Functions whose value is about as long as what they are given."""
+
+
+class _Search(NamedTuple):
+    construct: str
+    needle: exp.Expr
+    through: exp.Expr
+
+
+def check(resolved: Resolved) -> None:
+    """Refuse a search whose cost the statement itself could make as large as it likes."""
+    if not resolved.parsed.lexed.dialect.has_unbounded_values:
+        return
+    is_stored = _stored(resolved.parsed.tree)
+    for search in _searches(resolved.parsed.tree):
+        if _is_written(search.needle, MAX_NEEDLE):
+            continue
+        if _is_plain(search.needle, is_stored) and _is_plain(search.through, is_stored):
+            continue
+        message = (
+            f"what is looked for is a text of at most {MAX_NEEDLE} characters, written out, or both sides are columns"
+            f" of tables or texts of at most {MAX_WRITTEN}"
+        )
+        text, start = resolved.parsed.lexed.text, _place(search)
+        raise refused(Reason.SQL_NOT_SUPPORTED, RULE, message, text=text, start=start, construct=search.construct)
+
+
+def _searches(tree: exp.Expr) -> Iterator[_Search]:
+    for node in tree.walk():
+        if (places := _SEARCHES.get(type(node))) is not None:
+            construct, needle, through = places[0], node.args.get(places[1]), node.args.get(places[2])
+        elif isinstance(node, exp.Anonymous) and (at := _BY_NAME.get(node.name.lower())):
+            construct, (needle, through) = node.name.lower(), (_argument(node, place) for place in at)
+        elif isinstance(node, exp.Sub) and _takes_keys(node, tree):
+            construct, needle, through = "-", node.expression, node.this
+        else:
+            continue
+        if isinstance(needle, exp.Expr) and isinstance(through, exp.Expr) and not _are_ranges(needle, through):
+            yield _Search(construct, needle, through)
+
+
+def _argument(call: exp.Anonymous, place: int) -> exp.Expr | None:
+    return call.expressions[place] if place < len(call.expressions) else None
+
+
+def _are_ranges(*sides: exp.Expr) -> bool:
+    """Whether one side is made a range, so that both are: what contains what is then told by bounds, in order."""
+    return any(isinstance(side, exp.Anonymous) and side.name.lower().endswith("range") for side in sides)
+
+
+def _takes_keys(node: exp.Sub, tree: exp.Expr) -> bool:
+    """Whether it may be `jsonb - text[]`, which takes each key out by a search: the right side may be an array."""
+    right = node.expression.unnest()
+    if isinstance(right, exp.Cast):
+        return right.to.is_type(exp.DataType.Type.ARRAY)
+    if isinstance(right, (exp.Literal, exp.Interval)):
+        return False
+    return _has_array(tree if isinstance(right, exp.Column) else right)
+
+
+def _has_array(tree: exp.Expr) -> bool:
+    calls = tree.find_all(exp.Anonymous)
+    return tree.find(exp.Array) is not None or any("array" in call.name.lower() for call in calls)
+
+
+def _is_written(node: exp.Expr, most: int) -> bool:
+    """Whether a value is written out, with at most so many characters in all."""
+    node = _unwrapped(node)
+    if isinstance(node, exp.Array):
+        return all(isinstance(each, exp.Literal) for each in node.expressions) and (
+            sum(len(each.name) + 1 for each in node.expressions) <= most
+        )
+    is_text = isinstance(node, (exp.Literal, exp.BitString, exp.HexString, exp.ByteString))
+    return isinstance(node, (exp.Null, exp.Boolean)) or (is_text and len(node.name) <= most)
+
+
+def _is_plain(node: exp.Expr, is_stored: Callable[[exp.Column], bool]) -> bool:
+    """Whether a value is stored, bound or written out, and nothing that the statement made longer."""
+    node = _unwrapped(node)
+    if isinstance(node, exp.Column):
+        return is_stored(node)
+    if isinstance(node, (exp.DPipe, exp.Coalesce)):
+        parts = [part for part in node.iter_expressions() if isinstance(part, exp.Expr)]
+        return all(_is_plain(part, is_stored) for part in parts)
+    if isinstance(node, (exp.Placeholder, exp.Parameter)):
+        return True
+    if isinstance(node, exp.Anonymous):
+        name = node.name.lower()
+        return name == "claim" or (name in _NO_LONGER and all(_is_plain(each, is_stored) for each in node.expressions))
+    return _is_written(node, MAX_WRITTEN)
+
+
+def _unwrapped(node: exp.Expr) -> exp.Expr:
+    while isinstance(node, _WRAPPERS) and isinstance(node.this, exp.Expr):
+        node = node.this
+    return node
+
+
+def _stored(tree: exp.Expr) -> Callable[[exp.Column], bool]:
+    """Return what tells a column of a table from one that the statement makes."""
+    named = {folded(cte.alias) for cte in tree.find_all(exp.CTE)}
+    made = named | {folded(node.alias) for node in tree.find_all(exp.Subquery, exp.Lateral, exp.Values, exp.Unnest)}
+    tables: set[str] = set()
+    has_made = bool(named)
+    for node in tree.find_all(exp.From, exp.Join, exp.Lateral):
+        source = node.this
+        if (
+            isinstance(source, exp.Table)
+            and isinstance(source.this, exp.Identifier)
+            and folded(source.name) not in named
+        ):
+            tables.add(folded(source.alias_or_name))
+        else:
+            has_made = True
+            if isinstance(source, exp.Expr):
+                made.add(folded(source.alias_or_name))
+    return lambda column: not has_made or (folded(column.table) in tables and folded(column.table) not in made)
+
+
+def _place(search: _Search) -> int:
+    """Return where the first name or text of a search stands."""
+    starts = [each.meta.get("start") for side in (search.through, search.needle) for each in side.walk()]
+    return int(min((start for start in starts if start is not None), default=0))
