@@ -325,7 +325,8 @@ def _is_within(segments: Sequence[str | Argument], pattern: tuple[str, ...]) -> 
         fixed = pattern[:-1]
         return len(segments) > len(fixed) and _is_within(segments[: len(fixed)], fixed)
     return len(segments) == len(pattern) and all(
-        wanted in {"*", segment} for segment, wanted in zip(segments, pattern, strict=True)
+        wanted == segment or (wanted == "*" and segment != "")
+        for segment, wanted in zip(segments, pattern, strict=True)
     )
 
 

@@ -33,7 +33,8 @@ MESSAGE_ROOM: Final = 64 * 1024
 _ALLOW: Final = Shape("`allow`", ("tables",), ("tables",))
 _TABLE: Final = Shape("a table's rules", ("columns", "row_filter", "mask"), ("columns",))
 _LIMITS: Final = Shape("`limits`", ("seconds", "max_rows", "max_bytes", "max_response_bytes", "rate", "concurrency"))
-MAX_RESPONSE_BYTES: Final = 64 * 1024 * 1024
+MAX_RESPONSE_BYTES: Final = 4 * 1024 * 1024
+"""JSON of 40 MiB came to 1.2 GB of objects, and held everybody up for five seconds."""
 _SIZE: Final = re.compile(r"([1-9][0-9]{0,9})(|B|KiB|MiB)")
 _FACTORS: Final = {"": 1, "B": 1, "KiB": 1024, "MiB": 1024**2}
 _RATE: Final = re.compile(r"([1-9][0-9]{0,6})/(s|min|h|day)")

@@ -28,6 +28,10 @@ OWN_HEADERS: Final = frozenset(
     }
 )  # fmt: skip
 """Headers that say where a request ends, who sends it or how it is read: nobody but the executor writes them."""
+STANDING_FOR: Final = re.compile(
+    r"(x-)?(http-)?method(-override)?|x-(original|rewrite)-.*|(x-)?forwarded(-.*)?|x-real-ip"
+)
+"""Headers by which some targets take a request for another one, past the ceiling of methods and paths."""
 _CEILING: Final = '`ceiling = {methods = ["GET"], paths = ["/v1/customers/*"]}`, or openly `"all"` for either,'
 _AUTH: Final = (
     '`{bearer = {env = "NAME"}}`, `{header = "X-Api-Key", value = {file = "secrets/NAME"}}`, or a table `oauth`,'

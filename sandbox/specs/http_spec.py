@@ -10,7 +10,7 @@ from sandbox.problems import Mark
 from sandbox.reasons import quoted
 from sandbox.specs.document import Shape, boolean, choice, entries_of, fields, found, integer, items, scalar, text
 from sandbox.specs.findings import Findings, Rule, choices, suggestion
-from sandbox.specs.http_connection import HEADER_NAME, METHODS, OWN_HEADERS
+from sandbox.specs.http_connection import HEADER_NAME, METHODS, OWN_HEADERS, STANDING_FOR
 from sandbox.specs.inputs import Inputs, types_of
 from sandbox.specs.oauth_connection import SCOPE
 from sandbox.specs.urls import SEGMENT
@@ -182,7 +182,7 @@ class _RequestReader:
             if not HEADER_NAME.fullmatch(entry.key):
                 message = f"header name {quoted(entry.key)}; a name such as `Accept-Language` is accepted"
                 self._findings.add(Rule.VALUE, entry.mark, message)
-            elif name in _SPOKEN_FOR or name == secret:
+            elif name in _SPOKEN_FOR or name == secret or STANDING_FOR.fullmatch(name):
                 message = f"header {quoted(entry.key)} is not the spec's to write: the connection and the service do"
                 self._findings.add(Rule.VALUE, entry.mark, message)
             elif value is not None and not (value.isascii() and value.isprintable()):

@@ -9,6 +9,7 @@ import pytest
 
 from sandbox.deployment import Deployment
 from sandbox.specs import SpecsRead, lint_connections
+from sandbox.specs.http_connection import STANDING_FOR
 from sandbox.specs.urls import host_of
 from sandbox.toolspec import (
     Argument,
@@ -203,6 +204,24 @@ def test_the_digest_follows_every_fact_and_no_secret(tmp_path: Path, monkeypatch
     assert again.digest == digests[0]
 
 
+@pytest.mark.requirement("specs:http:ceiling")
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("X-HTTP-Method-Override", "X-Method-Override", "X-HTTP-Method", "X-Original-URL", "X-Rewrite-URL"),
+        *("X-Forwarded-For", "X-Forwarded-Host", "Forwarded", "X-Real-IP", "X-Original-Method"),
+    ],
+)
+def test_a_header_that_targets_take_for_another_request_is_not_the_specs_to_write(header: str) -> None:
+    assert STANDING_FOR.fullmatch(header.lower())
+
+
+@pytest.mark.requirement("specs:http:ceiling")
+@pytest.mark.parametrize("header", ["Accept-Language", "X-Request-Id", "Prefer", "X-Method-Of-Payment"])
+def test_other_headers_are(header: str) -> None:
+    assert not STANDING_FOR.fullmatch(header.lower())
+
+
 PATTERNS = HttpCeiling(frozenset({"GET"}), (("v1", "customers", "*"), ("v1", "notes", "**"), ("v1", "fixed")))
 
 
@@ -222,6 +241,7 @@ PATTERNS = HttpCeiling(frozenset({"GET"}), (("v1", "customers", "*"), ("v1", "no
         ((Argument("v"), "customers", "7"), False),
         (("V1", "fixed"), False),
         (("v1", "fixed", ""), False),
+        (("v1", "customers", ""), False),
         (("v2", "fixed"), False),
         ((), False),
     ],
