@@ -30,6 +30,7 @@ from sandbox.stages import (
     SqlPlan,
     TracedCall,
 )
+from sandbox.telemetry.events import note_often
 from sandbox.toolspec import Connection, ToolName, ToolSpec
 from sandbox.values import JsonObject
 
@@ -150,7 +151,7 @@ class Executors:
         A tool that no longer fits is refused with `EXECUTOR_UNAVAILABLE` until its spec is linted and loaded again.
         """
         with self._refreshing:
-            catalogue = self._executors[connection_name].read_catalogue(REFRESH_S)
+            catalogue = self._catalogue_now(connection_name)
             if catalogue.fingerprint == self._catalogues[connection_name].fingerprint:
                 return False
             self._catalogues[connection_name] = catalogue
@@ -213,6 +214,14 @@ class Executors:
         message = "the engine does not agree that the statement reads only what the tool allows; a plainer one may pass"
         return Refused(Reason.SQL_OBJECT_FORBIDDEN, message, rule="sql/engine-disagrees")
 
+    def _catalogue_now(self, connection_name: str) -> Catalogue:
+        # INVARIANT: the caller learns neither where a dsn lies nor what is wrong with it.
+        try:
+            return self._executors[connection_name].read_catalogue(REFRESH_S)
+        except Refused as refused:
+            note_often("catalogue not read", connection_name, causes=refused.message)
+            raise _unreadable(connection_name) from refused
+
     def _first_catalogue(self, connection: Connection) -> Catalogue:
         try:
             return self._executors[connection.name].read_catalogue()
@@ -240,6 +249,12 @@ class Executors:
     def _make_ready(self, spec: ToolSpec) -> ReadyTool:
         catalogue = self._catalogues[spec.connection]
         return ReadyTool.of(spec, self._connections[spec.connection], catalogue, self._bounds)
+
+
+def _unreadable(connection_name: str) -> Refused:
+    name = quoted(connection_name)
+    message = f"the tables of connection {name} cannot be looked at now; its operator finds why in the events"
+    return Refused(Reason.EXECUTOR_UNAVAILABLE, message, retry_after_s=RETRY_S)
 
 
 def _of_the_same_kinds(ready: ReadyTool, loaded: Catalogue) -> ReadyTool:
