@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from postgres_cast import RULES, PostgresShop, made
 from postgres_server import Server
 
 from sandbox.reasons import Reason, Refused
+from sandbox.stages import Cancellation
 
 CUSTOMERS = {"sql": "SELECT id FROM public.customers"}
 
@@ -70,3 +73,23 @@ def test_a_caller_never_hears_where_a_dsn_lies(
         assert refused.message.startswith("the tables of connection `shop` cannot be looked at now")
         assert refused.retry_after_s > 0
     assert complaint in capsys.readouterr().err
+
+
+@pytest.mark.requirement("postgres:catalogue:patience")
+@pytest.mark.parametrize("is_planning", [True, False])
+def test_a_call_queues_behind_another_s_look_no_longer_than_its_own_time(shop: Shop, *, is_planning: bool) -> None:
+    planned = shop.plan(CUSTOMERS)
+    if is_planning:
+        refusal_of(shop)  # from here on the tool waits for its tables, and planning looks for them
+    looking = shop.executors._refreshing
+    looking.acquire()
+    never_hanging = threading.Timer(5.0, looking.release)
+    never_hanging.start()
+    begun = time.monotonic()
+    with pytest.raises(Refused) as caught:
+        shop.plan(CUSTOMERS, cancellation=Cancellation(begun + 0.1)) if is_planning else shop.execute(planned)
+    took = time.monotonic() - begun
+    never_hanging.cancel()
+
+    assert (caught.value.reason, caught.value.retry_after_s > 0) == (Reason.EXECUTOR_UNAVAILABLE, True)
+    assert took < (0.9 if is_planning else 3.0)
