@@ -1,7 +1,7 @@
 """What exactly would run? Plans are made from cached facts; the engine's own file then runs them.
 
-The one exception: a tool whose tables are gone looks for them, once a second, with the operator's login to the catalogue
-and nothing of the call.
+The one exception: a tool whose tables are gone looks for them, once a second, as the dsn's own login and with nothing
+of the call.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from sandbox.reasons import Reason, Refused
 from sandbox.stages import Cancellation
 
 CUSTOMERS = {"sql": "SELECT id FROM public.customers"}
+COMPLAINTS = {"open to others": "mode 0644", "gone": "shop.dsn"}
 
 
 @pytest.fixture
@@ -42,14 +43,9 @@ def refusal_of(shop: Shop) -> Refused:
 
 
 @pytest.mark.requirement("postgres:catalogue:private")
-@pytest.mark.parametrize(("fault", "complaint"), [("open to others", "mode 0644"), ("gone", "shop.dsn")])
+@pytest.mark.parametrize("fault", COMPLAINTS)
 def test_a_caller_never_hears_where_a_dsn_lies(
-    shop: Shop,
-    database: PostgresShop,
-    fault: str,
-    complaint: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    shop: Shop, database: PostgresShop, fault: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Both ways to look anew: a plan was not taken, and a tool waits for its tables."""
     monkeypatch.setattr("sandbox.telemetry.events._often", {})
@@ -72,7 +68,7 @@ def test_a_caller_never_hears_where_a_dsn_lies(
         assert refused.reason is Reason.EXECUTOR_UNAVAILABLE
         assert refused.message.startswith("the tables of connection `shop` cannot be looked at now")
         assert refused.retry_after_s > 0
-    assert complaint in capsys.readouterr().err
+    assert COMPLAINTS[fault] in capsys.readouterr().err
 
 
 @pytest.mark.requirement("postgres:catalogue:patience")
