@@ -22,6 +22,7 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
+from sandbox.executors.postgres_states import state_of, tell_states_alone
 from sandbox.stages import Cancellation
 
 MAX_LET_GO: Final = 1024 * 1024
@@ -33,6 +34,9 @@ _CONNECTING: Final[Mapping[int, int]] = {
     pq.PollingStatus.WRITING: select.POLLOUT,
 }
 
+_NO_SUCH_LOGIN: Final = ("28", "3D", "42")
+"""Begin of the SQLSTATE of a wrong password or no line in pg_hba.conf, no such database, no right to connect."""
+
 _Words = ParamSpec("_Words")
 
 Result = pq.abc.PGresult
@@ -40,7 +44,7 @@ Result = pq.abc.PGresult
 
 
 class Gone(Exception):
-    """The server cannot be reached, or does not answer as PostgreSQL does. `was_refused`: it wanted another login."""
+    """The server cannot be reached, or does not answer as PostgreSQL does. `was_refused`: it wants no such login."""
 
     def __init__(self, *, was_refused: bool = False) -> None:
         super().__init__("refused" if was_refused else "gone")
@@ -105,6 +109,7 @@ class Wire:
         self._watched = -1
         self.bound(until, cancellation)
         self._connection = pq.PGconn.connect_start(make_conninfo(**parameters).encode())
+        tell_states_alone(self._connection)
         cancellation.on_cancel(self.bell.ring)
         try:
             self._connect()
@@ -245,7 +250,7 @@ class Wire:
         try:
             while (status := connection.connect_poll()) != pq.PollingStatus.OK:
                 if status not in _CONNECTING:
-                    raise Gone(was_refused=connection.used_password)
+                    raise Gone(was_refused=_was_refused(connection))
                 self._wait(_CONNECTING[status])
             connection.nonblocking = 1
             connection.notice_handler = None
@@ -283,3 +288,12 @@ class Wire:
     def _readable(self) -> int:
         (count,) = struct.unpack("i", fcntl.ioctl(self._connection.socket, termios.FIONREAD, b"\0\0\0\0"))
         return int(count)
+
+
+def _was_refused(connection: pq.abc.PGconn) -> bool:
+    """Whether a server that let nobody in will not let this login in later either.
+
+    One that is full, starts or stops will, and so will one that was never heard: a password had to be asked for.
+    """
+    state = state_of(connection)
+    return state.startswith(_NO_SUCH_LOGIN) if state else connection.used_password

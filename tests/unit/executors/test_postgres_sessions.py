@@ -427,6 +427,44 @@ def test_calls_beyond_the_places_wait_within_their_time(
     shop.executor.close()
 
 
+def altered(database: Server, shop: PostgresShop, change: str) -> None:
+    with database.connect("sessions") as owner:
+        owner.execute(f"ALTER ROLE {shop.shape.login} {change}".encode())
+
+
+@pytest.mark.requirement("postgres:session:refused-login")
+def test_a_login_with_too_many_sessions_may_come_again(shop: PostgresShop, database: Server) -> None:
+    altered(database, shop, "CONNECTION LIMIT 0")
+    try:
+        refused = shop.refusal("SELECT 1")
+    finally:
+        altered(database, shop, "CONNECTION LIMIT 64")
+
+    assert (refused.reason, refused.retry_after_s) == (Reason.EXECUTOR_UNAVAILABLE, 1.0)
+    assert "busy" in refused.message
+    assert shop.query("SELECT 1") == [(1,)]
+
+
+@pytest.mark.requirement("postgres:session:refused-login")
+@pytest.mark.parametrize(
+    ("state", "retry_after_s"),
+    [(b"28P01", 0.0), (b"28000", 0.0), (b"3D000", 0.0), (b"42501", 0.0), (b"53300", 1.0), (b"57P03", 1.0)],
+)
+def test_a_login_that_is_not_let_in_is_told_from_a_server_that_cannot_now(
+    far_shop: PostgresShop, proxy: Proxy, database: Server, state: bytes, retry_after_s: float
+) -> None:
+    password = far_shop.lease().password.reveal()
+    altered(database, far_shop, "PASSWORD 'another'")
+    proxy.to_client = lambda sent: sent.replace(b"C28P01", b"C" + state)
+    try:
+        refused = far_shop.refusal("SELECT 1")
+    finally:
+        altered(database, far_shop, f"PASSWORD '{password}'")
+
+    assert (refused.reason, refused.retry_after_s) == (Reason.EXECUTOR_UNAVAILABLE, retry_after_s)
+    assert ("sandbox doctor --setup-sql shop" in refused.message) is (retry_after_s == 0.0)
+
+
 @pytest.mark.requirement("postgres:session:kept")
 def test_an_unreachable_server_is_unavailable(shop: PostgresShop, tmp_path: Path) -> None:
     away = PostgresShop(shop.server, tmp_path, "sessions", host="/nowhere/at/all")
