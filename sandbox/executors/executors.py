@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Final, assert_never, final
 
 from sandbox.deployment import Misconfigured
-from sandbox.executors.engine import Executor, Fetched, PlanStale
+from sandbox.executors.engine import Engine, Fetched, PlanStale
 from sandbox.executors.http import HttpTools
 from sandbox.executors.plan_cache import PlanCache
 from sandbox.executors.postgres import PostgresExecutor
@@ -39,9 +39,7 @@ from sandbox.telemetry.events import note_often
 from sandbox.toolspec import Connection, ToolName, ToolSpec
 from sandbox.values import JsonObject
 
-EXECUTORS: Final[Mapping[str, Callable[[Connection], Executor]]] = MappingProxyType(
-    {"sqlite": SqliteExecutor, "postgres": PostgresExecutor}
-)
+EXECUTORS: Final[Mapping[str, Engine]] = MappingProxyType({"sqlite": SqliteExecutor, "postgres": PostgresExecutor})
 """Every executor of SQL there is, by the engine's name in `connections.toml`; `HttpTools` runs the tools of HTTP."""
 
 REFRESH_S: Final = 1.0
@@ -66,16 +64,19 @@ def read_catalogue(connection: Connection) -> Catalogue:
 class Executors:
     """The tools of one generation, ready to be planned and run."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one parameter a neighbour
         self,
         connections: Mapping[str, Connection],
         specs: Mapping[ToolName, ToolSpec],
         settings: Settings,
         spend_cold_parse: Callable[[Principal], None],
         leases: Leases,
+        *,
+        workers: int = 1,
     ) -> None:
         """Read the catalogues, prove the authors' statements and filters, and confine each tool once.
 
+        `workers` processes do so alike, and share what a server is asked for at once.
         Raises `Misconfigured` for a spec that its target cannot keep.
         """
         self._bounds = Bounds(settings.sql.max_bytes, settings.sql.max_tokens, settings.sql.max_depth)
@@ -85,7 +86,7 @@ class Executors:
         self._http = HttpTools(connections, [spec for spec in specs.values() if spec.kind == "http"])
         reached = sorted({spec.connection for spec in self._specs.values()})
         self._connections = {name: connections[name] for name in reached}
-        self._executors = {name: EXECUTORS[c.engine](c) for name, c in self._connections.items()}
+        self._executors = {name: EXECUTORS[c.engine](c, workers) for name, c in self._connections.items()}
         self._drafts: PlanCache[Draft | Refused] = PlanCache(settings.sql.plan_cache)
         self._refreshing = threading.Lock()
         self._retry_at: dict[ToolName, float] = {}

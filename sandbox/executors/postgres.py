@@ -30,10 +30,10 @@ from sandbox.stages import Cancellation, Lease, SqlPlan
 from sandbox.toolspec import Connection, ServerTarget
 
 MAX_RUNNING: Final = 32
-"""Statements that run on one database at once; a call beyond waits, within its time. With what is idle, that is fewer
-than the 64 sessions that the set-up script lets a login have."""
+"""Statements that run on one database at once, over all workers; a call beyond waits, within its time. With what is
+idle, that is no more than the 64 sessions that the set-up script lets a login have, with up to 32 workers."""
 MAX_IDLE: Final = 24
-"""Idle sessions kept for one connection, over all logins; each is a process of the server."""
+"""Idle sessions kept for one connection, over all logins and workers; each is a process of the server."""
 MAX_IDLE_S: Final = 60.0
 """How long a session is kept that nobody needs."""
 
@@ -55,8 +55,8 @@ class _Call:
 class PostgresExecutor:
     """Runs plans on the database of one connection."""
 
-    def __init__(self, connection: Connection) -> None:
-        """Begin without sessions."""
+    def __init__(self, connection: Connection, workers: int = 1) -> None:
+        """Begin without sessions; so many processes share what the service may have of them."""
         if not isinstance(connection.target, ServerTarget):
             raise Fault("postgres executor: a connection that is no server")
         self._name = connection.name
@@ -64,7 +64,8 @@ class PostgresExecutor:
         self._lock = threading.Lock()
         self._idle: dict[_Key, list[Session]] = {}
         self._types: TypeNames = {}
-        self._places = Places(MAX_RUNNING)
+        self._places = Places(max(1, MAX_RUNNING // workers))
+        self._max_idle = max(1, MAX_IDLE // workers)
         self._claims_key = b""
         self._epoch = 0
         """Sessions of an earlier epoch are not kept."""
@@ -210,7 +211,7 @@ class PostgresExecutor:
         with self._lock:
             old = self._too_old(now)
             is_kept = epoch == self._epoch and not self._is_closed
-            if is_kept and sum(map(len, self._idle.values())) < MAX_IDLE:
+            if is_kept and sum(map(len, self._idle.values())) < self._max_idle:
                 self._idle.setdefault(key, []).append(session)
             else:
                 old.append(session)

@@ -16,7 +16,9 @@ from postgres_cast import PostgresShop, made
 from postgres_proxy import Proxy, between
 from postgres_server import Server
 
+from sandbox.doctor.roles import CONNECTION_LIMIT
 from sandbox.executors.engine import Fetched, PlanStale
+from sandbox.executors.postgres import PostgresExecutor
 from sandbox.executors.postgres_claims import signed
 from sandbox.executors.postgres_session import MAX_PREPARED, Session
 from sandbox.reasons import Reason, Refused
@@ -425,6 +427,33 @@ def test_calls_beyond_the_places_wait_within_their_time(
         assert {one.result().reason for one in held} == {Reason.CALL_CANCELLED}
     assert shop.query("SELECT 1") == [(1,)]
     shop.executor.close()
+
+
+@pytest.mark.requirement("postgres:session:places")
+@pytest.mark.parametrize(("workers", "running", "idle"), [(1, 32, 24), (2, 16, 12), (32, 1, 1)])
+def test_workers_share_what_one_process_may_have(
+    shop: PostgresShop, monkeypatch: pytest.MonkeyPatch, workers: int, running: int, idle: int
+) -> None:
+    """All together fill no login: each may hold as many as run there, and as many as are idle."""
+    shop.executor = PostgresExecutor(shop.connection, workers)
+    together = threading.Barrier(running + 1, timeout=20)
+    run = Session.run
+
+    def waiting(*call: Any) -> Fetched:
+        together.wait()
+        together.wait()
+        return run(*call)
+
+    monkeypatch.setattr(Session, "run", waiting)
+    with ThreadPoolExecutor(running) as pool:
+        calls = [pool.submit(shop.query, "SELECT 1") for _ in range(running)]
+        together.wait()
+        assert shop.refusal("SELECT 1", max_seconds=0.1).reason is Reason.EXECUTION_TIMED_OUT
+        together.wait()
+        assert [call.result() for call in calls] == [[(1,)]] * running
+
+    assert sum(map(len, shop.executor._idle.values())) == idle
+    assert workers * (running + idle) <= CONNECTION_LIMIT
 
 
 def altered(database: Server, shop: PostgresShop, change: str) -> None:
