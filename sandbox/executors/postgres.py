@@ -20,7 +20,7 @@ from sandbox.executors.postgres_errors import unavailable
 from sandbox.executors.postgres_places import Places
 from sandbox.executors.postgres_session import Outdated, Session, TypeNames
 from sandbox.executors.postgres_shape import grant_shape
-from sandbox.executors.postgres_talk import CONNECT_S, Failed, Talk, own_login
+from sandbox.executors.postgres_talk import CONNECT_S, MAX_IDLE_S, Failed, Talk, own_login
 from sandbox.executors.postgres_wire import Gone, Over
 from sandbox.leases import PostgresLease, read_dsn
 from sandbox.leases.keys import claims_login
@@ -34,8 +34,6 @@ MAX_RUNNING: Final = 32
 idle, that is no more than the 64 sessions that the set-up script lets a login have, with up to 32 workers."""
 MAX_IDLE: Final = 24
 """Idle sessions kept for one connection, over all logins and workers; each is a process of the server."""
-MAX_IDLE_S: Final = 60.0
-"""How long a session is kept that nobody needs."""
 
 _Key = tuple[str, float]
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from executor_cast import CANARY
@@ -17,6 +17,7 @@ from postgres_proxy import Proxy, between
 from postgres_server import Server
 
 from sandbox.doctor.roles import CONNECTION_LIMIT
+from sandbox.executors import postgres_talk
 from sandbox.executors.engine import Fetched, PlanStale
 from sandbox.executors.postgres import PostgresExecutor
 from sandbox.executors.postgres_claims import signed
@@ -80,6 +81,7 @@ STATE = {
     "client_encoding": "UTF8",
     "statement_timeout": "5500ms",
     "client_connection_check_interval": "250ms",
+    "idle_session_timeout": "65s",
     "is_superuser": "off",
 }
 
@@ -492,6 +494,16 @@ def test_a_login_that_is_not_let_in_is_told_from_a_server_that_cannot_now(
 
     assert (refused.reason, refused.retry_after_s) == (Reason.EXECUTOR_UNAVAILABLE, retry_after_s)
     assert ("sandbox doctor --setup-sql shop" in refused.message) is (retry_after_s == 0.0)
+
+
+@pytest.mark.requirement("postgres:session:kept")
+def test_an_idle_session_ends_though_nobody_calls(shop: PostgresShop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(cast("dict[str, str]", postgres_talk._STATE), "idle_session_timeout", "1000")
+    assert shop.query("SELECT 1") == [(1,)]
+    assert len(shop.executor._idle) == 1
+
+    assert eventually(lambda: shop.sessions() == 0, 10.0)
+    assert shop.query("SELECT 1") == [(1,)]
 
 
 @pytest.mark.requirement("postgres:session:kept")
