@@ -26,6 +26,7 @@ from sandbox.reasons import Reason, Refused
 from sandbox.stages import Cancellation
 
 ENDLESS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+WIDE = "SELECT " + ", ".join(f"{number} AS {'x' * 60}{number}" for number in range(128))
 GRACE_S = 0.25
 
 
@@ -494,6 +495,24 @@ def test_a_login_that_is_not_let_in_is_told_from_a_server_that_cannot_now(
 
     assert (refused.reason, refused.retry_after_s) == (Reason.EXECUTOR_UNAVAILABLE, retry_after_s)
     assert ("sandbox doctor --setup-sql shop" in refused.message) is (retry_after_s == 0.0)
+
+
+@pytest.mark.requirement("postgres:session:kept")
+@pytest.mark.parametrize(
+    ("reason", "sql", "more"),
+    [
+        (Reason.ARGUMENT_INVALID, "SELECT $1::text", {"parameters": {"a": "\0"}}),
+        (Reason.RESULT_TOO_LARGE, WIDE, {"max_bytes": 1}),
+    ],
+)
+def test_a_refusal_before_anything_runs_costs_no_session(
+    shop: PostgresShop, reason: Reason, sql: str, more: dict[str, Any]
+) -> None:
+    ((first,),) = shop.query("SELECT pg_catalog.pg_backend_pid()")
+    for _ in range(2):  # prepared only now, and known already
+        assert shop.refusal(sql, **more).reason is reason
+
+    assert shop.query("SELECT pg_catalog.pg_backend_pid()") == [(first,)]
 
 
 @pytest.mark.requirement("postgres:session:kept")
