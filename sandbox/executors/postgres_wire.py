@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import select
 import struct
 import termios
@@ -22,7 +23,6 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
-from sandbox.executors.postgres_states import state_of, tell_states_alone
 from sandbox.stages import Cancellation
 
 MAX_LET_GO: Final = 1024 * 1024
@@ -34,8 +34,11 @@ _CONNECTING: Final[Mapping[int, int]] = {
     pq.PollingStatus.WRITING: select.POLLOUT,
 }
 
-_NO_SUCH_LOGIN: Final = ("28", "3D", "42")
-"""Begin of the SQLSTATE of a wrong password or no line in pg_hba.conf, no such database, no right to connect."""
+_NOT_NOW: Final = re.compile(
+    rb"too many (clients|connections)|remaining connection slots|no more connections"
+    rb"|the database system is|accepting connections|terminating connection"
+)
+"""In what a server says that is full (53300), starts, stops or is closed for now (57P01, 57P03, 55000)."""
 
 _Words = ParamSpec("_Words")
 
@@ -109,7 +112,6 @@ class Wire:
         self._watched = -1
         self.bound(until, cancellation)
         self._connection = pq.PGconn.connect_start(make_conninfo(**parameters).encode())
-        tell_states_alone(self._connection)
         cancellation.on_cancel(self.bell.ring)
         try:
             self._connect()
@@ -291,9 +293,8 @@ class Wire:
 
 
 def _was_refused(connection: pq.abc.PGconn) -> bool:
-    """Whether a server that let nobody in will not let this login in later either.
+    """Whether a server that let nobody in will not let this login in later either; it had to ask for the password.
 
-    One that is full, starts or stops will, and so will one that was never heard: a password had to be asked for.
+    # WHY: libpq keeps the words of such an error and not its SQLSTATE; in another language none is known for passing.
     """
-    state = state_of(connection)
-    return state.startswith(_NO_SUCH_LOGIN) if state else connection.used_password
+    return connection.used_password and _NOT_NOW.search(connection.error_message) is None

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from executor_cast import CANARY
@@ -16,17 +16,13 @@ from postgres_cast import PostgresShop, made
 from postgres_proxy import Proxy, between
 from postgres_server import Server
 
-from sandbox.doctor.roles import CONNECTION_LIMIT
-from sandbox.executors import postgres_talk
 from sandbox.executors.engine import Fetched, PlanStale
-from sandbox.executors.postgres import PostgresExecutor
 from sandbox.executors.postgres_claims import signed
 from sandbox.executors.postgres_session import MAX_PREPARED, Session
 from sandbox.reasons import Reason, Refused
 from sandbox.stages import Cancellation
 
 ENDLESS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
-WIDE = "SELECT " + ", ".join(f"{number} AS {'x' * 60}{number}" for number in range(128))
 GRACE_S = 0.25
 
 
@@ -430,99 +426,6 @@ def test_calls_beyond_the_places_wait_within_their_time(
         assert {one.result().reason for one in held} == {Reason.CALL_CANCELLED}
     assert shop.query("SELECT 1") == [(1,)]
     shop.executor.close()
-
-
-@pytest.mark.requirement("postgres:session:places")
-@pytest.mark.parametrize(("workers", "running", "idle"), [(1, 32, 24), (2, 16, 12), (32, 1, 1)])
-def test_workers_share_what_one_process_may_have(
-    shop: PostgresShop, monkeypatch: pytest.MonkeyPatch, workers: int, running: int, idle: int
-) -> None:
-    """All together fill no login: each may hold as many as run there, and as many as are idle."""
-    shop.executor = PostgresExecutor(shop.connection, workers)
-    together = threading.Barrier(running + 1, timeout=20)
-    run = Session.run
-
-    def waiting(*call: Any) -> Fetched:
-        together.wait()
-        together.wait()
-        return run(*call)
-
-    monkeypatch.setattr(Session, "run", waiting)
-    with ThreadPoolExecutor(running) as pool:
-        calls = [pool.submit(shop.query, "SELECT 1") for _ in range(running)]
-        together.wait()
-        assert shop.refusal("SELECT 1", max_seconds=0.1).reason is Reason.EXECUTION_TIMED_OUT
-        together.wait()
-        assert [call.result() for call in calls] == [[(1,)]] * running
-
-    assert sum(map(len, shop.executor._idle.values())) == idle
-    assert workers * (running + idle) <= CONNECTION_LIMIT
-
-
-def altered(database: Server, shop: PostgresShop, change: str) -> None:
-    with database.connect("sessions") as owner:
-        owner.execute(f"ALTER ROLE {shop.shape.login} {change}".encode())
-
-
-@pytest.mark.requirement("postgres:session:refused-login")
-def test_a_login_with_too_many_sessions_may_come_again(shop: PostgresShop, database: Server) -> None:
-    altered(database, shop, "CONNECTION LIMIT 0")
-    try:
-        refused = shop.refusal("SELECT 1")
-    finally:
-        altered(database, shop, "CONNECTION LIMIT 64")
-
-    assert (refused.reason, refused.retry_after_s) == (Reason.EXECUTOR_UNAVAILABLE, 1.0)
-    assert "busy" in refused.message
-    assert shop.query("SELECT 1") == [(1,)]
-
-
-@pytest.mark.requirement("postgres:session:refused-login")
-@pytest.mark.parametrize(
-    ("state", "retry_after_s"),
-    [(b"28P01", 0.0), (b"28000", 0.0), (b"3D000", 0.0), (b"42501", 0.0), (b"53300", 1.0), (b"57P03", 1.0)],
-)
-def test_a_login_that_is_not_let_in_is_told_from_a_server_that_cannot_now(
-    far_shop: PostgresShop, proxy: Proxy, database: Server, state: bytes, retry_after_s: float
-) -> None:
-    password = far_shop.lease().password.reveal()
-    altered(database, far_shop, "PASSWORD 'another'")
-    proxy.to_client = lambda sent: sent.replace(b"C28P01", b"C" + state)
-    try:
-        refused = far_shop.refusal("SELECT 1")
-    finally:
-        altered(database, far_shop, f"PASSWORD '{password}'")
-
-    assert (refused.reason, refused.retry_after_s) == (Reason.EXECUTOR_UNAVAILABLE, retry_after_s)
-    assert ("sandbox doctor --setup-sql shop" in refused.message) is (retry_after_s == 0.0)
-
-
-@pytest.mark.requirement("postgres:session:kept")
-@pytest.mark.parametrize(
-    ("reason", "sql", "more"),
-    [
-        (Reason.ARGUMENT_INVALID, "SELECT $1::text", {"parameters": {"a": "\0"}}),
-        (Reason.RESULT_TOO_LARGE, WIDE, {"max_bytes": 1}),
-    ],
-)
-def test_a_refusal_before_anything_runs_costs_no_session(
-    shop: PostgresShop, reason: Reason, sql: str, more: dict[str, Any]
-) -> None:
-    ((first,),) = shop.query("SELECT pg_catalog.pg_backend_pid()")
-    for _ in range(2):  # prepared only now, and known already
-        assert shop.refusal(sql, **more).reason is reason
-
-    assert shop.query("SELECT pg_catalog.pg_backend_pid()") == [(first,)]
-
-
-@pytest.mark.requirement("postgres:session:kept")
-def test_an_idle_session_ends_though_nobody_calls(shop: PostgresShop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(cast("dict[str, str]", postgres_talk._STATE), "idle_session_timeout", "1000")
-    assert shop.query("SELECT 1") == [(1,)]
-    assert len(shop.executor._idle) == 1
-
-    assert eventually(lambda: shop.sessions() == 0, 10.0)
-    assert shop.query("SELECT 1") == [(1,)]
 
 
 @pytest.mark.requirement("postgres:session:kept")
