@@ -81,6 +81,8 @@ class Company:
 
     counts: Callable[[Settings], Counts] | None = None
     """Makes what limits are counted in."""
+    workers: int = 1
+    """How many processes serve, this one included."""
     peers: Peers = NO_PEERS
     """Whom to ask about calls that do not run here."""
 
@@ -108,6 +110,7 @@ class House:
         self.guests = Authenticator(deployment, settings.identity)
         self._limits = Limits(settings.limits, counts=company.counts(settings) if company.counts else None)
         self._log = ExecutionLog.open(deployment, settings)
+        self._workers = company.workers
         self.calls = Calls(self._log, company.peers)
         self.log = LogReader(self._log, deployment.checkpoint)
         self.retention = Retention(self._log)
@@ -191,7 +194,8 @@ class House:
         with ExitStack() as unless_whole:
             assertions = read_assertions(connections, self.deployment.assertion_key, self.settings.identity.issuer)
             leases = Leases(connections, self.deployment.lease_key, assertions)
-            executors = Executors(connections, spec_set.tools, self.settings, self._limits.spend_cold_parse, leases)
+            spend = self._limits.spend_cold_parse
+            executors = Executors(connections, spec_set.tools, self.settings, spend, leases, workers=self._workers)
             unless_whole.callback(executors.close)
             tested = self._tested(connections, spec_set.tools, executors)
             specs = Specs(spec_set.tools, self.settings.arguments, tested.failures)

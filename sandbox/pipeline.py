@@ -133,7 +133,11 @@ class Executors(Protocol):
     """What exactly would run? And then: run it, bounded."""
 
     def plan(self, traced: TracedCall) -> PlannedCall:
-        """Make the exact statement and the rights it needs; touches nothing but the cached catalogue."""
+        """Make the exact statement and the rights it needs, from the cached catalogue.
+
+        Nothing of the call leaves the process. A tool whose tables are gone has its target's catalogue read anew, at
+        most once a second; raises `Refused`.
+        """
         ...
 
     def execute(self, authorized: AuthorizedCall, lease: Lease) -> ExecutedCall:

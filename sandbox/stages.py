@@ -265,7 +265,7 @@ Plan = SqlPlan | HttpPlan
 
 @final
 class PlannedCall(Struct, frozen=True, kw_only=True):
-    """The exact statement or request, its rights, its bounds. Nothing has been touched but the cached catalogue."""
+    """The exact statement or request, its rights, its bounds. Nothing of the call has left the process."""
 
     traced: TracedCall
     plan: Plan

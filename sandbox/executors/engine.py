@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol, final
 
 from sandbox.sql import Catalogue
 from sandbox.stages import Cancellation, Lease, ResultColumn, SqlPlan, Truncation
-from sandbox.toolspec import Digest, TableRule
+from sandbox.toolspec import Connection, Digest, TableRule
 from sandbox.values import Row
 
 
@@ -40,7 +40,7 @@ class PlanStale(Exception):
 
 
 class Executor(Protocol):
-    """Runs plans on one target. Made with the target's `Connection`; opens nothing until asked."""
+    """Runs plans on one target. Made by an `Engine`; opens nothing until asked."""
 
     def read_catalogue(self, seconds: float = 10.0) -> Catalogue:
         """Read what the target has now, within `seconds` or so; raises `Refused` with `EXECUTOR_UNAVAILABLE`."""
@@ -63,4 +63,12 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """Let go of the target for good; calls under way end first."""
+        ...
+
+
+class Engine(Protocol):
+    """Makes executors of one kind."""
+
+    def __call__(self, connection: Connection, workers: int = 1) -> Executor:
+        """Make the executor of a target that so many processes of the service ask alike."""
         ...

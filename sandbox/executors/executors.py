@@ -1,15 +1,20 @@
-"""What exactly would run? Plans are made from cached facts; the engine's own file then runs them."""
+"""What exactly would run? Plans are made from cached facts; the engine's own file then runs them.
+
+The one exception: a tool whose tables are gone looks for them, once a second, as the dsn's own login and with nothing
+of the call.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Final, assert_never, final
 
 from sandbox.deployment import Misconfigured
-from sandbox.executors.engine import Executor, Fetched, PlanStale
+from sandbox.executors.engine import Engine, Fetched, PlanStale
 from sandbox.executors.http import HttpTools
 from sandbox.executors.plan_cache import PlanCache
 from sandbox.executors.postgres import PostgresExecutor
@@ -30,16 +35,15 @@ from sandbox.stages import (
     SqlPlan,
     TracedCall,
 )
+from sandbox.telemetry.events import note_often
 from sandbox.toolspec import Connection, ToolName, ToolSpec
 from sandbox.values import JsonObject
 
-EXECUTORS: Final[Mapping[str, Callable[[Connection], Executor]]] = MappingProxyType(
-    {"sqlite": SqliteExecutor, "postgres": PostgresExecutor}
-)
+EXECUTORS: Final[Mapping[str, Engine]] = MappingProxyType({"sqlite": SqliteExecutor, "postgres": PostgresExecutor})
 """Every executor of SQL there is, by the engine's name in `connections.toml`; `HttpTools` runs the tools of HTTP."""
 
 REFRESH_S: Final = 1.0
-"""Within which a catalogue is read again, for a call waits for it."""
+"""Within which a catalogue is read again, for a call waits for it; and how long another call waits for its turn."""
 
 RETRY_S: Final = 1.0
 """How often a tool whose tables are gone looks for them."""
@@ -60,16 +64,19 @@ def read_catalogue(connection: Connection) -> Catalogue:
 class Executors:
     """The tools of one generation, ready to be planned and run."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one parameter a neighbour
         self,
         connections: Mapping[str, Connection],
         specs: Mapping[ToolName, ToolSpec],
         settings: Settings,
         spend_cold_parse: Callable[[Principal], None],
         leases: Leases,
+        *,
+        workers: int = 1,
     ) -> None:
         """Read the catalogues, prove the authors' statements and filters, and confine each tool once.
 
+        `workers` processes do so alike, and share what a server is asked for at once.
         Raises `Misconfigured` for a spec that its target cannot keep.
         """
         self._bounds = Bounds(settings.sql.max_bytes, settings.sql.max_tokens, settings.sql.max_depth)
@@ -79,7 +86,7 @@ class Executors:
         self._http = HttpTools(connections, [spec for spec in specs.values() if spec.kind == "http"])
         reached = sorted({spec.connection for spec in self._specs.values()})
         self._connections = {name: connections[name] for name in reached}
-        self._executors = {name: EXECUTORS[c.engine](c) for name, c in self._connections.items()}
+        self._executors = {name: EXECUTORS[c.engine](c, workers) for name, c in self._connections.items()}
         self._drafts: PlanCache[Draft | Refused] = PlanCache(settings.sql.plan_cache)
         self._refreshing = threading.Lock()
         self._retry_at: dict[ToolName, float] = {}
@@ -109,7 +116,7 @@ class Executors:
         validated = traced.validated
         if validated.spec.kind == "http":
             return PlannedCall(traced=traced, plan=self._http.plan(validated.spec.name, validated.arguments))
-        ready = self._ready_tool(validated.spec.name)
+        ready = self._ready_tool(validated.spec.name, validated.authenticated.proposed.cancellation)
         principal = validated.authenticated.principal
         draft = ready.statement
         if draft is None:
@@ -119,7 +126,7 @@ class Executors:
 
     def plan_sql(self, spec: ToolSpec, text: str, claims: JsonObject) -> SqlPlan:
         """Take a text through the gate for `sandbox sql check`: nobody is charged, nothing runs."""
-        return plan_of(self._draft(self._ready_tool(spec.name), text, None), {}, claims)
+        return plan_of(self._draft(self._ready_tool(spec.name, Cancellation()), text, None), {}, claims)
 
     def execute(self, authorized: AuthorizedCall, lease: Lease) -> ExecutedCall:
         """Spend the permit and run the plan with the lease, within its bounds; raises `Refused`."""
@@ -144,13 +151,14 @@ class Executors:
             execute_us=(time.perf_counter_ns() - begun) // 1000,
         )
 
-    def refresh(self, connection_name: str) -> bool:
+    def refresh(self, connection_name: str, seconds: float = REFRESH_S) -> bool:
         """Read the target's catalogue again and make its tools ready anew; whether anything had changed.
 
-        A tool that no longer fits is refused with `EXECUTOR_UNAVAILABLE` until its spec is linted and loaded again.
+        Waits so many seconds for whoever does that already, and as long for the target; raises `Refused`. A tool that
+        no longer fits is refused with `EXECUTOR_UNAVAILABLE` until its spec is linted and loaded again.
         """
-        with self._refreshing:
-            catalogue = self._executors[connection_name].read_catalogue(REFRESH_S)
+        with self._looking(connection_name, seconds):
+            catalogue = self._catalogue_now(connection_name, seconds)
             if catalogue.fingerprint == self._catalogues[connection_name].fingerprint:
                 return False
             self._catalogues[connection_name] = catalogue
@@ -165,26 +173,36 @@ class Executors:
         for executor in self._executors.values():
             executor.close()
 
+    @contextmanager
+    def _looking(self, connection_name: str, seconds: float) -> Iterator[None]:
+        """Be the one who looks at a target; raises `Refused` where another does for longer than `seconds`."""
+        if not self._refreshing.acquire(timeout=seconds):
+            raise _unreadable(connection_name)
+        try:
+            yield
+        finally:
+            self._refreshing.release()
+
     def _run_sql(self, plan: SqlPlan, tool: ToolName, lease: Lease, cancellation: Cancellation) -> Fetched:
-        ready = self._ready_tool(tool)
+        ready = self._ready_tool(tool, cancellation)
         try:
             return self._executors[plan.connection].run(plan, ready.confinement, lease, cancellation)
         except PlanStale as stale:
-            raise self._disagreement(plan) from stale
+            raise self._disagreement(plan, cancellation) from stale
 
-    def _ready_tool(self, name: ToolName) -> ReadyTool:
+    def _ready_tool(self, name: ToolName, cancellation: Cancellation) -> ReadyTool:
         ready = self._ready[name]
         if isinstance(ready, Refused):
-            ready = self._retried(name, ready)
+            ready = self._retried(name, ready, cancellation)
         return ready
 
-    def _retried(self, name: ToolName, refused: Refused) -> ReadyTool:
+    def _retried(self, name: ToolName, refused: Refused, cancellation: Cancellation) -> ReadyTool:
         """Look, once a second for each tool, whether its tables are back."""
         now = time.monotonic()
         if now < self._retry_at.get(name, now):
             raise _anew(refused)
         self._retry_at[name] = now + RETRY_S
-        self.refresh(self._specs[name].connection)
+        self.refresh(self._specs[name].connection, _patience(cancellation))
         ready = self._ready[name]
         if isinstance(ready, Refused):
             raise _anew(ready)
@@ -205,13 +223,21 @@ class Executors:
             raise _anew(known)
         return known
 
-    def _disagreement(self, plan: SqlPlan) -> Refused:
+    def _disagreement(self, plan: SqlPlan, cancellation: Cancellation) -> Refused:
         """Say why a proven plan was not taken: the target has changed, or the engine reads the text differently."""
-        if self.refresh(plan.connection):
+        if self.refresh(plan.connection, _patience(cancellation)):
             message = "the database's tables changed while the tool was in use; the same call may succeed now"
             return Refused(Reason.EXECUTOR_UNAVAILABLE, message, retry_after_s=1.0)
         message = "the engine does not agree that the statement reads only what the tool allows; a plainer one may pass"
         return Refused(Reason.SQL_OBJECT_FORBIDDEN, message, rule="sql/engine-disagrees")
+
+    def _catalogue_now(self, connection_name: str, seconds: float) -> Catalogue:
+        # INVARIANT: the caller learns neither where a dsn lies nor what is wrong with it.
+        try:
+            return self._executors[connection_name].read_catalogue(seconds)
+        except Refused as refused:
+            note_often("catalogue not read", connection_name, causes=refused.message)
+            raise _unreadable(connection_name) from refused
 
     def _first_catalogue(self, connection: Connection) -> Catalogue:
         try:
@@ -240,6 +266,19 @@ class Executors:
     def _make_ready(self, spec: ToolSpec) -> ReadyTool:
         catalogue = self._catalogues[spec.connection]
         return ReadyTool.of(spec, self._connections[spec.connection], catalogue, self._bounds)
+
+
+def _patience(cancellation: Cancellation) -> float:
+    """Return for how many seconds a call may look at its target: no longer than until its own deadline."""
+    if cancellation.deadline is None:
+        return REFRESH_S
+    return min(REFRESH_S, max(0.0, cancellation.deadline - time.monotonic()))
+
+
+def _unreadable(connection_name: str) -> Refused:
+    name = quoted(connection_name)
+    message = f"the tables of connection {name} cannot be looked at now; its operator finds why in the events"
+    return Refused(Reason.EXECUTOR_UNAVAILABLE, message, retry_after_s=RETRY_S)
 
 
 def _of_the_same_kinds(ready: ReadyTool, loaded: Catalogue) -> ReadyTool:

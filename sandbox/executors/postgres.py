@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final, final
 
 from sandbox.executors.ending import cancelled, end_of, timed_out
@@ -19,7 +20,7 @@ from sandbox.executors.postgres_errors import unavailable
 from sandbox.executors.postgres_places import Places
 from sandbox.executors.postgres_session import Outdated, Session, TypeNames
 from sandbox.executors.postgres_shape import grant_shape
-from sandbox.executors.postgres_talk import CONNECT_S, Failed, Talk, own_login
+from sandbox.executors.postgres_talk import CONNECT_S, MAX_IDLE_S, Failed, Talk, own_login
 from sandbox.executors.postgres_wire import Gone, Over
 from sandbox.leases import PostgresLease, read_dsn
 from sandbox.leases.keys import claims_login
@@ -29,22 +30,31 @@ from sandbox.stages import Cancellation, Lease, SqlPlan
 from sandbox.toolspec import Connection, ServerTarget
 
 MAX_RUNNING: Final = 32
-"""Statements that run on one database at once; a call beyond waits, within its time. With what is idle, that is fewer
-than the 64 sessions that the set-up script lets a login have."""
+"""Statements that run on one database at once, over all workers; a call beyond waits, within its time. With what is
+idle, that is no more than the 64 sessions that the set-up script lets a login have, with up to 32 workers."""
 MAX_IDLE: Final = 24
-"""Idle sessions kept for one connection, over all logins; each is a process of the server."""
-MAX_IDLE_S: Final = 60.0
-"""How long a session is kept that nobody needs."""
+"""Idle sessions kept for one connection, over all logins and workers; each is a process of the server."""
 
 _Key = tuple[str, float]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A plan with what it may use: a lease, and time."""
+
+    plan: SqlPlan
+    lent: PostgresLease
+    until: float
+    cancellation: Cancellation
 
 
 @final
 class PostgresExecutor:
     """Runs plans on the database of one connection."""
 
-    def __init__(self, connection: Connection) -> None:
-        """Begin without sessions."""
+    def __init__(self, connection: Connection, workers: int = 1) -> None:
+        """Begin without sessions; so many processes share what the service may have of them."""
         if not isinstance(connection.target, ServerTarget):
             raise Fault("postgres executor: a connection that is no server")
         self._name = connection.name
@@ -52,7 +62,8 @@ class PostgresExecutor:
         self._lock = threading.Lock()
         self._idle: dict[_Key, list[Session]] = {}
         self._types: TypeNames = {}
-        self._places = Places(MAX_RUNNING)
+        self._places = Places(max(1, MAX_RUNNING // workers))
+        self._max_idle = max(1, MAX_IDLE // workers)
         self._claims_key = b""
         self._epoch = 0
         """Sessions of an earlier epoch are not kept."""
@@ -98,7 +109,7 @@ class PostgresExecutor:
         lent, until = _lent(lease), end_of(plan, cancellation)
         try:
             with self._places.hold(until, cancellation):
-                return self._run_anew(plan, lent, until, cancellation)
+                return self._run_anew(_Call(plan, lent, until, cancellation))
         except Over:
             raise (cancelled() if cancellation.is_cancelled else timed_out()) from None
 
@@ -118,61 +129,66 @@ class PostgresExecutor:
         self._is_closed = True
         self.forget()
 
-    def _run_anew(self, plan: SqlPlan, lent: PostgresLease, until: float, cancellation: Cancellation) -> Fetched:
+    def _run_anew(self, call: _Call) -> Fetched:
         """Run the plan, and once more where only what this process remembers kept it from running."""
+        claims_key = self._key_of_claims(call) if call.plan.claims else b""
         try:
-            return self._run(plan, lent, until, cancellation, is_fresh=False)
+            return self._run(call, claims_key, is_fresh=False)
         except Outdated:
-            return self._run(plan, lent, until, cancellation, is_fresh=True)
+            return self._run(call, claims_key, is_fresh=True)
         except PlanStale:
-            if not (plan.claims and self._has_new_key(lent, until, cancellation)):
+            new_key = self._key_after(claims_key, call) if call.plan.claims else b""
+            if not new_key:
                 raise
-            return self._run(plan, lent, until, cancellation, is_fresh=False)
+            return self._run(call, new_key, is_fresh=False)
 
-    def _run(
-        self, plan: SqlPlan, lent: PostgresLease, until: float, cancellation: Cancellation, *, is_fresh: bool
-    ) -> Fetched:
+    def _run(self, call: _Call, claims_key: bytes, *, is_fresh: bool) -> Fetched:
+        plan, lent = call.plan, call.lent
         epoch, key = self._epoch, (lent.login, plan.max_seconds)
+        session = None if is_fresh else self._taken(key)
+        if session is None:
+            parameters = own_login(lent.server, lent.login, lent.password)
+            try:
+                session = Session(Talk(parameters, plan.max_seconds, call.until, call.cancellation), self._types)
+            except Gone as error:
+                raise self._shut(error) from error
         try:
-            claims_key = self._key_of_claims(lent, until, cancellation) if plan.claims else b""
-            session = None if is_fresh else self._taken(key)
-            if session is None:
-                parameters = own_login(lent.server, lent.login, lent.password)
-                session = Session(Talk(parameters, plan.max_seconds, until, cancellation), self._types)
-        except Gone as error:
-            raise self._shut(error) from error
-        try:
-            return session.run(plan, claims_key, until, cancellation)
+            return session.run(plan, claims_key, call.until, call.cancellation)
         finally:
-            self._give_back(key, session, is_kept=session.is_sound and epoch == self._epoch)
+            self._give_back(key, session, epoch if session.is_sound else None)
 
-    def _key_of_claims(self, lent: PostgresLease, until: float, cancellation: Cancellation) -> bytes:
+    def _key_of_claims(self, call: _Call) -> bytes:
         """Return the key that claims are signed with; asked for once."""
-        if self._claims_key:
-            return self._claims_key
+        known, lent = self._claims_key, call.lent
+        if known:
+            return known
         if lent.claims_password is None:
             raise Fault("postgres executor: claims without a lease for them")
-        talk = Talk(
-            own_login(lent.server, claims_login(self._name), lent.claims_password), CONNECT_S, until, cancellation
-        )
+        parameters = own_login(lent.server, claims_login(self._name), lent.claims_password)
         try:
-            ((key,),) = talk.ask(KEY)
+            talk = Talk(parameters, CONNECT_S, call.until, call.cancellation)
+            try:
+                ((key,),) = talk.ask(KEY)
+            finally:
+                talk.wire.close()
+        except Gone as error:
+            raise self._shut(error) from error
         except Failed as error:
-            raise Gone from error
-        finally:
-            talk.wire.close()
+            raise unavailable() from error
         if not isinstance(key, bytes) or len(key) < 32:
-            raise Gone
+            raise unavailable()
         self._claims_key = key
         return key
 
-    def _has_new_key(self, lent: PostgresLease, until: float, cancellation: Cancellation) -> bool:
-        """Whether the database's key is another by now: what was signed with the old one was not believed."""
-        known, self._claims_key = self._claims_key, b""
+    def _key_after(self, old: bytes, call: _Call) -> bytes:
+        """Return the database's key if it is another by now than `old`, which was not believed; else nothing."""
+        if self._claims_key == old:  # another call may have asked for the new one already
+            self._claims_key = b""
         try:
-            return self._key_of_claims(lent, until, cancellation) != known
-        except (Gone, Over):
-            return False
+            key = self._key_of_claims(call)
+        except (Refused, Over):
+            return b""
+        return b"" if key == old else key
 
     def _taken(self, key: _Key) -> Session | None:
         """Return an idle session that still is one; nothing has been sent on it since it was given back."""
@@ -187,11 +203,13 @@ class PostgresExecutor:
                 return session
             session.close()
 
-    def _give_back(self, key: _Key, session: Session, *, is_kept: bool) -> None:
+    def _give_back(self, key: _Key, session: Session, epoch: int | None) -> None:
+        """Keep a session of this epoch for the next call; close any other, and one of none."""
         now = session.used_at = time.monotonic()
         with self._lock:
             old = self._too_old(now)
-            if is_kept and not self._is_closed and sum(map(len, self._idle.values())) < MAX_IDLE:
+            is_kept = epoch == self._epoch and not self._is_closed
+            if is_kept and sum(map(len, self._idle.values())) < self._max_idle:
                 self._idle.setdefault(key, []).append(session)
             else:
                 old.append(session)

@@ -1,19 +1,18 @@
 """Where is a server, without waiting longer for the answer than a call may? libpq itself would wait for the resolver.
 
-The resolver is asked in a thread that nobody waits for beyond the call's time; as many may hang as there are places for
-statements.
+The resolver is asked in a thread that nobody waits for beyond the call's time, within the bounds of the whole process.
 """
 
 from __future__ import annotations
 
 import ipaddress
-import socket
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 
 from sandbox.executors.postgres_wire import Gone, Over
+from sandbox.outbound.resolver import ask_aside
+from sandbox.outbound.wire import system_resolve
 from sandbox.stages import Cancellation
 
 
@@ -51,21 +50,12 @@ def _addresses(host: str, until: float, cancellation: Cancellation) -> list[str]
     """Return the addresses of a host, none if it has none; a socket's folder is its own."""
     if host.startswith(("/", "@")):
         return [""]
-    found: list[str] = []
     done = threading.Event()
-
-    def look() -> None:
-        with suppress(OSError):
-            told = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-            found.extend(dict.fromkeys(str(address[0]) for *_, address in told))
-        done.set()
-
     cancellation.on_cancel(done.set)
     try:
-        threading.Thread(target=look, name="sandbox-resolver", daemon=True).start()
-        done.wait(max(0.0, until - time.monotonic()))
+        found = ask_aside(lambda: system_resolve(host, 0), done, max(0.0, until - time.monotonic()))
     finally:
         cancellation.forget(done.set)
     if not found and (cancellation.is_cancelled or time.monotonic() >= until):
         raise Over
-    return list(found)
+    return list(dict.fromkeys(found))

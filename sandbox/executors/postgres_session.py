@@ -88,12 +88,17 @@ class Session:
 
     def run(self, plan: SqlPlan, claims_key: bytes, until: float, cancellation: Cancellation) -> Fetched:
         """Run the plan until `until`; raises `Refused`, `PlanStale`, or `Outdated` where another session may do."""
+        values = _values(plan)
         wire, self.is_sound = self._talk.wire, False
         wire.bound(until, cancellation)
         cancellation.on_cancel(wire.bell.ring)
         prepared = self._known.get(plan.sql_to_run)
         try:
-            return self._run(plan, prepared or self._prepare(plan), claims_key)
+            of_plan = prepared or self._prepare(plan)
+            self.is_sound = wire.is_idle  # a refusal before anything of the plan was sent costs no session
+            check_heading(of_plan.heading_bytes, plan.max_bytes)
+            self.is_sound = False
+            return self._run(plan, of_plan, values, claims_key)
         except Failed as error:
             self._recover()
             if prepared is not None and error.state in _OUTDATED:
@@ -144,9 +149,8 @@ class Session:
                 self._types[number, modifier] = name
         return name
 
-    def _run(self, plan: SqlPlan, prepared: _Prepared, claims_key: bytes) -> Fetched:
-        check_heading(prepared.heading_bytes, plan.max_bytes)
-        wire, values = self._talk.wire, _values(plan)
+    def _run(self, plan: SqlPlan, prepared: _Prepared, values: list[bytes | None], claims_key: bytes) -> Fetched:
+        wire = self._talk.wire
         wire.run_prepared(BEGIN)
         if plan.claims:
             wire.run_prepared(WHERE_AND_WHEN)

@@ -24,6 +24,8 @@ CONNECT_S: Final = 10.0
 """Within which a question of ours is answered, connecting included; a call's own time is shorter mostly."""
 BACKSTOP_S: Final = 0.5
 """How long after its time the server stops a statement by itself, should this process not."""
+MAX_IDLE_S: Final = 60.0
+"""How long a session is kept that nobody needs. A little later the server ends it by itself, should no call come."""
 MAX_ANSWER: Final = 64 * 1024 * 1024
 """Bytes of an answer to a question of ours."""
 BEGIN: Final = b"begin"
@@ -50,6 +52,7 @@ _STATE: Final = {
     "extra_float_digits": "1",
     "lock_timeout": "2000",
     "idle_in_transaction_session_timeout": "10000",
+    "idle_session_timeout": str(int((MAX_IDLE_S + 5) * 1000)),
     "client_connection_check_interval": "250",
 }
 """Settings of every session, times in milliseconds, as pg_settings tells them."""

@@ -77,7 +77,7 @@ _PROCESS: Final = _Process()
 class SqliteExecutor:
     """Runs plans on the SQLite file of one connection."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, workers: int = 1) -> None:  # noqa: ARG002 - a file has no server to fill
         """Begin without sessions."""
         if not isinstance(connection.target, FileTarget):
             raise Fault("sqlite executor: a connection that is no file")

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, cast, final
 
 from sandbox.outbound.addresses import Address, Network, is_permitted
+from sandbox.outbound.resolver import ask_aside
 from sandbox.stages import Cancellation
 
 Resolve: TypeAlias = Callable[[str, int], Sequence[str]]
@@ -34,10 +35,6 @@ MAX_HEADER_BYTES: Final = 64 * 1024
 MAX_ADDRESSES: Final = 8
 """Tried in turn; beyond it a name is a list."""
 PIECE: Final = 64 * 1024
-MAX_RESOLVING: Final = 256
-"""Names asked for at once in one process: the system's resolver cannot be stopped, only left. As many as calls run."""
-
-_RESOLVERS: Final = threading.BoundedSemaphore(MAX_RESOLVING)
 
 
 class Failed(Exception):
@@ -199,33 +196,13 @@ class _Line:
         return addresses[:MAX_ADDRESSES]
 
     def _asked(self) -> Sequence[str]:
-        """Ask the resolver in a thread of its own, which can be left behind; nobody about an address."""
+        """Ask the resolver; nobody about an address."""
         with suppress(ValueError):
             return [str(ipaddress.ip_address(self._to.host))]
-        found: list[Sequence[str]] = []
-        places = _RESOLVERS
-
-        def ask() -> None:
-            try:
-                found.append(self._to.resolve(self._to.host, self._to.port))
-            except (OSError, UnicodeError):
-                found.clear()
-            finally:
-                places.release()
-                self._resolved.set()
-
-        if not places.acquire(blocking=False):
-            raise Failed("resolve")
-        try:
-            threading.Thread(target=ask, name="resolve", daemon=True).start()
-        except BaseException:
-            places.release()
-            raise
-        self._resolved.wait(self._left())
+        host, port, resolve = self._to.host, self._to.port, self._to.resolve
+        found = ask_aside(lambda: resolve(host, port), self._resolved, self._left())
         self._left()
-        if not found:
-            raise Failed("resolve")
-        return found[0]
+        return found
 
     def _connected(self, addresses: Sequence[Address]) -> socket.socket:
         for index, address in enumerate(addresses):

@@ -41,7 +41,7 @@ def work() -> None:
         window_s = settings.limits.window_seconds
         return SharedCounts(orders.counts, bytes.fromhex(orders.secret), window_s, orders.worker, orders.workers)
 
-    company = Company(counts=counts, peers=switchboard)
+    company = Company(counts=counts, workers=orders.workers, peers=switchboard)
     with open_house(root, listen=orders.listen, grace_s=orders.grace_s, company=company) as (house, door):
         watcher = watch(house, ending, opened_at)
         sys.stdout.write(f"{READY} {len(house.loaded.specs.tools)}\n")

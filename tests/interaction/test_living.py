@@ -66,8 +66,8 @@ def test_a_load_that_fails_late_leaves_no_target_open(deployment: Deployment, mo
     closed: list[Executors] = []
     opened: list[Executors] = []
 
-    def watched(*arguments: object) -> Executors:
-        made = Executors(*arguments)  # type: ignore[arg-type]
+    def watched(*arguments: object, **more: object) -> Executors:
+        made = Executors(*arguments, **more)  # type: ignore[arg-type]
         opened.append(made)
         really_close = made.close
         monkeypatch.setattr(made, "close", lambda: (closed.append(made), really_close()))
@@ -82,6 +82,23 @@ def test_a_load_that_fails_late_leaves_no_target_open(deployment: Deployment, mo
         House.open(deployment.root)
     assert len(opened) == 1
     assert closed == opened
+
+
+@pytest.mark.requirement("postgres:session:places")
+def test_a_house_of_several_workers_tells_its_executors(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+
+    def watched(*arguments: object, workers: int) -> Executors:
+        told.append(workers)
+        return Executors(*arguments, workers=workers)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(app, "Executors", watched)
+    House.open(deployment.root).close()
+    House.open(deployment.root, company=app.Company(workers=4)).close()
+
+    assert told == [1, 4]
 
 
 @pytest.mark.requirement("app:reload:told")

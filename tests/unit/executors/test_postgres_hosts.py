@@ -12,6 +12,7 @@ import pytest
 
 from sandbox.executors.postgres_hosts import with_addresses
 from sandbox.executors.postgres_wire import Gone, Over
+from sandbox.outbound import resolver
 from sandbox.stages import Cancellation
 
 TABLE: Mapping[str, list[str]] = {"one": ["10.0.0.1"], "two": ["10.0.0.2", "fd00::2"]}
@@ -77,3 +78,36 @@ def test_a_resolver_that_hangs_holds_no_call(monkeypatch: pytest.MonkeyPatch) ->
     answering.set()
 
     assert time.monotonic() - begun < 2.0
+
+
+@pytest.mark.requirement("postgres:stop:resolver")
+def test_no_more_lookups_hang_than_there_are_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, answering = threading.Semaphore(0), threading.Event()
+
+    def hang(*_: object, **__: object) -> list[Any]:
+        asked.release()
+        answering.wait(30)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    monkeypatch.setattr(resolver, "_PLACES", threading.BoundedSemaphore(2))
+    for _ in range(2):
+        with pytest.raises(Over):
+            with_addresses({"host": "one"}, time.monotonic() + 0.1, Cancellation())
+        assert asked.acquire(timeout=5)
+    with pytest.raises(Gone):
+        with_addresses({"host": "one"}, time.monotonic() + 30, Cancellation())
+    answering.set()
+
+    assert not asked.acquire(blocking=False)
+
+
+@pytest.mark.requirement("postgres:stop:resolver")
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("host", ["x" * 64 + ".example.com", "two..dots"])
+def test_a_host_that_can_be_no_name_is_gone_at_once(host: str) -> None:
+    begun = time.monotonic()
+    with pytest.raises(Gone):
+        with_addresses({"host": host}, begun + 30, Cancellation())
+
+    assert time.monotonic() - begun < 10.0

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from executor_cast import CANARY
@@ -15,9 +16,9 @@ from postgres_cast import PostgresShop, made
 from postgres_proxy import Proxy, between
 from postgres_server import Server
 
-from sandbox.executors.engine import PlanStale
+from sandbox.executors.engine import Fetched, PlanStale
 from sandbox.executors.postgres_claims import signed
-from sandbox.executors.postgres_session import MAX_PREPARED
+from sandbox.executors.postgres_session import MAX_PREPARED, Session
 from sandbox.reasons import Reason, Refused
 from sandbox.stages import Cancellation
 
@@ -77,6 +78,7 @@ STATE = {
     "client_encoding": "UTF8",
     "statement_timeout": "5500ms",
     "client_connection_check_interval": "250ms",
+    "idle_session_timeout": "65s",
     "is_superuser": "off",
 }
 
@@ -358,6 +360,47 @@ def test_a_key_made_anew_is_asked_for_anew(shop: PostgresShop, database: Server)
     shop.set_up()
 
     assert shop.query(sql, region="EU") == [(2,)]
+
+
+@pytest.mark.requirement("postgres:claims:signed")
+def test_a_key_that_another_call_has_asked_for_anew_is_tried_too(
+    shop: PostgresShop, database: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call signs with the old key; before it looks why it was not believed, another has fetched the new one."""
+    sql, run = "SELECT count(*) FROM public.orders", Session.run
+    assert shop.query(sql, region="EU") == [(2,)]
+    with database.connect("sessions") as owner:
+        owner.execute("DELETE FROM sandbox.claims_key")
+    shop.set_up()
+    with database.connect("sessions") as owner:
+        ((new_key,),) = owner.execute("SELECT key FROM sandbox.claims_key").fetchall()
+
+    def beside_another(*call: Any) -> Fetched:
+        try:
+            return run(*call)
+        except PlanStale:
+            shop.executor._claims_key = new_key
+            raise
+
+    monkeypatch.setattr(Session, "run", beside_another)
+    assert shop.query(sql, region="EU") == [(2,)]
+
+
+@pytest.mark.requirement("postgres:session:kept")
+def test_a_session_of_an_earlier_catalogue_is_not_kept_whenever_that_is_forgotten(
+    shop: PostgresShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give_back = shop.executor._give_back
+
+    def forgotten_just_before(*session: Any, **more: Any) -> None:
+        shop.executor.forget()
+        give_back(*session, **more)
+
+    monkeypatch.setattr(shop.executor, "_give_back", forgotten_just_before)
+    assert shop.query("SELECT 1") == [(1,)]
+
+    assert shop.executor._idle == {}
+    assert eventually(lambda: shop.sessions() == 0, 5.0)
 
 
 @pytest.mark.requirement("postgres:session:places")

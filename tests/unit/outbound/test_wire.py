@@ -27,7 +27,7 @@ from http_cast import (
 
 from sandbox.deployment import Misconfigured
 from sandbox.executors.http import HttpTools
-from sandbox.outbound import wire
+from sandbox.outbound import resolver, wire
 from sandbox.reasons import Fault, Reason, Refused
 from sandbox.stages import Cancellation
 from sandbox.toolspec import EnvSecret, HttpAuth, HttpTarget, ToolLimits
@@ -257,13 +257,26 @@ def test_a_name_server_that_says_nothing_holds_nobody(slow_names: SlowNames, tar
 def test_more_names_than_can_be_asked_for_are_refused_and_not_queued(
     slow_names: SlowNames, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "_RESOLVERS", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(resolver, "_PLACES", threading.BoundedSemaphore(1))
     spec = http_tool(limits=ToolLimits(seconds=0.2))
     tool = Tool(connection_to(target.port, "crm.example.com"), spec, slow_names)
 
     assert refusal_of(tool).reason is Reason.EXECUTION_TIMED_OUT  # its question is still under way
     assert refusal_of(tool).metadata["error"] == "resolve"
     assert Tool(connection_to(target.port), spec, slow_names).call().rows == ((1,),)  # an address asks nobody
+
+
+@pytest.mark.requirement("http:limits:deadline")
+def test_where_no_thread_can_be_had_the_name_is_not_found(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    places = threading.BoundedSemaphore(1)
+    monkeypatch.setattr(resolver, "_PLACES", places)
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+
+    assert refusal_of(Tool(connection_to(target.port, "crm.example.com"))).metadata["error"] == "resolve"
+    assert places.acquire(blocking=False)
 
 
 @pytest.mark.requirement("http:limits:deadline")
