@@ -62,11 +62,12 @@ Due = Callable[[], Sequence[tuple[Entry, Callable[[], None]]]]
 class Committer:
     """Appends entries to the log, a batch at a time."""
 
-    def __init__(self, store: LogStore, signer: NoteSigner, due: Due) -> None:
-        """Append to `store`; `due` gives entries nobody waits for."""
+    def __init__(self, store: LogStore, signer: NoteSigner, due: Due, look: Callable[[], None] = nothing) -> None:
+        """Append to `store`; `due` gives entries nobody waits for, `look` is called after each batch and when idle."""
         self._store = store
         self._signer = signer
         self._due = due
+        self._look = look
         self._draw = Randomness().draw
         self._queue: queue.SimpleQueue[Committed | None] = queue.SimpleQueue()
         self._chains: dict[bytes, Chain] = {}
@@ -154,9 +155,10 @@ class Committer:
                 self._commit([Committed(entry) for entry in owed[start : start + MAX_BATCH]])
 
     def _commit_due(self, *, is_last: bool) -> None:
-        if self.failure is not None and not is_last:
-            return  # counted refusals stay in their book until the log can be written again
         try:
+            self._look()  # WHY: whatever failed, for what is looked at may be why nobody finds out that it works again
+            if self.failure is not None and not is_last:
+                return  # counted refusals stay in their book until the log can be written again
             due = [(Committed(entry), put_back) for entry, put_back in self._due()]
         except Exception as error:  # noqa: BLE001 - this thread must outlive whatever it is
             self.failure = error
