@@ -210,7 +210,6 @@ def _payloads(bundle: bytes) -> Iterator[tuple[int, StoredPayload]]:
         yield payload_id, StoredPayload(subject, bundle[middle - wrapped : middle], bundle[middle:at])
 
 
-
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
