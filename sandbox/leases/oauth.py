@@ -74,10 +74,12 @@ class Tokens:
         if self.is_revoked:
             self._server.give_back(token.text, bounds.cancellation)
 
-    def forget(self, scopes: tuple[str, ...], subject: Subject) -> None:
-        """Use a token no more that its target does not take."""
+    def forget(self, scopes: tuple[str, ...], subject: Subject, token: AccessToken | None) -> None:
+        """Use a token no more that its target does not take; one that is remembered since then stays."""
+        key = self._key(scopes, subject)
         with self._lock:
-            self._remembered.pop(self._key(scopes, subject), None)
+            if self._remembered.get(key) is token:
+                self._remembered.pop(key, None)
 
     def _key(self, scopes: tuple[str, ...], subject: Subject) -> _Key:
         # INVARIANT: an exchanged token stands for its caller, and nobody else is given it.
@@ -127,7 +129,7 @@ class TokenLease:
 
     def doubt(self) -> None:
         """Use this token for no later call: its target does not take it."""
-        self._tokens.forget(self._scopes, self._subject)
+        self._tokens.forget(self._scopes, self._subject, self._token)
 
     def __enter__(self) -> TokenLease:
         """Get the token; raises `Refused`."""

@@ -149,6 +149,18 @@ def test_a_token_that_its_target_does_not_take_is_used_for_no_later_call(cast: C
     assert {each.decode() for each in sent} == set(cast.server.issued)
 
 
+@pytest.mark.requirement("leases:oauth:doubted")
+def test_a_token_that_came_after_the_doubted_one_stays(cast: Cast) -> None:
+    leases = cast.leases(cast.oauth())
+    with lent(leases) as first, lent(leases) as second:
+        first.doubt()
+        with lent(leases) as third:
+            second.doubt()
+            with lent(leases) as fourth:
+                assert token_of(first) == token_of(second) != token_of(third) == token_of(fourth)
+    assert len(cast.server.issued) == 2
+
+
 @pytest.mark.requirement("leases:oauth:subject")
 def test_an_exchange_names_the_caller_in_our_own_words_to_that_server_alone(cast: Cast) -> None:
     with lent(cast.leases(cast.oauth("token_exchange"))) as lease:
