@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +25,9 @@ from sandbox.reasons import Reason, Refused
 from sandbox.specs.secret_places import SecretPlaces
 from sandbox.stages import Cancellation
 from sandbox.toolspec import VaultSecret
+
+HELD = threading.Event()
+"""Never comes: whoever waits for it holds an answer back for a moment."""
 
 
 @pytest.fixture
@@ -114,6 +119,27 @@ def test_without_revocation_a_token_is_used_again_until_shortly_before_its_end(
     with lent(leases, ("customers.read", "customers.write")) as wider:
         assert token_of(wider) not in seen
     assert len(cast.server.issued) == 3
+
+
+@pytest.mark.requirement("leases:once:asked")
+@pytest.mark.parametrize(("revoke_path", "issued"), [(None, 2), ("/oauth/revoke", 8)])
+def test_calls_that_need_one_token_at_one_moment_ask_once_a_caller(
+    revoke_path: str | None, issued: int, cast: Cast
+) -> None:
+    leases, together = cast.leases(cast.oauth("token_exchange", revoke_path=revoke_path)), threading.Barrier(8)
+    cast.server.change = lambda _: HELD.wait(0.3) and None
+
+    def call(number: int) -> tuple[Subject, str]:
+        subject = (ALICE, BOB)[number % 2]
+        together.wait(20)
+        with lent(leases, subject=subject) as lease:
+            return subject, token_of(lease)
+
+    with ThreadPoolExecutor(8) as threads:
+        seen = list(threads.map(call, range(8)))
+
+    assert len(cast.server.issued) == issued
+    assert all(cast.server.issued[token].subject == subject.name for subject, token in seen)
 
 
 @pytest.mark.requirement("leases:oauth:reused")
