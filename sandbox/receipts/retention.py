@@ -71,7 +71,8 @@ class Retention:
     def run(self, now_us: int) -> bool:
         """Remove what is due, and first what an earlier run recorded and a crash left; whether nothing is left to do.
 
-        That is not known while another process removes or archives, so then False. Raises `StoreUnavailable` or `Refused` with `RECEIPT_LOG_UNAVAILABLE`.
+        That is not known while another process removes or archives, so then False. Raises `StoreUnavailable`, or
+        `Refused` with `RECEIPT_LOG_UNAVAILABLE`.
         """
         store = self._log.store
         with store.removing() as is_alone:

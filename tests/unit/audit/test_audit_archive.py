@@ -274,7 +274,7 @@ def test_nothing_is_removed_where_the_disk_does_not_take_the_archive(
         real(descriptor)
 
     monkeypatch.setattr(os, "fsync", failing)
-    with pytest.raises(Misconfigured, match="the log cannot be archived .*Input/output error"):
+    with pytest.raises(Misconfigured, match=r"the log cannot be archived .*Input/output error"):
         archived(house.deployment.root, tmp_path / "archive", prune=True)
     monkeypatch.undo()
     assert retention(house) == []
