@@ -15,13 +15,13 @@ from typing import Final, final
 
 from sandbox.audit.archived import audit_archive
 from sandbox.audit.audit import LogInvalid
-from sandbox.deployment import Deployment, Misconfigured
+from sandbox.deployment import Deployment, Misconfigured, sync_folder
 from sandbox.founding import made_whole
 from sandbox.reasons import Refused
 from sandbox.receipts import ExecutionLog, Retention
 from sandbox.receipts.keys import read_signer
 from sandbox.settings import read_settings
-from sandbox.stores.archive import ArchivedLog, write_archive
+from sandbox.stores.archive import ArchivedLog, write_archive, write_file
 from sandbox.stores.log import MAX_PAYLOADS, LogStore, StoreUnavailable
 from sandbox.stores.sqlite_log import SqliteLog
 
@@ -47,8 +47,8 @@ def archive_log(root: Path, place: Path, *, before: int | None, prune: bool, pro
     """Archive the log of the deployment in `root` in the new or empty folder `place`, beside a running service.
 
     All of it that is signed, or the largest signed tree of at most `before` leaves. `prune` then removes the archived
-    payloads from the log. Raises `Misconfigured`, and then leaves no archive and removes nothing; if only the removing
-    fails, the archive stays, and the next run of retention or of this finishes what is on record.
+    payloads from the log. Raises `Misconfigured`, and then leaves no archive and removes nothing; if only what
+    comes after fails, the archive stays, and the next run of retention or of this finishes what is on record.
     """
     deployment = Deployment(root.resolve())
     settings, _ = read_settings(deployment.settings)
@@ -78,14 +78,17 @@ def _archived(  # noqa: PLR0913, PLR0917 - the one way of both
         note = signer.note(checkpoint[0], checkpoint[1], checkpoint[2])
         with made_whole(place) as building:
             write_archive(store, building, note, checkpoint[0], progress)
-            (building / "log.vkey").write_text(signer.verifier_key + "\n", "utf-8")
+            write_file(building / "log.vkey", f"{signer.verifier_key}\n".encode())
             try:
                 report = audit_archive(building, signer.verifier_key)
             except LogInvalid as error:
                 raise Misconfigured(f"{deployment.log_database}: no archive is made of this log: {error}") from error
             _compare(store, building, checkpoint[0])
-            os.sync()  # WHY: on disk before the log lets go of anything
-        os.sync()  # its name too
+            # INVARIANT: on disk before the log lets go of anything, and an error of the disk ends it here.
+            for folder, _, _ in os.walk(building):
+                sync_folder(Path(folder))
+        os.sync()  # WHY: for folders above it that are new; that tells of no error, so its own name is synced after it
+        sync_folder(place.resolve().parent)
         pruned = pruning.prune(checkpoint[0], checkpoint[1]) if pruning else 0
     return Archived(place.resolve(), report.tree_size, report.payloads, pruned)
 

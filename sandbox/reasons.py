@@ -181,7 +181,7 @@ REASONS: Final[Mapping[Reason, ReasonInfo]] = MappingProxyType(
             "agent, after a look at the target",
         ),
         Reason.WORKER_UNAVAILABLE: ReasonInfo(
-            Status.UNAVAILABLE, "A worker of the service that may run the call does not answer.", "agent, later"
+            Status.UNAVAILABLE, "A worker of the service whose word is needed does not answer.", "agent, later"
         ),
     }
 )

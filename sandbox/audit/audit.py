@@ -32,8 +32,9 @@ from sandbox.stores.sqlite_log import SqliteLog
 from sandbox.v1 import record_pb2
 
 CHUNK: Final = 2000
-MAX_UNSIGNED: Final = 512
-"""Records at the end that no signature covers yet: a batch for each of two processes that crashed. More are forged."""
+MAX_UNSIGNED: Final = 65 * 256
+"""Records at the end that no signature covers yet: a batch of each of 65 processes that crashed, as `serve` takes them.
+More are forged."""
 SIGNED_WITHIN_S: Final = 1.0
 """How long the newest signature is waited for: a service writes it with its next batch, or by itself in a moment."""
 LOOK_EVERY_S: Final = 0.05

@@ -18,6 +18,7 @@ from typing import Final, TypeAlias, final
 from sandbox.leases.asking import CallBounds
 from sandbox.leases.assertions import Assertions, Subject
 from sandbox.leases.authorization_server import AccessToken, AuthorizationServer, NoToken
+from sandbox.leases.once import Once
 from sandbox.leases.sources import Secrets
 from sandbox.outbound.wire import Resolve, system_resolve
 from sandbox.reasons import Reason, Refused, quoted
@@ -43,6 +44,7 @@ class Tokens:
         self._server = server
         self._lock = threading.Lock()
         self._remembered: OrderedDict[_Key, AccessToken] = OrderedDict()
+        self._once: Once[_Key, AccessToken] = Once(NoToken)
 
     @property
     def is_revoked(self) -> bool:
@@ -51,44 +53,53 @@ class Tokens:
 
     def take(self, scopes: tuple[str, ...], subject: Subject, bounds: CallBounds) -> AccessToken:
         """Return a token for a call; raises `Refused`, which says nothing of why there is none."""
-        key = self._key(scopes, subject)
-        with self._lock:
-            token = self._remembered.get(key)
-        if token is not None and time.monotonic() < token.ends - MARGIN_S:
-            return token
         try:
-            token = self._server.token(scopes, subject, bounds)
+            if self.is_revoked:
+                return self._asked(scopes, subject, bounds)
+            key = self._key(scopes, subject)
+            return self._known(key) or self._once.ask(
+                key, lambda: self._known(key) or self._remember(key, self._asked(scopes, subject, bounds)), bounds
+            )
         except NoToken as error:
             raise self._none(str(error)) from None
+
+    def _asked(self, scopes: tuple[str, ...], subject: Subject, bounds: CallBounds) -> AccessToken:
+        try:
+            return self._server.token(scopes, subject, bounds)
         except Refused as refused:
             if refused.reason is Reason.EXECUTOR_UNAVAILABLE:
                 warn("secret unreadable", connection=self.connection.name, complaint=refused.message)
-                raise self._none("client secret") from None
+                raise NoToken("client secret") from None
             raise
-        if not self.is_revoked:
-            self._remember(key, token)
-        return token
 
     def give_back(self, token: AccessToken, bounds: CallBounds) -> None:
         """End a call's token if the server can; never raises."""
         if self.is_revoked:
             self._server.give_back(token.text, bounds.cancellation)
 
-    def forget(self, scopes: tuple[str, ...], subject: Subject) -> None:
-        """Use a token no more that its target does not take."""
+    def forget(self, scopes: tuple[str, ...], subject: Subject, token: AccessToken | None) -> None:
+        """Use a token no more that its target does not take; one that is remembered since then stays."""
+        key = self._key(scopes, subject)
         with self._lock:
-            self._remembered.pop(self._key(scopes, subject), None)
+            if self._remembered.get(key) is token:
+                self._remembered.pop(key, None)
 
     def _key(self, scopes: tuple[str, ...], subject: Subject) -> _Key:
         # INVARIANT: an exchanged token stands for its caller, and nobody else is given it.
         return scopes, subject if self.auth.grant == "token_exchange" else None
 
-    def _remember(self, key: _Key, token: AccessToken) -> None:
+    def _known(self, key: _Key) -> AccessToken | None:
+        with self._lock:
+            token = self._remembered.get(key)
+        return token if token is not None and time.monotonic() < token.ends - MARGIN_S else None
+
+    def _remember(self, key: _Key, token: AccessToken) -> AccessToken:
         with self._lock:
             self._remembered[key] = token
             self._remembered.move_to_end(key)
             if len(self._remembered) > MAX_REMEMBERED:
                 self._remembered.popitem(last=False)
+        return token
 
     def _none(self, word: str) -> Refused:
         note_often("oauth token refused", self.connection.name, causes=word)
@@ -127,7 +138,7 @@ class TokenLease:
 
     def doubt(self) -> None:
         """Use this token for no later call: its target does not take it."""
-        self._tokens.forget(self._scopes, self._subject)
+        self._tokens.forget(self._scopes, self._subject, self._token)
 
     def __enter__(self) -> TokenLease:
         """Get the token; raises `Refused`."""

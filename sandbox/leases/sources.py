@@ -10,6 +10,7 @@ from typing import Final, NoReturn, assert_never, final
 
 from sandbox.deployment import Misconfigured, read_private
 from sandbox.leases.asking import CallBounds
+from sandbox.leases.once import Once
 from sandbox.leases.vault import VaultRefused, read_vault
 from sandbox.reasons import Reason, Refused, quoted
 from sandbox.toolspec import EnvSecret, FileSecret, SecretSource, VaultSecret
@@ -51,17 +52,28 @@ class Secrets:
         self._lock = threading.Lock()
         self._remembered: dict[VaultSecret, tuple[Secret, float]] = {}
         """With until when (`time.monotonic()` seconds); connections name a fixed few."""
+        self._once: Once[VaultSecret, Secret] = Once(VaultRefused)
 
     def read(self, source: SecretSource, what: str, bounds: CallBounds) -> Secret:
         """Read a secret for a call; raises `Refused`, with `EXECUTOR_UNAVAILABLE` unless the call is over."""
         if not isinstance(source, VaultSecret):
             return read_secret(source, what)
+        if (known := self._known(source)) is not None:
+            return known
+        try:
+            return self._once.ask(source, lambda: self._known(source) or self._asked(source, bounds), bounds)
+        except VaultRefused as refused:
+            raise _unavailable(f"{what}: {refused}") from None
+
+    def _known(self, source: VaultSecret) -> Secret | None:
         with self._lock:
             secret, until = self._remembered.get(source, (None, 0.0))
-        if secret is None or time.monotonic() >= until:
-            secret, seconds = _vault(source, what, bounds)
-            with self._lock:
-                self._remembered[source] = secret, time.monotonic() + seconds
+        return secret if time.monotonic() < until else None
+
+    def _asked(self, source: VaultSecret, bounds: CallBounds) -> Secret:
+        secret, seconds = _vault(source, bounds)
+        with self._lock:
+            self._remembered[source] = secret, time.monotonic() + seconds
         return secret
 
 
@@ -88,19 +100,19 @@ def read_secret(source: SecretSource, what: str, seconds: float = VAULT_S) -> Se
 
 def _vault_alone(source: VaultSecret, what: str, seconds: float) -> Secret:
     try:
-        return _vault(source, what, CallBounds(time.monotonic() + seconds))[0]
-    except Refused as refused:
-        if refused.reason is Reason.EXECUTOR_UNAVAILABLE:
-            raise
+        return _vault(source, CallBounds(time.monotonic() + seconds))[0]
+    except VaultRefused as refused:
+        raise _unavailable(f"{what}: {refused}") from None
+    except Refused:
         raise _unavailable(f"{what}: the vault gave no answer in time") from None
 
 
-def _vault(source: VaultSecret, what: str, bounds: CallBounds) -> tuple[Secret, float]:
+def _vault(source: VaultSecret, bounds: CallBounds) -> tuple[Secret, float]:
+    text, seconds = read_vault(source, bounds)
     try:
-        text, seconds = read_vault(source, bounds)
-    except VaultRefused as refused:
-        raise _unavailable(f"{what}: {refused}") from None
-    return _checked(text, f"{what}: the field {quoted(source.field)} of {quoted(source.path)} in the vault"), seconds
+        return _checked(text, f"the field {quoted(source.field)} of {quoted(source.path)} in the vault"), seconds
+    except Refused as refused:
+        raise VaultRefused(refused.message) from None
 
 
 def _checked(text: str, where: str) -> Secret:

@@ -2,7 +2,9 @@
 
 The memory has no name in any folder and ends with its processes. It holds keyed digests and numbers, never a name. It
 is of one size; pages that nothing was written to cost nothing. Each region is changed under a lock of the kernel's,
-which a process that is killed gives back; the places it held are given back by who finds it dead (`give_back`).
+which a process that is killed gives back, and one that is stopped keeps: others wait a second for it. Places are
+counted by process, and only the process itself changes its count, so that nobody waits to give one back; the places of
+a dead one are given back by who finds it dead (`give_back`).
 """
 
 from __future__ import annotations
@@ -13,11 +15,13 @@ import mmap
 import os
 import struct
 import threading
+import time
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, final
 
 from sandbox.limits.buckets import MAX_BUCKETS, SWEEP_SECONDS, one_taken
+from sandbox.reasons import Reason, Refused
 from sandbox.toolspec import ToolName
 
 MAX_PROCESSES: Final = 64
@@ -39,6 +43,11 @@ SIZE: Final = _PLACES_AT + REGIONS * PLACES_EACH * _PLACE_BYTES
 _LOCK: Final = struct.Struct("hhqqi4x")
 """`struct flock` of 64-bit Linux (fcntl_locking(2))."""
 
+LOCKED_WITHIN_S: Final = 1.0
+"""A region's lock is held for microseconds; a process that keeps it for longer is stopped or starved."""
+LONGEST_PAUSE_S: Final = 0.01
+"""Between two tries for it; the first are closer."""
+
 REMEMBERED: Final = 16_384
 """Digests that a process need not make again."""
 
@@ -52,17 +61,12 @@ def make_memory() -> int:
 
 def give_back(descriptor: int, process: int) -> None:
     """Free every place that a process holds, once it is dead."""
-    own = _own_file(descriptor)
-    try:
-        for number in range(REGIONS):
-            with _Region(own, number):
-                start = _PLACES_AT + number * PLACES_EACH * _PLACE_BYTES
-                places = os.pread(own, PLACES_EACH * _PLACE_BYTES, start)
-                for at in range(KEY_BYTES + 2 * process, len(places), _PLACE_BYTES):
-                    if places[at] or places[at + 1]:
-                        os.pwrite(own, b"\0\0", start + at)
-    finally:
-        os.close(own)
+    for number in range(REGIONS):
+        start = _PLACES_AT + number * PLACES_EACH * _PLACE_BYTES
+        places = os.pread(descriptor, PLACES_EACH * _PLACE_BYTES, start)
+        for at in range(KEY_BYTES + 2 * process, len(places), _PLACE_BYTES):
+            if places[at] or places[at + 1]:
+                os.pwrite(descriptor, b"\0\0", start + at)
 
 
 def _own_file(descriptor: int) -> int:
@@ -72,7 +76,7 @@ def _own_file(descriptor: int) -> int:
 
 @final
 class _Region:
-    """One region's lock, for the block, against threads and processes."""
+    """One region's lock, for the block, against threads and processes; `Refused` if it cannot be had in time."""
 
     __slots__ = ("_descriptor", "_free", "_take", "_threads")
 
@@ -83,14 +87,28 @@ class _Region:
         self._free = _LOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, number, 1, 0)
 
     def __enter__(self) -> None:
-        self._threads.acquire()
+        until = time.monotonic() + LOCKED_WITHIN_S
+        if not self._threads.acquire(timeout=LOCKED_WITHIN_S):
+            raise _kept()
         try:
-            # WHY: a lock of the open file, not of the process: for those the kernel looks for deadlocks, and takes two
-            # threads of a process, one holding and one waiting, for one that waits while it holds.
-            fcntl.fcntl(self._descriptor, fcntl.F_OFD_SETLKW, self._take)
+            pause_s = 0.0001
+            while not self._is_taken():
+                if time.monotonic() >= until:
+                    raise _kept()
+                time.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         except BaseException:
             self._threads.release()
             raise
+
+    def _is_taken(self) -> bool:
+        # WHY: a lock of the open file: one of the process is lost with any descriptor of the memory that is closed. And
+        # tried again and again, for the kernel's own waiting has no bound.
+        try:
+            fcntl.fcntl(self._descriptor, fcntl.F_OFD_SETLK, self._take)
+        except BlockingIOError:
+            return False
+        return True
 
     def __exit__(self, *_: object) -> None:
         try:
@@ -99,9 +117,17 @@ class _Region:
             self._threads.release()
 
 
+def _kept() -> Refused:
+    message = "a worker of the service keeps what all workers count in, and does not answer; ask again"
+    return Refused(Reason.WORKER_UNAVAILABLE, message, is_recorded=False, retry_after_s=LOCKED_WITHIN_S)
+
+
 @final
 class SharedCounts:
-    """Counts that several processes share; each is one of them. Satisfies `counts.Counts`."""
+    """Counts that several processes share; each is one of them. Satisfies `counts.Counts`.
+
+    What takes raises `Refused` with `WORKER_UNAVAILABLE` while a process that does not run on keeps a region.
+    """
 
     def __init__(self, descriptor: int, secret: bytes, window_seconds: float, process: int, processes: int) -> None:
         """Count in `make_memory`'s memory as number `process` of `processes`; all have the same `secret`."""
@@ -109,6 +135,8 @@ class SharedCounts:
         self._window_seconds = window_seconds
         self._counts = struct.Struct(f"<{processes}H")
         self._own = KEY_BYTES + 2 * process
+        self._changing = threading.Lock()
+        """Held while a count of this process's own is changed."""
         self._own_file = _own_file(descriptor)
         self._regions = [_Region(self._own_file, number) for number in range(REGIONS)]
 
@@ -135,8 +163,7 @@ class SharedCounts:
         """Take a place."""
         whole = self._digest("places", tool)
         number = whole[0] % REGIONS
-        region = self._regions[number]
-        with region:
+        with self._regions[number]:
             of_tool = self._place(number, whole)
             if of_tool is None or self._taken(of_tool) >= most:
                 return None
@@ -147,13 +174,12 @@ class SharedCounts:
                 self._add(of_tool, -1)
                 return None
             self._add(of_subject, 1)
-        return SharedPlace(self, region, (of_tool, of_subject))
+        return SharedPlace(self, (of_tool, of_subject))
 
-    def leave(self, region: _Region, places: tuple[int, int]) -> None:
+    def leave(self, places: tuple[int, int]) -> None:
         """Give back a place."""
-        with region:
-            for at in places:
-                self._add(at, -1)
+        for at in places:
+            self._add(at, -1)
 
     def close(self) -> None:
         """Let go of the memory."""
@@ -191,10 +217,11 @@ class SharedCounts:
         return sum(self._counts.unpack_from(self._memory, at + KEY_BYTES))
 
     def _add(self, at: int, change: int) -> None:
+        # INVARIANT: a place that is held is nobody else's, so what stands there stays while its count is changed.
         own = at + self._own
-        self._memory[own : own + 2] = (int.from_bytes(self._memory[own : own + 2], "little") + change).to_bytes(
-            2, "little"
-        )
+        with self._changing:
+            count = int.from_bytes(self._memory[own : own + 2], "little") + change
+            self._memory[own : own + 2] = count.to_bytes(2, "little")
 
     def _slot(self, key: bytes, start: int, each: int, size: int, is_free: Callable[[int], bool]) -> int | None:
         """Return where a key stands, or else may be put; None if its region is full.
@@ -219,17 +246,16 @@ class SharedCounts:
 class SharedPlace:
     """One place that a call holds."""
 
-    __slots__ = ("_counts", "_places", "_region")
+    __slots__ = ("_counts", "_places")
 
-    def __init__(self, counts: SharedCounts, region: _Region, places: tuple[int, int]) -> None:
+    def __init__(self, counts: SharedCounts, places: tuple[int, int]) -> None:
         """Hold the place."""
         self._counts = counts
-        self._region = region
         self._places = places
 
     def leave(self) -> None:
         """Give it back."""
-        self._counts.leave(self._region, self._places)
+        self._counts.leave(self._places)
 
     def __enter__(self) -> None:
         return None

@@ -62,11 +62,12 @@ Due = Callable[[], Sequence[tuple[Entry, Callable[[], None]]]]
 class Committer:
     """Appends entries to the log, a batch at a time."""
 
-    def __init__(self, store: LogStore, signer: NoteSigner, due: Due) -> None:
-        """Append to `store`; `due` gives entries nobody waits for."""
+    def __init__(self, store: LogStore, signer: NoteSigner, due: Due, look: Callable[[], None] = nothing) -> None:
+        """Append to `store`; `due` gives entries nobody waits for, `look` is called after each batch and when idle."""
         self._store = store
         self._signer = signer
         self._due = due
+        self._look = look
         self._draw = Randomness().draw
         self._queue: queue.SimpleQueue[Committed | None] = queue.SimpleQueue()
         self._chains: dict[bytes, Chain] = {}
@@ -78,7 +79,8 @@ class Committer:
         self._owed_at = 0.0
         self.failure: BaseException | None = None
         """Why the last batch failed; None while the log can be written."""
-        self._is_closing = False
+        self._is_closing = self._is_over = False
+        """Closing, only ends of intents are taken; over, nothing is."""
         self._door = threading.Lock()
         """Held while an entry is queued, so that nothing is queued behind the end."""
         self._signed = threading.Condition()
@@ -99,9 +101,10 @@ class Committer:
         """Take a draft for the next batch (what is called when: `Committed`); raises `StoreUnavailable`."""
         committed = Committed(draft, ended, told)
         with self._door:
-            if self._is_closing:
+            # WHY: the end of an intent is taken as long as anything is written: it has happened, and there are no more
+            # than intents.
+            if self._is_over or (self._is_closing and draft.closes is None):
                 raise StoreUnavailable("the log is closed")
-            # WHY: the end of an intent is taken always: it has happened, and there are no more than intents.
             if self._queue.qsize() >= MAX_QUEUED and draft.closes is None:
                 raise StoreUnavailable("the log is too far behind")
             self._queue.put(committed)
@@ -140,6 +143,8 @@ class Committer:
             batch, is_last = self._gather()
             self._is_busy = True
             self._commit(batch)
+            while is_last and (ends := self._late_ends()):
+                self._commit(ends)
             self._commit_owed(is_last=is_last)
             self._commit_due(is_last=is_last)
             with self._signed:
@@ -154,9 +159,10 @@ class Committer:
                 self._commit([Committed(entry) for entry in owed[start : start + MAX_BATCH]])
 
     def _commit_due(self, *, is_last: bool) -> None:
-        if self.failure is not None and not is_last:
-            return  # counted refusals stay in their book until the log can be written again
         try:
+            self._look()  # WHY: whatever failed, for what is looked at may be why nobody finds out that it works again
+            if self.failure is not None and not is_last:
+                return  # counted refusals stay in their book until the log can be written again
             due = [(Committed(entry), put_back) for entry, put_back in self._due()]
         except Exception as error:  # noqa: BLE001 - this thread must outlive whatever it is
             self.failure = error
@@ -185,6 +191,21 @@ class Committer:
                 return batch, True
             batch.append(further)
         return batch, False
+
+    def _late_ends(self) -> list[Committed]:
+        """Return what was put while the log was closing; if there is none, nothing is taken any more."""
+        ends: list[Committed] = []
+        with self._door:
+            while len(ends) < MAX_BATCH and (end := self._next_queued()) is not None:
+                ends.append(end)
+            self._is_over = not ends
+        return ends
+
+    def _next_queued(self) -> Committed | None:
+        try:
+            return self._queue.get_nowait()
+        except queue.Empty:
+            return None
 
     def _commit(self, drafts: list[Committed]) -> None:
         batch = [committed for committed in drafts if committed.make(self._draw)]

@@ -71,7 +71,7 @@ class ExecutionLog:
         self.refusals = RefusalBook(settings.limits)
         self._space = space
         space.look(time.monotonic())
-        self._committer = Committer(store, signer, self._due)
+        self._committer = Committer(store, signer, self._due, lambda: space.look(time.monotonic()))
         self._probe_at = 0.0
         self._is_closing = False
 
@@ -208,7 +208,6 @@ class ExecutionLog:
 
     def _due(self) -> list[tuple[Entry, Callable[[], None]]]:
         now = time.monotonic()
-        self._space.look(now)
         due: list[tuple[Entry, Callable[[], None]]] = []
         tallies = self.refusals.due(now, is_everything=self._is_closing)
         for position, tally in enumerate(tallies):

@@ -27,7 +27,8 @@ from sandbox.v1 import record_pb2
 DAY_US: Final = 24 * 3_600_000_000
 EVERY_S: Final = 3600.0
 SOON_S: Final = 60.0
-"""When to try again what could not be finished: the log could not be written, or a reader kept old pages."""
+"""When to try again what could not be finished: another process removes or archives, the log could not be written, or a
+reader kept old pages."""
 AT_ONCE: Final = 128
 """Payloads removed in one transaction, for callers wait for it."""
 PAUSE_S: Final = 0.01
@@ -70,12 +71,13 @@ class Retention:
     def run(self, now_us: int) -> bool:
         """Remove what is due, and first what an earlier run recorded and a crash left; whether nothing is left to do.
 
-        Raises `StoreUnavailable` or `Refused` with `RECEIPT_LOG_UNAVAILABLE`.
+        That is not known while another process removes or archives, so then False. Raises `StoreUnavailable`, or
+        `Refused` with `RECEIPT_LOG_UNAVAILABLE`.
         """
         store = self._log.store
         with store.removing() as is_alone:
             if not is_alone:
-                return True
+                return False
             last = last_removal(store)
             days = self._log.settings.log.payload_days
             below = self._due(last.payloads_below, now_us, now_us - days * DAY_US) if days else 0

@@ -6,6 +6,7 @@ entries of one bundle. Subjects' keys are not in it: it is read with those of th
 
 from __future__ import annotations
 
+import os
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,16 +35,19 @@ _PAYLOAD: Final = Struct(">QQHI")
 
 
 def write_archive(store: LogReading, place: Path, note: bytes, size: int, progress: Callable[[int, int], None]) -> None:
-    """Write the first `size` leaves of the log, which the signed checkpoint `note` is of, into the folder `place`."""
+    """Write the first `size` leaves of the log, which the signed checkpoint `note` is of, into the folder `place`.
+
+    Each file is on disk then, but not the folders that name them. Raises `OSError`.
+    """
     for level in _levels(size):
         for tile in range(_tiles(size >> TILE_BITS * level)):
             end = min((tile + 1) * TILE, size >> TILE_BITS * level)
             hashes = store.tile_roots(level, tile * TILE, end) if level else store.leaf_hashes(tile * TILE, end)
-            _write(place / _tile(str(level), tile, end), b"".join(hashes))
+            write_file(place / _tile(str(level), tile, end), b"".join(hashes))
     for bundle in range(_tiles(size)):
         start, end = bundle * TILE, min((bundle + 1) * TILE, size)
         rows = store.records(start, end - start)
-        _write(place / _tile("entries", bundle, end), b"".join(_LENGTH.pack(len(row[2])) + row[2] for row in rows))
+        write_file(place / _tile("entries", bundle, end), b"".join(_LENGTH.pack(len(row[2])) + row[2] for row in rows))
         payloads = b"".join(
             _PAYLOAD.pack(payload_id, stored.subject, len(stored.wrapped_key), len(stored.ciphertext))
             + stored.wrapped_key
@@ -51,9 +55,19 @@ def write_archive(store: LogReading, place: Path, note: bytes, size: int, progre
             for payload_id, stored in store.payloads(start * MAX_PAYLOADS, end * MAX_PAYLOADS)
         )
         if payloads:
-            _write(place / "payloads" / _number(bundle), payloads)
+            write_file(place / "payloads" / _number(bundle), payloads)
         progress(end, size)
-    _write(place / CHECKPOINT, note)
+    write_file(place / CHECKPOINT, note)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write one file of an archive, and its folder if need be; raises `OSError` if it is not on disk then."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        # WHY: by the descriptor that wrote, which hears of every error; what is read back may come from memory.
+        os.fsync(file.fileno())
 
 
 @final
@@ -194,11 +208,6 @@ def _payloads(bundle: bytes) -> Iterator[tuple[int, StoredPayload]]:
         if at > len(bundle):
             raise StoreUnavailable("a payload bundle is cut")
         yield payload_id, StoredPayload(subject, bundle[middle - wrapped : middle], bundle[middle:at])
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
 
 
 def _read(path: Path) -> bytes:

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final, Self, final
 
@@ -44,20 +44,27 @@ class Worker:
     def start(self, inherited: list[int]) -> None:
         """Begin a process, which waits for orders.
 
-        `life` is readable once it has ended (pidfd_open(2)), `told` when it says something.
+        `life` is readable once it has ended (pidfd_open(2)), `told` when it says something. Raises `OSError` where the
+        system gives no process or descriptor, and leaves none behind.
         """
-        stdin, self._orders = os.pipe()
-        self.told, stdout = os.pipe()
-        self._process = subprocess.Popen(  # noqa: S603 - our own command
-            COMMAND,
-            stdin=stdin,
-            stdout=stdout,
-            pass_fds=inherited,
-            process_group=0,  # what a terminal sends to us is ours to pass on
-        )
-        os.close(stdin)
-        os.close(stdout)
-        self.life = os.pidfd_open(self._process.pid)
+        with ExitStack() as theirs, ExitStack() as ours:
+            stdin, orders = os.pipe()
+            theirs.callback(os.close, stdin)
+            ours.callback(os.close, orders)
+            told, stdout = os.pipe()
+            theirs.callback(os.close, stdout)
+            ours.callback(os.close, told)
+            self._process = subprocess.Popen(  # noqa: S603 - our own command
+                COMMAND,
+                stdin=stdin,
+                stdout=stdout,
+                pass_fds=inherited,
+                process_group=0,  # what a terminal sends to us is ours to pass on
+            )
+            ours.callback(self._process.wait)
+            ours.callback(self._process.kill)
+            self.life, self.told, self._orders = os.pidfd_open(self._process.pid), told, orders
+            ours.pop_all()
         self.is_alive, self.started_at = True, time.monotonic()
 
     def tell(self, word: bytes) -> None:
@@ -110,7 +117,7 @@ class Crew:
             os.close(descriptor)
 
     def start(self, worker: Worker) -> None:
-        """Start a worker's process."""
+        """Start a worker's process; raises `OSError`."""
         receiving, sending = self._lines_of(worker)
         worker.start([self._lock, self._counts, self._roll_memory, receiving, *sending])
 

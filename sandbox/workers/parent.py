@@ -26,7 +26,7 @@ SETTLED_S: Final = 60.0
 """A worker that lived for so long begins anew at the first."""
 
 NOT_STARTED: Final = 5
-"""The exit code (a fault) where a worker was killed before the service was ready."""
+"""The exit code (a fault) where a worker was killed, or could not be started, before the service was ready."""
 
 
 def serve_with_workers(root: Path, *, listen: str, grace_s: float, workers: int) -> None:
@@ -98,8 +98,10 @@ class _Parent:
 
     def start(self) -> bool:
         """Start all workers; whether all are ready. One serves before the others, for it may have a log to make."""
-        for worker in self._crew.workers:
-            self._start(worker)
+        if not all(self._is_started(worker) for worker in self._crew.workers):
+            self.exit_code = NOT_STARTED
+            self._drain()
+            return False
         first, *others = self._crew.workers
         for workers in ([first], others):
             for worker in workers:
@@ -118,8 +120,8 @@ class _Parent:
             now = time.monotonic()
             for worker in [worker for worker, at in self._restart_at.items() if at <= now]:
                 del self._restart_at[worker]
-                self._start(worker)
-                self._crew.order(worker)
+                if self._is_started(worker):
+                    self._crew.order(worker)
         note("draining", grace_s=self._grace_s, hint="another signal ends it at once")
         self._drain()
 
@@ -133,10 +135,17 @@ class _Parent:
     def _is_ending(self) -> bool:
         return self._ended_at is not None
 
-    def _start(self, worker: Worker) -> None:
-        self._crew.start(worker)
+    def _is_started(self, worker: Worker) -> bool:
+        """Start a worker; where the system gives no process or descriptor it is to be tried again."""
+        try:
+            self._crew.start(worker)
+        except OSError as error:
+            again_in_s = self._again_in_s(worker, 0.0)
+            warn("a worker cannot be started", worker=worker.number, error=str(error), again_in_s=again_in_s)
+            return False
         self._selector.register(worker.life, selectors.EVENT_READ, worker)
         self._selector.register(worker.told, selectors.EVENT_READ, worker)
+        return True
 
     def _drain(self) -> None:
         self._is_draining = True
@@ -178,8 +187,13 @@ class _Parent:
             self.exit_code = code if code > 0 else NOT_STARTED
             warn("a worker did not start", worker=worker.number, exit_code=code)
             return
+        again_in_s = self._again_in_s(worker, lived_s)
+        warn("a worker ended", worker=worker.number, exit_code=code, again_in_s=again_in_s)
+
+    def _again_in_s(self, worker: Worker, lived_s: float) -> float:
+        """Have a worker started again, ever more rarely unless it had settled; returns in how many seconds."""
         settled = lived_s >= SETTLED_S or worker not in self._delay_s
         delay_s = FIRST_RESTART_S if settled else min(self._delay_s[worker] * 2, MAX_RESTART_S)
         self._delay_s[worker] = delay_s
         self._restart_at[worker] = time.monotonic() + delay_s
-        warn("a worker ended", worker=worker.number, exit_code=code, again_in_s=delay_s)
+        return delay_s

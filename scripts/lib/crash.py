@@ -18,13 +18,14 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, final
 
 from counting import WRITE_TOOL, Counted, counting
-from held import UNHEARD, Judgement, Ledger, LogRead, compare, effect_of, judge, open_calls
+from held import UNHEARD, Judgement, Ledger, LogRead, compare, effect_of, judge, open_calls, watched
 from served import Served, serving
 
 from sandbox.audit.audit import LogInvalid, audit_log
@@ -78,8 +79,17 @@ def main() -> int:
                 if any(lost.values()):
                     return _ended(run, options, lost)
             _live(run, 1, Path(folder) / "events", kill_after_s=None)
+            run.ledger.wrong += [f"nothing is proven: no {each}" for each in _missing(run)]
             judgement = judge(deployment, run.read, run.ledger, counted.times())
     return _ended(run, options, judgement.lost, judgement)
+
+
+def _missing(run: Run) -> Iterator[str]:
+    """Yield what did not happen, without which nothing lost says nothing."""
+    if not run.ledger.receipts:
+        yield "receipt"
+    if not run.counted.times():
+        yield "effect"
 
 
 def _options() -> argparse.Namespace:
@@ -106,7 +116,7 @@ def _live(run: Run, workers: int, place: Path, kill_after_s: float | None) -> No
             service.end()
             return
         asking = [_read] * READERS + [_write, _write_once] * WRITERS
-        threads = [threading.Thread(target=_until_it_dies, args=(run, service, ask)) for ask in asking]
+        threads = [watched(run.ledger, ask.__name__, partial(_until_it_dies, run, service, ask)) for ask in asking]
         for thread in threads:
             thread.start()
         killing = threading.Timer(kill_after_s, service.kill)

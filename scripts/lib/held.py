@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Final, final
@@ -65,6 +65,19 @@ class Ledger:
         """Return how many calls have ended."""
         with self._lock:
             return self.outcomes.total()
+
+
+def watched(ledger: Ledger, name: str, act: Callable[[], None]) -> threading.Thread:
+    """Return a thread that runs `act`, and whose death by whatever it raises is told as wrong."""
+
+    def run() -> None:
+        try:
+            act()
+        except BaseException as error:
+            ledger.wrong.append(f"{name}: ended by {type(error).__name__}: {error}")
+            raise
+
+    return threading.Thread(target=run, name=name)
 
 
 def effect_of(answer: Answer) -> str:

@@ -6,12 +6,13 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic
 from typing import Final, final
 
 import grpc
 from counting import READ_TOOL, WRITE_TOOL
-from held import UNHEARD, Ledger, effect_of
+from held import UNHEARD, Ledger, effect_of, watched
 from soak_tools import BY_ID, PG_BY_ID, PG_QUERY, QUERY, RARE
 
 from sandbox.client import Answer, Client, ClientError, Identity, Pending, ReceiptInvalid, Unavailable
@@ -26,6 +27,7 @@ RECONNECT_S: Final = 7.0
 SETTLED_WITHIN_S: Final = 30.0
 """So long a call is asked again under its `request_id`."""
 AGAIN_S: Final = 0.25
+STREAMED: Final = "streamed"
 
 _HOT: Final = ("SELECT count(*) AS n FROM {}", "SELECT region, sum(cents) AS s FROM {} GROUP BY region")
 _COLD: Final = "SELECT id + {} AS n FROM {}"
@@ -70,8 +72,13 @@ class Callers:
 
     def threads(self) -> list[threading.Thread]:
         """Return a thread for each lane, and one for the stream."""
-        lanes = [threading.Thread(target=self._run, args=(lane,), name=lane.name) for lane in self._lanes()]
-        return [*lanes, threading.Thread(target=self._stream, name="stream")]
+        lanes = [watched(self.ledger, lane.name, partial(self._run, lane)) for lane in self._lanes()]
+        return [*lanes, watched(self.ledger, STREAMED, self._stream)]
+
+    def unanswered(self) -> list[str]:
+        """Return the lanes of which no call has ended with an answer."""
+        answered = {kind for (kind, ended), count in self.ledger.outcomes.items() if count and ended != UNHEARD}
+        return [name for name in (*(lane.name for lane in self._lanes()), STREAMED) if name not in answered]
 
     def _lanes(self) -> Iterator[Lane]:
         yield Lane("author's SQL", 40, self._by_id)
@@ -172,7 +179,7 @@ class Callers:
                     for answer in answers:
                         self._take_streamed(answer, identity)
                 except grpc.RpcError as error:
-                    self.ledger.count("streamed", UNHEARD)
+                    self.ledger.count(STREAMED, UNHEARD)
                     if error.code() is not grpc.StatusCode.UNAVAILABLE:
                         self.ledger.wrong.append(f"streamed: {error.code()} {error.details()}")
 
@@ -181,9 +188,9 @@ class Callers:
             self.ledger.wrong.append(f"streamed: {answer.error.reason} {answer.error.message}")
             return
         try:
-            ended = self.ledger.take("streamed", read_answer(answer.response, QUERY, identity.log_verifier_key))
+            ended = self.ledger.take(STREAMED, read_answer(answer.response, QUERY, identity.log_verifier_key))
         except ClientError as error:
-            self._tell_wrong("streamed", error)
+            self._tell_wrong(STREAMED, error)
             return
         if ended != "result":
             self.ledger.wrong.append(f"streamed: a call ended as {ended}")

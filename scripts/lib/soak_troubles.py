@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Final, final
 
-from held import Ledger
+from held import Ledger, watched
 from served import Served, memory_mib
 from soak_lanes import Callers
 from soak_tools import BY_ID, BY_ID_SPEC
@@ -78,7 +78,7 @@ class Troubles:
 
     def threads(self) -> list[threading.Thread]:
         """Return a thread for each kind of trouble."""
-        return [threading.Thread(target=each, name=each.__name__) for each in (self._kill, self._reload, self._revoke)]
+        return [watched(self._ledger, each.__name__, each) for each in (self._kill, self._reload, self._revoke)]
 
     @property
     def _deployment(self) -> Deployment:

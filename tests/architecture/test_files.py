@@ -24,6 +24,7 @@ SLEEPS = re.compile(r"(?:time|asyncio)\.sleep|(?:\w+\.)?Event\(\)\.wait")
 """An event that nobody else holds is a clock."""
 PAUSES = {
     "sandbox/limits/patience.py": "holds back whoever floods us",
+    "sandbox/limits/shared.py": "a lock of the kernel's is waited for without a bound, or not at all",
     "sandbox/audit/audit.py": "no event tells of a signature that another process writes",
     "sandbox/cli/call.py": "no event tells of another process that starts",
 }

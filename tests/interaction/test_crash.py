@@ -27,3 +27,12 @@ def test_killed_services_leave_every_receipt_in_the_log_and_no_effect_without_it
     assert found["receipts"] > 0
     assert found["intents"] >= found["effects"] > 0
     assert found["left_open"] == found["orphans"] > 0
+
+
+@pytest.mark.requirement("doors:crash:nothing-lost")
+def test_a_run_in_which_nothing_was_killed_proves_nothing() -> None:
+    command = [sys.executable, str(ROOT / "scripts/lib/crash.py"), "--kills", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603 - our own script
+
+    assert done.returncode == 1
+    assert "nothing is proven: no receipt, nothing is proven: no effect" in done.stdout

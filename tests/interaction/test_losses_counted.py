@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -107,3 +108,49 @@ def test_memory_that_grows_is_found(monkeypatch: pytest.MonkeyPatch, sizes: list
 
     assert growth.is_held() is held
     assert (growth.whole_percent is None) is (len(sizes) < 6)
+
+
+@pytest.mark.requirement("app:soak:nothing-lost")
+def test_a_run_in_which_nothing_happened_holds_no_bar(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    soak, lanes, troubles, held = (import_module(name) for name in ("soak", "soak_lanes", "soak_troubles", "held"))
+    callers = lanes.Callers(Deployment(tmp_path), "", held.Ledger(), has_postgres=True)
+    beside = troubles.Troubles(None, callers, 1.0)
+
+    def missing(*effects: str, grown: float | None = 0.0, has_warmed_up: bool = True) -> list[str]:
+        growth = soak.Growth(grown, grown)
+        return list(soak._missing(beside, dict.fromkeys(effects, 1), growth, has_warmed_up=has_warmed_up))
+
+    names = [thread.name for thread in callers.threads()]
+    assert [told.split(":")[0] for told in missing(grown=None)] == [
+        "no worker was killed",
+        "no effect took place",
+        *["no call was answered"] * len(names),
+        "memory was measured less than 6 times after the warm-up; let it run longer",
+    ]
+    beside.kills = 1
+    for name in names[1:]:
+        callers.ledger.count(name, "result")
+    callers.ledger.count(names[0], held.UNHEARD)
+    assert missing("w1", grown=None, has_warmed_up=False) == [f"no call was answered: {names[0]}"]
+    callers.ledger.count(names[0], "result")
+    assert missing("w1") == []
+
+
+@pytest.mark.requirement("app:soak:nothing-lost")
+def test_a_thread_of_a_run_that_dies_is_told_as_wrong(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    lanes, troubles, held = (import_module(name) for name in ("soak_lanes", "soak_troubles", "held"))
+    ended: list[str] = []
+    monkeypatch.setattr(threading, "excepthook", lambda told: ended.append(told.exc_type.__name__))
+    callers = lanes.Callers(Deployment(tmp_path / "nowhere"), "", held.Ledger(), has_postgres=False)
+    threads = [*callers.threads(), *troubles.Troubles(None, callers, 0.0).threads()]
+
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    told = [wrong.split(": ended by ")[0] for wrong in callers.ledger.wrong]
+    assert sorted(told) == sorted(thread.name for thread in threads)
+    assert len(ended) == len(threads)

@@ -51,7 +51,7 @@ def test_log_show_says_what_was_removed_and_shows_the_rest(deployment: Deploymen
 
 
 @requirement("log:retention:serving")
-def test_a_service_removes_by_itself_what_an_earlier_one_recorded(
+def test_a_service_removes_by_itself_what_an_earlier_one_left(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     keep_for(deployment, "1")

@@ -24,3 +24,12 @@ def test_nothing_is_lost_over_a_dozen_seconds_of_troubles() -> None:
         min(found[each] for each in ("kills", "reloads", "refused_reloads", "revocations", "receipts", "effects")) > 0
     )
     assert found["whole_growth_percent"] is None  # so short a run tells nothing of memory
+
+
+@pytest.mark.requirement("app:soak:nothing-lost")
+def test_a_soak_in_which_nobody_was_killed_does_not_hold_its_bar() -> None:
+    command = [sys.executable, str(SCRIPT), "--minutes", "0.1", "--kill-every", "600", "--without-postgres"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603 - our own script
+
+    assert done.returncode == 1
+    assert "what must not have happened: nothing is proven: no worker was killed" in done.stdout

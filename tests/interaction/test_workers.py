@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -256,6 +257,30 @@ def test_a_worker_that_cannot_start_again_is_tried_ever_more_rarely_and_the_othe
         assert delays == [FIRST_RESTART_S, 2 * FIRST_RESTART_S, 4 * FIRST_RESTART_S]
         assert any(answers(client) for client in both.values())
         spec.write_text(POINT, "utf-8")
+        service.wait_until(lambda: service.is_answered_by_another(both))
+
+
+@pytest.mark.requirement("app:workers:restarted")
+def test_a_worker_that_the_system_gives_no_process_for_is_tried_again_and_the_others_serve_on(tmp_path: Path) -> None:
+    with serve(make_deployment(tmp_path / "shop")) as service:
+        both = dict(zip(map(worker_of, clients := service.clients()), clients, strict=True))
+        parent = service.process.pid
+        limits = resource.prlimit(parent, resource.RLIMIT_NOFILE)
+        resource.prlimit(parent, resource.RLIMIT_NOFILE, (3, limits[1]))  # it has more, and gets no further one
+        os.kill(service.pids()[0], signal.SIGKILL)
+        assert service.process.stderr is not None
+        told: list[tuple[str, float]] = []
+        while len(told) < 3:
+            event = json.loads(service.process.stderr.readline())
+            told.append((event["event"], event["again_in_s"]))
+        failed = "a worker cannot be started"
+        assert told == [
+            ("a worker ended", FIRST_RESTART_S),
+            (failed, 2 * FIRST_RESTART_S),
+            (failed, 4 * FIRST_RESTART_S),
+        ]
+        assert any(answers(client) for client in both.values())
+        resource.prlimit(parent, resource.RLIMIT_NOFILE, limits)
         service.wait_until(lambda: service.is_answered_by_another(both))
 
 

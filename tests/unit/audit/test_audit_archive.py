@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import signal
 import subprocess
@@ -229,6 +231,53 @@ def test_nothing_is_removed_before_the_archive_has_been_read_back(
             archived(house.deployment.root, tmp_path / "archive", prune=True)
     assert retention(house) == []
     assert not (tmp_path / "archive").exists()
+
+
+def path_of(descriptor: int) -> Path:
+    return Path(f"/proc/self/fd/{descriptor}").readlink()
+
+
+@requirement("log:archive:pruned")
+def test_every_file_and_folder_of_the_archive_is_on_disk_before_anything_is_removed(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    real, remove = os.fsync, archiving.Retention.prune
+
+    def fsync(descriptor: int) -> None:
+        synced.append(path_of(descriptor))
+        real(descriptor)
+
+    def prune(*asked: object) -> int:
+        monkeypatch.setattr(os, "fsync", real)
+        return remove(*asked)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(archiving.Retention, "prune", prune)
+    place = archived(house.deployment.root, tmp_path / "archive", prune=True).place
+
+    building = next(path for path in synced if path.name.startswith(".archive.making-"))
+    assert {building / path.relative_to(place) for path in (place, *place.rglob("*"))} <= set(synced)
+    assert synced[-1] == tmp_path
+
+
+@requirement("log:archive:pruned")
+@pytest.mark.parametrize("what", ["checkpoint", "log.vkey", "payloads", "the folder above"])
+def test_nothing_is_removed_where_the_disk_does_not_take_the_archive(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    real, name = os.fsync, tmp_path.name if what == "the folder above" else what
+
+    def failing(descriptor: int) -> None:
+        if path_of(descriptor).name == name:
+            raise OSError(errno.EIO, "Input/output error")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(Misconfigured, match=r"the log cannot be archived .*Input/output error"):
+        archived(house.deployment.root, tmp_path / "archive", prune=True)
+    monkeypatch.undo()
+    assert retention(house) == []
 
 
 @requirement("log:archive:pruned")

@@ -12,8 +12,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from log_house import ORIGIN, call_of, deployment_at, open_house, principal_of, verifier_key
 
+from sandbox.audit import audit
 from sandbox.audit.audit import LogInvalid, audit_log
 from sandbox.audit.merkle import hash_leaf
+from sandbox.receipts import opening
 from sandbox.receipts.keys import read_signer
 from sandbox.receipts.note import NoteSigner
 from sandbox.receipts.tree import GrownTree
@@ -65,6 +67,30 @@ def resign(database: Path, signer: NoteSigner) -> None:
     tree = GrownTree(0, b"", hashes)
     connection.execute("UPDATE head SET size = ?, root = ?, frontier = ?", (tree.size, tree.root(), tree.frontier()))
     connection.close()
+
+
+@requirement("log:audit:covered")
+def test_what_many_killed_workers_left_unsigned_is_as_good_for_an_audit_as_for_a_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_house(tmp_path) as house:
+        begun = house.log.store.head().size
+        for _ in range(600):
+            house.answer(call_of())
+    database = house.deployment.log_database
+    change(database, f"UPDATE checkpoints SET signature = NULL WHERE size > {begun}")  # noqa: S608 - a number
+
+    report = audit_log(database, house.vkey)
+
+    assert (report.signed_size, report.unsigned_checkpoints) == (begun, 600)
+    monkeypatch.setattr(audit, "MAX_UNSIGNED", 599)
+    with pytest.raises(LogInvalid, match=f"leaf {begun}: no signature covers the records from here on"):
+        audit_log(database, house.vkey)
+    monkeypatch.undo()
+    assert audit.MAX_UNSIGNED == opening.MAX_UNSIGNED
+    with open_house(tmp_path):
+        pass
+    assert audit_log(database, house.vkey).unsigned_checkpoints == 0
 
 
 @requirement("log:audit:clean")

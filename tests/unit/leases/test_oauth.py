@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +25,9 @@ from sandbox.reasons import Reason, Refused
 from sandbox.specs.secret_places import SecretPlaces
 from sandbox.stages import Cancellation
 from sandbox.toolspec import VaultSecret
+
+HELD = threading.Event()
+"""Never comes: whoever waits for it holds an answer back for a moment."""
 
 
 @pytest.fixture
@@ -116,6 +121,27 @@ def test_without_revocation_a_token_is_used_again_until_shortly_before_its_end(
     assert len(cast.server.issued) == 3
 
 
+@pytest.mark.requirement("leases:once:asked")
+@pytest.mark.parametrize(("revoke_path", "issued"), [(None, 2), ("/oauth/revoke", 8)])
+def test_calls_that_need_one_token_at_one_moment_ask_once_a_caller(
+    revoke_path: str | None, issued: int, cast: Cast
+) -> None:
+    leases, together = cast.leases(cast.oauth("token_exchange", revoke_path=revoke_path)), threading.Barrier(8)
+    cast.server.change = lambda _: HELD.wait(0.3) and None
+
+    def call(number: int) -> tuple[Subject, str]:
+        subject = (ALICE, BOB)[number % 2]
+        together.wait(20)
+        with lent(leases, subject=subject) as lease:
+            return subject, token_of(lease)
+
+    with ThreadPoolExecutor(8) as threads:
+        seen = list(threads.map(call, range(8)))
+
+    assert len(cast.server.issued) == issued
+    assert all(cast.server.issued[token].subject == subject.name for subject, token in seen)
+
+
 @pytest.mark.requirement("leases:oauth:reused")
 def test_remembered_tokens_are_bounded_and_end_with_their_generation(
     cast: Cast, monkeypatch: pytest.MonkeyPatch
@@ -147,6 +173,18 @@ def test_a_token_that_its_target_does_not_take_is_used_for_no_later_call(cast: C
     sent = [request.partition(b"Authorization: Bearer ")[2].partition(b"\r\n")[0] for request in target.requests]
     assert len(set(sent)) == 2
     assert {each.decode() for each in sent} == set(cast.server.issued)
+
+
+@pytest.mark.requirement("leases:oauth:doubted")
+def test_a_token_that_came_after_the_doubted_one_stays(cast: Cast) -> None:
+    leases = cast.leases(cast.oauth())
+    with lent(leases) as first, lent(leases) as second:
+        first.doubt()
+        with lent(leases) as third:
+            second.doubt()
+            with lent(leases) as fourth:
+                assert token_of(first) == token_of(second) != token_of(third) == token_of(fourth)
+    assert len(cast.server.issued) == 2
 
 
 @pytest.mark.requirement("leases:oauth:subject")

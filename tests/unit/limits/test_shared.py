@@ -16,6 +16,7 @@ from sandbox.limits.buckets import SWEEP_SECONDS
 from sandbox.limits.counts import Counts
 from sandbox.limits.patience import Patience
 from sandbox.limits.shared import SharedCounts, give_back, make_memory
+from sandbox.reasons import Reason, Refused
 from sandbox.settings import LimitSettings
 from sandbox.toolspec import ToolName
 
@@ -162,6 +163,55 @@ def _hold(memory: int, told: int) -> None:
         region.__enter__()
     os.write(told, b"h")
     signal.pause()
+
+
+def unavailable(act: Callable[[], object]) -> float:
+    with pytest.raises(Refused) as caught:
+        act()
+    assert caught.value.reason is Reason.WORKER_UNAVAILABLE
+    return caught.value.retry_after_s
+
+
+@pytest.mark.requirement("limits:workers:stopped")
+def test_a_process_stopped_in_the_midst_of_a_count_holds_nobody_up_for_long(
+    memory: int, joining: Joining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared, "LOCKED_WITHIN_S", 0.05)
+    counts, dead = joining(0), joining(2)
+    place = counts.take_place(TOOL, "alice", 3)
+    assert dead.take_place(TOOL, "bob", 3) is not None
+    assert place is not None
+    read, write = os.pipe()
+    process = multiprocessing.get_context("fork").Process(target=_hold, args=(memory, write))
+    process.start()
+    assert os.read(read, 1) == b"h"
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGSTOP)
+
+    assert unavailable(lambda: counts.take_call("alice", TOOL, 1.0, 1e6, 1.0)) > 0.0
+    unavailable(lambda: counts.take_place(TOOL, "carol", 2))
+    place.leave()
+    give_back(memory, 2)
+
+    process.kill()
+    process.join(60)
+    assert counts.take_call("alice", TOOL, 1.0, 1e6, 1.0) == 0.0
+    with counts.take_place(TOOL, "carol", 1) or pytest.fail("the places that were left are free"):
+        assert counts.take_place(TOOL, "dave", 1) is None
+    os.close(read)
+    os.close(write)
+
+
+@pytest.mark.requirement("limits:workers:stopped")
+def test_a_thread_that_waits_for_another_of_its_process_waits_no_longer(
+    joining: Joining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared, "LOCKED_WITHIN_S", 0.05)
+    region = joining(0)._regions[0]
+    with region:
+        unavailable(region.__enter__)
+    with region:
+        unavailable(region.__enter__)
 
 
 @pytest.mark.requirement("limits:memory:bounded")

@@ -147,6 +147,31 @@ def test_an_intent_that_gets_into_the_log_too_late_is_withdrawn(house: House, mo
 
 
 @requirement("log:intent:unavailable")
+def test_an_intent_that_gets_into_the_log_while_it_closes_is_withdrawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closing = threading.Event()
+    real = SqliteWriting.append
+
+    def hanging(*everything: object) -> None:
+        assert closing.wait(20)
+        real(*everything)  # type: ignore[arg-type]
+
+    with open_house(tmp_path) as house:
+        thread = house.log._committer._thread
+        join = thread.join
+        monkeypatch.setattr(thread, "join", lambda: (closing.set(), join()))  # what `close` does when all is said
+        monkeypatch.setattr("sandbox.receipts.committed.MAX_WAIT_S", 0.05)
+        monkeypatch.setattr(SqliteWriting, "append", hanging)
+        unavailable(lambda: house.write(call_of(request_id="r1"), lambda: pytest.fail("run")))
+    monkeypatch.undo()
+
+    with open_house(tmp_path) as house:
+        assert [record.effect for record in house.records() if record.kind == OUTCOME] == [Effect.NONE]
+        assert house.log.store.open_intents() == []
+
+
+@requirement("log:intent:unavailable")
 def test_an_intent_whose_call_was_torn_away_is_withdrawn_too(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     def torn_away(_: object) -> None:
         monkeypatch.undo()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import queue
 from pathlib import Path
 
 import pytest
-from log_house import House, call_of, unavailable
+from log_house import House, call_of, full_disk, unavailable
 
 from sandbox.receipts import space
 from sandbox.receipts.space import MIB, Space
@@ -62,6 +63,36 @@ def test_calls_are_refused_before_they_run_and_taken_again_once_there_is_room(
 
     left[0] = 64 * MIB
     house.log._space.look(float("inf"))
+    assert house.answer(call_of()).receipt
+
+
+@requirement("log:space:refused-before")
+def test_a_full_disk_that_also_failed_a_batch_stops_nobody_once_there_is_room(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sandbox.receipts.committer.IDLE_S", 0.01)
+    monkeypatch.setattr("sandbox.receipts.space.LOOK_EVERY_S", 0.0)
+    measured: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def leave(mib: int) -> None:
+        """Leave so much, and wait until the log has looked: what is measured twice has been taken once."""
+
+        def measure(_: Path) -> int:
+            measured.put(mib)
+            return mib * MIB
+
+        monkeypatch.setattr(house.log._space, "_measure", measure)
+        for _ in range(2):
+            while measured.get(timeout=20) != mib:
+                pass
+
+    leave(64)
+    with full_disk(house):
+        unavailable(lambda: house.answer(call_of(b"x" * 100_000)))
+        leave(63)
+        unavailable(lambda: house.receipts.open(call_of()))
+
+    leave(64)
     assert house.answer(call_of()).receipt
 
 
