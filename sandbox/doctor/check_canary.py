@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Final, LiteralString, final
 
@@ -11,6 +11,7 @@ from psycopg.conninfo import make_conninfo
 
 from sandbox.doctor.inspection import Finding, Inspection
 from sandbox.executors.postgres_claims import KEY, SET, WHERE_AND_WHEN, signed
+from sandbox.executors.postgres_talk import own_login
 from sandbox.leases.keys import login_password
 
 _FORBIDDEN: Final[tuple[tuple[LiteralString, str], ...]] = (
@@ -33,18 +34,16 @@ class CannotConnect(Exception):
     """A login was not let in, or the server not reached; says which login, and nothing of the dsn."""
 
 
-def connect(look_server: dict[str, str], user: str, password: str | None) -> psycopg.Connection:
-    """Connect as one login, with a pinned session; raises `CannotConnect`."""
-    parameters = {**look_server, "user": user, "connect_timeout": str(_SECONDS)}
-    if password is not None:
-        parameters["password"] = password
+def connect(parameters: Mapping[str, str]) -> psycopg.Connection:
+    """Connect with libpq's parameters, with a pinned session; raises `CannotConnect`."""
+    told = {"passfile": "/dev/null", "connect_timeout": str(_SECONDS)}
     try:
-        connection = psycopg.connect(make_conninfo(**parameters), autocommit=True)
+        connection = psycopg.connect(make_conninfo(**{**parameters, **told}), autocommit=True)
         connection.execute("SET search_path = pg_catalog")
         connection.execute("SET quote_all_identifiers = off")
         connection.execute("SET statement_timeout = '30s'")
     except psycopg.Error as error:
-        raise CannotConnect(user) from error
+        raise CannotConnect(parameters["user"]) from error
     return connection
 
 
@@ -72,11 +71,11 @@ def check_canary(look: Inspection) -> Iterator[Finding]:
 
 
 def _as(look: Inspection, login: str) -> psycopg.Connection:
-    return connect(dict(look.server.parameters), login, login_password(look.lease_key, look.connection, login).reveal())
+    return connect(own_login(look.server, login, login_password(look.lease_key, look.connection, login)))
 
 
 def _not_let_in(look: Inspection, login: str) -> Finding:
-    message = f"the server does not let {login} in: its password is another, or pg_hba.conf has no line for it"
+    message = f"the server does not let {login} in: its password is another, or pg_hba.conf has no line for it that asks by SCRAM"
     return Finding("canary-login", message, look.run_again)
 
 

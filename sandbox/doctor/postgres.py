@@ -75,9 +75,9 @@ def examine(
         views = {shape.id: views_of(shape, catalogue) for shape in shapes}
     except Misconfigured as error:
         raise Undecided(str(error)) from error
-    password = None if dsn.password is None else dsn.password.reveal()
+    password = {} if dsn.password is None else {"password": dsn.password.reveal()}
     try:
-        with closing(connect(dict(dsn.server.parameters), dsn.user, password)) as database:
+        with closing(connect({**dsn.server.parameters, "user": dsn.user, **password})) as database:
             if database.info.server_version < OLDEST:
                 raise Undecided(
                     f"the server is PostgreSQL {database.info.server_version // 10000}; 15 and newer are known"
