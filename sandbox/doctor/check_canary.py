@@ -75,7 +75,8 @@ def _as(look: Inspection, login: str) -> psycopg.Connection:
 
 
 def _not_let_in(look: Inspection, login: str) -> Finding:
-    message = f"the server does not let {login} in: its password is another, or pg_hba.conf has no line for it that asks by SCRAM"
+    why = "its password is another, or pg_hba.conf has no line for it that asks by SCRAM"
+    message = f"the server does not let {login} in: {why}"
     return Finding("canary-login", message, look.run_again)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sandbox.doctor.functions import FOR_TOOLS, FUNCTIONS, Function
-from sandbox.doctor.inspection import Finding, Inspection, missing_and_extra
+from sandbox.doctor.inspection import Finding, Inspection, Level, missing_and_extra
 from sandbox.doctor.quoting import quoted_text
 from sandbox.doctor.roles import COMMENT, OWNER
 from sandbox.doctor.views import View, grants_of
@@ -24,7 +24,9 @@ def check_schemas(look: Inspection) -> Iterator[Finding]:
     for name in sorted(expected.keys() - found.keys()):
         yield Finding("schema-missing", f"the schema {name} is missing", look.run_again)
     for name in sorted(found.keys() - expected.keys()):
-        yield Finding("schema-outdated", f"the schema {name} and its login serve no tool any more", look.run_again)
+        message = f"the schema {name} and its login serve no tool any more"
+        level: Level = "warning" if name in look.outdated else "error"
+        yield Finding("schema-outdated", message, look.run_again, level)
     for name, owner in sorted(expected.items()):
         if name in found and found[name][0] != owner:
             mend = f"ALTER SCHEMA {name} OWNER TO {owner};"
@@ -132,6 +134,8 @@ def check_rights(look: Inspection) -> Iterator[Finding]:
     for what, grantee, privilege in extra:
         if what.startswith("FUNCTION ") and what not in ours:
             continue  # to be dropped as a whole
+        if grantee in look.outdated and _was_granted(what, grantee, privilege):
+            continue  # widens no login that is used, and goes with its schema
         mend = f"REVOKE {privilege} ON {what} FROM {grantee};"
         yield Finding("right-extra", f"{grantee} has {privilege} on {what}, which the script did not grant", mend)
 
@@ -140,11 +144,20 @@ def _expected_rights(look: Inspection) -> Iterator[tuple[str, str, str]]:
     yield ("SCHEMA sandbox", look.claims_login, "USAGE")
     yield ("FUNCTION sandbox.claims_key_bytes()", look.claims_login, "EXECUTE")
     for shape in look.shapes:
-        yield ("SCHEMA sandbox", shape.login, "USAGE")
-        yield (f"SCHEMA {shape.schema}", shape.login, "USAGE")
-        yield ("TABLE sandbox.canary_view", shape.login, "SELECT")
-        yield from ((f"FUNCTION {function.signature}", shape.login, "EXECUTE") for function in FOR_TOOLS)
+        yield from ((what, shape.login, privilege) for what, privilege in _beside_views(shape.login))
         yield from ((f'TABLE {view.schema}."{view.name}"', shape.login, "SELECT") for view in look.views[shape.id])
+
+
+def _beside_views(login: str) -> Iterator[tuple[str, str]]:
+    yield ("SCHEMA sandbox", "USAGE")
+    yield (f"SCHEMA {login}", "USAGE")
+    yield ("TABLE sandbox.canary_view", "SELECT")
+    yield from ((f"FUNCTION {function.signature}", "EXECUTE") for function in FOR_TOOLS)
+
+
+def _was_granted(what: str, login: str, privilege: str) -> bool:
+    """Whether an earlier script gave the login this right, for tools that it had then."""
+    return (what, privilege) in _beside_views(login) or (what.startswith(f"TABLE {login}.") and privilege == "SELECT")
 
 
 def check_column_rights(look: Inspection) -> Iterator[Finding]:
@@ -159,14 +172,30 @@ def check_column_rights(look: Inspection) -> Iterator[Finding]:
     expected = {("sandbox.canary", "tenant", "SELECT"), ("sandbox.canary", "note", "SELECT")}
     for table, columns in grants_of(tuple(look.all_views)).items():
         expected |= {(_regclass(look, table), column, "SELECT") for column in columns}
+    of_outdated = set(_read_by_outdated(look))
     missing, extra = missing_and_extra(expected, rows)
     for what, column, _ in missing:
         mend = f'GRANT SELECT ("{column}") ON {what} TO {VIEWS_OWNER};'
         yield Finding("column-missing", f'{VIEWS_OWNER} may not read the column "{column}" of {what}', mend)
     for what, column, privilege in extra:
+        if privilege == "SELECT" and (what, column) in of_outdated:
+            continue  # goes with its view
         part = f' ("{column}")' if column else ""
         mend = f"REVOKE {privilege}{part} ON {what} FROM {VIEWS_OWNER};"
         yield Finding("column-extra", f"{VIEWS_OWNER} has {privilege}{part} on {what}, which no view needs", mend)
+
+
+def _read_by_outdated(look: Inspection) -> Iterator[tuple[str, str]]:
+    rows = look.ask(
+        "SELECT DISTINCT d.refobjid::regclass::text, t.attname::text FROM pg_class AS c"
+        " JOIN pg_rewrite AS r ON r.ev_class = c.oid"
+        " JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid"
+        "   AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> c.oid"
+        " JOIN pg_attribute AS t ON t.attrelid = d.refobjid AND t.attnum = d.refobjsubid AND t.attnum > 0"
+        " WHERE c.relnamespace::regnamespace::text = ANY (%(schemas)s)",
+        schemas=sorted(look.outdated),
+    )
+    return ((str(table), str(column)) for table, column in rows)
 
 
 def _regclass(look: Inspection, table: tuple[str, str]) -> str:

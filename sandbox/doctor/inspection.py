@@ -94,6 +94,16 @@ class Inspection:
         )
         return frozenset(str(name) for (name,) in rows)
 
+    @cached_property
+    def outdated(self) -> frozenset[str]:
+        """Shapes that an earlier script made and no tool uses any more: names of schemas, and of logins."""
+        rows = self.ask(
+            "SELECT nspname FROM pg_namespace"
+            " WHERE nspname ~ '^sandbox_[0-9a-f]{12}$' AND nspowner = to_regrole(%(owner)s)",
+            owner=VIEWS_OWNER,
+        )
+        return frozenset(str(name) for (name,) in rows) - frozenset(shape.schema for shape in self.shapes)
+
     @property
     def run_again(self) -> str:
         """The command whose script mends what has no statement of its own."""

@@ -174,6 +174,38 @@ def test_a_fault_is_found_named_and_mended_by_what_the_finding_says(ledger: Ledg
         ledger.run(LEFT_OVER)
 
 
+@pytest.mark.requirement("doctor:checks:outdated")
+def test_a_shape_that_no_tool_uses_any_more_is_a_warning_and_what_it_was_never_given_an_error(ledger: Ledger) -> None:
+    def found() -> list[tuple[str, str]]:
+        findings = examine(CONNECTION, ledger.dsn(), LEASE_KEY, [SHAPE], ledger.catalogue())
+        return [(finding.check, finding.level) for finding in findings if finding.check != "other-database"]
+
+    assert found() == [("schema-outdated", "warning")]
+    outdated = OTHER_SHAPE.login
+    for widened, check in {
+        f"SELECT ON {ORDERS} TO {outdated}": "right-extra",
+        f"EXECUTE ON FUNCTION sandbox.claims_key_bytes() TO {outdated}": "right-extra",
+        f'INSERT ON {OTHER_SHAPE.schema}."sales.targets" TO {outdated}': "right-extra",
+        f'SELECT ON {OTHER_SHAPE.schema}."sales.targets" TO {LOGIN}': "right-extra",
+        "INSERT (goal) ON sales.targets TO sandbox_views": "column-extra",
+        "SELECT ON public.secrets TO sandbox_views": "column-extra",
+    }.items():
+        ledger.run(f"GRANT {widened}")
+        try:
+            assert (check, "error") in found()
+        finally:
+            ledger.run(f"REVOKE {widened.replace(' TO ', ' FROM ')}")
+
+
+@pytest.mark.requirement("doctor:checks:outdated")
+def test_a_schema_called_like_a_shape_that_the_script_did_not_make_is_an_error(ledger: Ledger) -> None:
+    ledger.run("CREATE SCHEMA sandbox_0123456789ab AUTHORIZATION owner")
+    try:
+        assert [(finding.check, finding.level) for finding in ledger.findings()] == [("schema-outdated", "error")]
+    finally:
+        ledger.run("DROP SCHEMA sandbox_0123456789ab")
+
+
 @pytest.mark.requirement("doctor:checks:dsn-login")
 def test_a_dsn_of_a_superuser_is_an_error_and_one_that_reads_tables_a_warning(ledger: Ledger) -> None:
     (found,) = ledger.findings(ledger.dsn("owner", ledger.server.password))
