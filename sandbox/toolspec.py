@@ -256,6 +256,8 @@ class ServerTarget:
 
     dsn: SecretSource
     """A URL whose login connects and sees the catalogue; it reads no table."""
+    without_revokes: bool = False
+    """Whether functions with side effects may stay executable: the gate alone then keeps statements from them."""
 
 
 @final

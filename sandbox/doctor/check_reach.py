@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from sandbox.doctor.inspection import Finding, Inspection
+from sandbox.doctor.inspection import Finding, Inspection, Level
 from sandbox.doctor.quoting import quoted_name
 from sandbox.doctor.revokes import EXECUTABLE
 from sandbox.executors.postgres_shape import VIEWS_OWNER
@@ -92,9 +92,11 @@ def check_builtin_functions(look: Inspection) -> Iterator[Finding]:
     rows = look.database.execute(
         f"SELECT p.oid::regprocedure::text FROM pg_proc AS p WHERE p.oid IN ({EXECUTABLE}) ORDER BY 1".encode()
     ).fetchall()
+    level: Level = "warning" if look.without_revokes else "error"
+    kept = "; the gate alone keeps statements from it" if look.without_revokes else ""
     for (signature,) in rows:
-        message = f"every tool's login may call {signature}, for PUBLIC may"
-        yield Finding("revoke-missing", message, f"REVOKE EXECUTE ON FUNCTION {signature} FROM PUBLIC;")
+        message = f"every tool's login may call {signature}, for PUBLIC may{kept}"
+        yield Finding("revoke-missing", message, f"REVOKE EXECUTE ON FUNCTION {signature} FROM PUBLIC;", level)
 
 
 def check_granted_functions(look: Inspection) -> Iterator[Finding]:

@@ -46,6 +46,8 @@ class Inspection:
     shapes: Sequence[GrantShape]
     views: Mapping[str, tuple[View, ...]]
     """By shape id."""
+    without_revokes: bool = False
+    """Whether functions with side effects may stay executable; told as warnings then."""
 
     def ask(self, query: LiteralString, **values: object) -> list[tuple[object, ...]]:
         """Return the rows of a query of the catalogue."""

@@ -67,8 +67,14 @@ def shapes_of(tools: Iterable[ReadyTool]) -> list[GrantShape]:
     return [shapes[key] for key in sorted(shapes)]
 
 
-def examine(
-    connection: str, dsn: Dsn, lease_key: bytes, shapes: Sequence[GrantShape], catalogue: Catalogue
+def examine(  # noqa: PLR0913 - a connection, and what its tools need of it
+    connection: str,
+    dsn: Dsn,
+    lease_key: bytes,
+    shapes: Sequence[GrantShape],
+    catalogue: Catalogue,
+    *,
+    without_revokes: bool = False,
 ) -> tuple[Finding, ...]:
     """Run every check on a database; raises `Undecided` where it cannot be looked at."""
     try:
@@ -90,6 +96,7 @@ def examine(
                 lease_key=lease_key,
                 shapes=shapes,
                 views=views,
+                without_revokes=without_revokes,
             )
             return tuple(finding for check in CHECKS.values() for finding in check(look))
     except CannotConnect as error:

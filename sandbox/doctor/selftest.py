@@ -115,7 +115,8 @@ def check_server(
     name = connection.name
     try:
         shapes = shapes_of(tools)
-        return examine(name, read_dsn(target.dsn, name), read_lease_key(lease_key), shapes, catalogue)
+        dsn, key = read_dsn(target.dsn, name), read_lease_key(lease_key)
+        return examine(name, dsn, key, shapes, catalogue, without_revokes=target.without_revokes)
     except Misconfigured as error:
         raise Undecided(str(error)) from error
     except Refused as refused:

@@ -144,6 +144,8 @@ def _connection(
     _check_keys(entry, name, engine, findings, places)
     key = TARGET_KEY[engine]
     target = _TARGETS[engine](name, entry.get(key), secrets, findings, places.of(name, key))
+    if isinstance(target, ServerTarget):
+        target = replace(target, without_revokes=_without_revokes(name, entry, findings, places))
     ceiling = read_sql_ceiling(name, entry, findings, places)
     tools = read_tools(name, entry, findings, places)
     if target is None or len(findings.problems) > before:
@@ -155,7 +157,7 @@ def _connection(
 def _check_keys(
     entry: Mapping[str, object], name: str, engine: SqlEngine, findings: Findings, places: TomlPlaces
 ) -> None:
-    accepted = ("engine", TARGET_KEY[engine], "ceiling")
+    accepted = ("engine", TARGET_KEY[engine], "ceiling", *(("without_revokes",) if engine == "postgres" else ()))
     for key in entry:
         if key in accepted:
             continue
@@ -196,6 +198,15 @@ def _file(name: str, value: object, secrets: SecretPlaces, findings: Findings, m
 def _server(name: str, value: object, secrets: SecretPlaces, findings: Findings, mark: Mark) -> ServerTarget | None:
     dsn = read_dsn_source(name, value, secrets, findings, mark)
     return None if dsn is None else ServerTarget(dsn)
+
+
+def _without_revokes(name: str, entry: Mapping[str, object], findings: Findings, places: TomlPlaces) -> bool:
+    value = entry.get("without_revokes", False)
+    if not isinstance(value, bool):
+        message = f"`without_revokes` of {quoted(name)} is neither `true` nor `false`; `true` says openly that the gate"
+        message += " alone keeps statements from functions with side effects"
+        findings.add(Rule.CONNECTION_VALUE, places.of(name, "without_revokes"), message)
+    return value is True
 
 
 _ReadTarget: TypeAlias = Callable[[str, object, SecretPlaces, Findings, Mark], FileTarget | ServerTarget | None]
@@ -242,12 +253,12 @@ def _sorted(names: frozenset[str] | None) -> list[str] | None:
 
 
 def _place(target: FileTarget | ServerTarget) -> tuple[str, ...]:
-    """Return where a connection leads, as its digest has it: where the dsn lies, never the dsn."""
+    """Return where a connection leads, as its digest has it: where the dsn lies, never the dsn; with its switch."""
     match target:
         case FileTarget():
             return (target.path,)
         case ServerTarget():
-            return _lies(target.dsn)
+            return (*_lies(target.dsn), *(("without_revokes",) if target.without_revokes else ()))
         case _:
             assert_never(target)
 

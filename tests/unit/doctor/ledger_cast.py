@@ -110,9 +110,16 @@ class Ledger:
         host = quote(str(self.server.folder), safe="")
         return parse_dsn(f"postgresql://{user}:{password}@/{self.database}?host={host}")
 
-    def findings(self, dsn: Dsn | None = None) -> tuple[Finding, ...]:
+    def findings(self, dsn: Dsn | None = None, *, without_revokes: bool = False) -> tuple[Finding, ...]:
         """Return what the doctor finds, without what it says of the test server's other databases."""
-        found = examine(self.connection, dsn or self.dsn(), LEASE_KEY, self.shapes, self.catalogue())
+        found = examine(
+            self.connection,
+            dsn or self.dsn(),
+            LEASE_KEY,
+            self.shapes,
+            self.catalogue(),
+            without_revokes=without_revokes,
+        )
         return tuple(finding for finding in found if finding.check != "other-database")
 
     def claims_key(self) -> bytes:

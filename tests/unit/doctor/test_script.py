@@ -302,6 +302,9 @@ def test_the_owner_of_a_database_sets_it_up_and_is_told_what_only_a_superuser_ca
 
         assert any("only a superuser can take them from PUBLIC" in notice for notice in notices)
         assert {finding.check for finding in bare.findings() if finding.level == "error"} == {"revoke-missing"}
+        found = bare.findings(without_revokes=True)
+        assert {finding.level for finding in found} == {"warning"}
+        assert any("the gate alone" in finding.message for finding in found if finding.check == "revoke-missing")
         with bare.login(OTHER_SHAPE.login) as connection:
             query = f'SELECT goal FROM {OTHER_SHAPE.schema}."sales.targets"'
             assert connection.execute(query.encode()).fetchall() == [(987654321,)]

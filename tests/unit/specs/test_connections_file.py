@@ -235,6 +235,34 @@ def test_a_server_s_connection_is_read(deployment: Deployment) -> None:
     assert {one.engine for one in read} == {"postgres"}
 
 
+WITHOUT = '[a]\nengine = "postgres"\ndsn = {env = "X"}\nceiling = {tables = "all"}\n'
+
+
+@pytest.mark.requirement("specs:connections:without-revokes")
+def test_that_the_gate_alone_confines_functions_is_said_openly_and_in_the_digest(deployment: Deployment) -> None:
+    read = []
+    for line in ("", "without_revokes = false", "without_revokes = true"):
+        deployment.connections.write_text(WITHOUT + line)
+        read.append(read_connections(deployment)["a"])
+
+    assert [one.target for one in read] == [
+        ServerTarget(EnvSecret("X")),
+        ServerTarget(EnvSecret("X")),
+        ServerTarget(EnvSecret("X"), without_revokes=True),
+    ]
+    assert read[0].digest == read[1].digest != read[2].digest
+
+
+@pytest.mark.requirement("specs:connections:without-revokes")
+def test_what_does_not_say_so_plainly_is_refused(told: Told) -> None:
+    (problem,) = told(WITHOUT + 'without_revokes = "true"\n')
+    assert (problem.line, problem.rule) == (5, "connection/value")
+    assert "neither `true` nor `false`" in problem.message
+
+    (problem,) = told('[a]\nengine = "sqlite"\npath = "a.db"\nceiling = {tables = "all"}\nwithout_revokes = true\n')
+    assert (problem.line, problem.rule) == (5, "connection/unknown-key")
+
+
 VAULT = '[a]\nengine = "postgres"\ndsn = {vault = "REFERENCE"}\nceiling = {tables = "all"}\n'
 
 
