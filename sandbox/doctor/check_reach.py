@@ -17,6 +17,9 @@ _HIDDEN: Final = (
 )
 """What PostgreSQL itself keeps from PUBLIC; a grant here would show passwords' verifiers, hidden values or settings."""
 
+_MADE_NEXT: Final = {"r": "TABLES", "S": "SEQUENCES", "n": "SCHEMAS", "L": "LARGE OBJECTS"}
+"""What default rights are looked at, by `defaclobjtype`, as `ALTER DEFAULT PRIVILEGES` calls it."""
+
 _REACH: Final = """
 SELECT l.login, o.what, a.privilege_type, bool_or(a.grantee = 0) FROM unnest(%(logins)s::text[]) AS l (login), (
   SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE ' ELSE 'TABLE ' END || c.oid::regclass AS what, c.relacl AS acl,
@@ -134,17 +137,20 @@ def check_other_functions(look: Inspection) -> Iterator[Finding]:
 def check_default_rights(look: Inspection) -> Iterator[Finding]:
     """Find default privileges that would give logins whatever is made next."""
     rows = look.ask(
-        "SELECT d.defaclrole::regrole::text, coalesce(n.nspname, ''), a.privilege_type,"
+        "SELECT d.defaclrole::regrole::text, coalesce(n.nspname, ''), d.defaclobjtype::text, a.privilege_type,"
         " CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END"
         " FROM pg_default_acl AS d LEFT JOIN pg_namespace AS n ON n.oid = d.defaclnamespace,"
-        " aclexplode(d.defaclacl) AS a WHERE d.defaclobjtype IN ('r', 'S', 'n', 'L')"
+        " aclexplode(d.defaclacl) AS a WHERE d.defaclobjtype::text = ANY (%(kinds)s)"
         " AND (a.grantee = 0 OR a.grantee::regrole::text = ANY (%(logins)s))",
         logins=_logins(look),
+        kinds=list(_MADE_NEXT),
     )
-    for owner, schema, privilege, grantee in rows:
+    for owner, schema, kind, privilege, grantee in rows:
         where = f" IN SCHEMA {quoted_name(str(schema))}" if schema else ""
-        mend = f"ALTER DEFAULT PRIVILEGES FOR ROLE {owner}{where} REVOKE {privilege} ON TABLES FROM {grantee};"
-        yield Finding("default-rights", f"{grantee} will have {privilege} on what {owner} makes next", mend)
+        what = _MADE_NEXT[str(kind)]
+        mend = f"ALTER DEFAULT PRIVILEGES FOR ROLE {owner}{where} REVOKE {privilege} ON {what} FROM {grantee};"
+        message = f"{grantee} will have {privilege} on {what.lower()} that {owner} makes next"
+        yield Finding("default-rights", message, mend)
 
 
 def check_row_security(look: Inspection) -> Iterator[Finding]:

@@ -54,6 +54,15 @@ FAULTS = {
         "ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO PUBLIC",
         "default-rights",
     ),
+    "default privileges of sequences": (
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT USAGE ON SEQUENCES TO PUBLIC",
+        "default-rights",
+    ),
+    "default privileges of schemas": ("ALTER DEFAULT PRIVILEGES GRANT CREATE ON SCHEMAS TO PUBLIC", "default-rights"),
+    "default privileges of large objects": (
+        f"ALTER DEFAULT PRIVILEGES GRANT SELECT ON LARGE OBJECTS TO {LOGIN}",
+        "default-rights",
+    ),
     "key to public": ("GRANT EXECUTE ON FUNCTION sandbox.claims_key_bytes() TO PUBLIC", "right-extra"),
     "schema to public": ("GRANT USAGE ON SCHEMA sandbox TO PUBLIC", "right-extra"),
     # by name,
