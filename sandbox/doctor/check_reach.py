@@ -173,15 +173,16 @@ def check_row_security(look: Inspection) -> Iterator[Finding]:
 
 def check_other_databases(look: Inspection) -> Iterator[Finding]:
     """Find other databases of the server that a login could connect to: there nothing is taken from PUBLIC."""
-    logins = [login for login in look.tool_logins if login in look.present][:1]
-    for login in logins:
-        rows = look.ask(
-            "SELECT d.datname FROM pg_database AS d WHERE d.datallowconn AND d.datname <> current_database()"
-            " AND has_database_privilege(%(login)s, d.oid, 'CONNECT') ORDER BY 1",
-            login=login,
-        )
-        for (name,) in rows:
-            database = quoted_name(str(name))
-            message = f"whoever holds a tool login's password may connect to the database {database}, for PUBLIC may"
-            mend = f"REVOKE CONNECT ON DATABASE {database} FROM PUBLIC; -- or a line in pg_hba.conf"
-            yield Finding("other-database", message, mend, "warning")
+    rows = look.ask(
+        "SELECT DISTINCT d.datname, CASE a.grantee WHEN 0 THEN '' ELSE l.login END FROM pg_database AS d,"
+        " unnest(%(logins)s::text[]) AS l (login), aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) AS a"
+        " WHERE d.datallowconn AND d.datname <> current_database() AND a.privilege_type = 'CONNECT'"
+        " AND (a.grantee = 0 OR a.grantee = to_regrole(l.login)) ORDER BY 1, 2",
+        logins=_logins(look),
+    )
+    for name, login in rows:
+        database = quoted_name(str(name))
+        whose, why = (f"the password of {login}", "it") if login else ("a login's password", "PUBLIC")
+        message = f"whoever holds {whose} may connect to the database {database}, for {why} may"
+        mend = f"REVOKE CONNECT ON DATABASE {database} FROM {login or 'PUBLIC'}; -- or a line in pg_hba.conf"
+        yield Finding("other-database", message, mend, "warning")

@@ -6,7 +6,18 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from ledger_cast import BYSTANDER, CONNECTION, LEASE_KEY, LEDGER, OTHER_SHAPE, PROGRAMS, SHAPE, Ledger, ledger_on
+from ledger_cast import (
+    BYSTANDER,
+    CLAIMS_LOGIN,
+    CONNECTION,
+    LEASE_KEY,
+    LEDGER,
+    OTHER_SHAPE,
+    PROGRAMS,
+    SHAPE,
+    Ledger,
+    ledger_on,
+)
 from postgres_server import Server
 
 from sandbox.doctor.functions import CLAIM
@@ -233,6 +244,27 @@ def test_other_databases_that_a_login_may_enter_are_told(ledger: Ledger) -> None
     assert {finding.check for finding in found} == {"other-database"}
     assert all(finding.level == "warning" for finding in found)
     assert any('"postgres"' in finding.message for finding in found)
+
+
+@pytest.mark.requirement("doctor:checks:other-databases")
+@pytest.mark.parametrize("login", [LOGIN, OTHER_SHAPE.login, CLAIMS_LOGIN])
+def test_each_login_that_was_let_into_another_database_is_told_and_the_mend_mends(ledger: Ledger, login: str) -> None:
+    def of_postgres() -> list[str]:
+        found = examine(CONNECTION, ledger.dsn(), LEASE_KEY, ledger.shapes, ledger.catalogue())
+        return [one.mend for one in found if one.check == "other-database" and '"postgres"' in one.message]
+
+    (for_public,) = of_postgres()
+    with ledger.owner() as connection:
+        try:
+            connection.execute(f"GRANT CONNECT ON DATABASE postgres TO {login}".encode())
+            connection.execute(for_public.encode())
+            (by_name,) = of_postgres()
+            assert f"FROM {login};" in by_name
+            connection.execute(by_name.encode())
+            assert of_postgres() == []
+        finally:
+            connection.execute(f"REVOKE CONNECT ON DATABASE postgres FROM {login}".encode())
+            connection.execute(b"GRANT CONNECT ON DATABASE postgres TO PUBLIC")
 
 
 @pytest.mark.requirement("doctor:checks:undecided")
