@@ -205,6 +205,42 @@ def test_while_a_revoke_is_missing_no_tool_of_the_database_is_served(
         assert isinstance(client.call("shop.query", question), Result)
 
 
+@pytest.mark.requirement("specs:connections:without-revokes")
+def test_where_a_revoke_is_missing_tools_are_served_if_the_connection_says_so(
+    deployment: Deployment, server: Server, sandbox: CommandLine
+) -> None:
+    (deployment.toolspecs / "shop.by_id.yaml").write_text(BY_ID)
+    administer(server, sandbox)
+    with server.connect("whole") as owner:
+        owner.execute("GRANT EXECUTE ON FUNCTION pg_advisory_lock(bigint) TO PUBLIC")
+    deployment.connections.write_text(CONNECTIONS + "without_revokes = true\n")
+    with opened_house(deployment.root, listen="127.0.0.1:0", grace_s=0.0) as (house, _):
+        assert house.loaded.unserved == {}
+    told = sandbox.run("doctor")
+    assert (told.code, "pg_advisory_lock" in told.out) == (0, True)
+
+
+@pytest.mark.requirement("doctor:checks:outdated")
+def test_a_tool_is_removed_and_the_others_are_served(
+    deployment: Deployment, server: Server, sandbox: CommandLine
+) -> None:
+    (deployment.toolspecs / "shop.query.yaml").write_text(QUERY)
+    (deployment.toolspecs / "shop.by_id.yaml").write_text(BY_ID)
+    administer(server, sandbox)
+    with (
+        opened_house(deployment.root, listen="127.0.0.1:0", grace_s=0.0) as (house, door),
+        Client.from_deployment(deployment.root, "agent", door.address) as client,
+    ):
+        for name in ("shop.query", "shop.by_id"):
+            spec = deployment.toolspecs / f"{name}.yaml"
+            text = spec.read_text()
+            spec.unlink()
+            house.reload()
+            assert house.loaded.unserved == {}
+            spec.write_text(text)
+        assert isinstance(client.call("shop.query", {"sql": "SELECT id FROM customers"}), Result)
+
+
 @requirement
 def test_sql_check_runs_what_it_permits(served: Client, sandbox: CommandLine, tmp_path: Path) -> None:
     lines = tmp_path / "lines"
