@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Final, LiteralString, final
@@ -27,11 +28,22 @@ _SECONDS: Final = 10
 _NO_RIGHT: Final = "42501"
 _READ_ONLY: Final = "25006"
 """What a read replica says before it looks at rights."""
+_NOT_NOW: Final = re.compile(
+    r"too many (clients|connections)|remaining connection slots|no more connections"
+    r"|the database system is|accepting connections|terminating connection"
+)
+"""In what a server says that is full, starts or stops: psycopg tells its words and not their SQLSTATE. One that speaks
+another language is taken to want no such login."""
 
 
 @final
 class CannotConnect(Exception):
     """A login was not let in, or the server not reached; says which login, and nothing of the dsn."""
+
+
+@final
+class NotNow(Exception):
+    """A login may be let in later: the server is full, starts or stops, or the login has all its sessions."""
 
 
 def connect(parameters: Mapping[str, str]) -> psycopg.Connection:
@@ -71,7 +83,13 @@ def check_canary(look: Inspection) -> Iterator[Finding]:
 
 
 def _as(look: Inspection, login: str) -> psycopg.Connection:
-    return connect(own_login(look.server, login, login_password(look.lease_key, look.connection, login)))
+    parameters = own_login(look.server, login, login_password(look.lease_key, look.connection, login))
+    try:
+        return connect(parameters)
+    except CannotConnect as error:
+        if _NOT_NOW.search(str(error.__cause__)):
+            raise NotNow(login) from error
+        raise
 
 
 def _not_let_in(look: Inspection, login: str) -> Finding:

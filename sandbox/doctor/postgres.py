@@ -10,7 +10,7 @@ from typing import Final
 import psycopg
 
 from sandbox.deployment import Misconfigured
-from sandbox.doctor.check_canary import CannotConnect, check_canary, connect
+from sandbox.doctor.check_canary import CannotConnect, NotNow, check_canary, connect
 from sandbox.doctor.check_objects import check_column_rights, check_functions, check_rights, check_schemas, check_views
 from sandbox.doctor.check_reach import (
     check_builtin_functions,
@@ -98,7 +98,17 @@ def examine(  # noqa: PLR0913 - a connection, and what its tools need of it
                 views=views,
                 without_revokes=without_revokes,
             )
-            return tuple(finding for check in CHECKS.values() for finding in check(look))
+            findings: list[Finding] = []
+            try:
+                for check in CHECKS.values():
+                    findings.extend(check(look))
+            except NotNow as error:
+                if all(finding.level != "error" for finding in findings):
+                    raise Undecided(
+                        f"the server does not let {error} in now: it is full, starts or stops, or the login has"
+                        " all the sessions that it may have"
+                    ) from error
+            return tuple(findings)
     except CannotConnect as error:
         raise Undecided("the server cannot be reached now, or refuses the dsn's login") from error
     except psycopg.Error as error:

@@ -15,7 +15,8 @@ SHAPE: Final = re.compile(r"sandbox_[0-9a-f]{12}")
 COMMENT: Final = "set up by the sandbox for its connection {}"
 """On the schema `sandbox` and on every login."""
 CONNECTION_LIMIT: Final = 64
-"""Sessions of one tool login: more than a service keeps, fewer than would fill a server."""
+"""Sessions of one login: more than all workers of a service keep together, with room for a self-test, and fewer than
+would fill a server. A login that has them all is let in again later."""
 LOGIN_SETTINGS: Final = (
     ("default_transaction_read_only", "on"),
     ("search_path", "pg_catalog"),

@@ -276,6 +276,25 @@ def test_a_database_that_lets_nobody_in_is_undecided_and_nothing_of_the_dsn_is_t
     assert "looks_only" not in str(raised.value)
 
 
+@pytest.mark.parametrize("login", [LOGIN, CLAIMS_LOGIN])
+@pytest.mark.requirement("doctor:checks:undecided")
+def test_a_login_that_has_all_its_sessions_is_undecided_and_what_is_wrong_beside_is_told(
+    ledger: Ledger, login: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.run(f"ALTER ROLE {login} CONNECTION LIMIT 1")
+    try:
+        with ledger.login(login):
+            assert [finding.check for finding in ledger.findings()] == ["role-limit"]
+
+            monkeypatch.setattr("sandbox.doctor.check_roles.CONNECTION_LIMIT", 1)
+            for other in {LOGIN, OTHER_SHAPE.login, CLAIMS_LOGIN} - {login}:
+                ledger.run(f"ALTER ROLE {other} CONNECTION LIMIT 1")
+            with pytest.raises(Undecided, match=f"let {login} in now"):
+                ledger.findings()
+    finally:
+        ledger.run(ledger.script())
+
+
 @pytest.mark.requirement("doctor:checks:replica")
 def test_a_read_replica_is_found_as_good_as_its_primary(primary_and_standby: tuple[Server, Server]) -> None:
     primary, standby = primary_and_standby
