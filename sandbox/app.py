@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -163,6 +164,8 @@ class House:
             before, self.loaded = self.loaded, self._load()
             before.executors.close()  # calls under way give their sessions back to be closed
             _tell_changes(before.digests, self.loaded.digests)
+            del before
+            gc.collect()  # a generation has cycles, and the collector looks for them rarely
             self.loaded.must_be_served()
 
     def test_again(self) -> None:
