@@ -21,21 +21,25 @@ _MADE_NEXT: Final = {"r": "TABLES", "S": "SEQUENCES", "n": "SCHEMAS", "L": "LARG
 """What default rights are looked at, by `defaclobjtype`, as `ALTER DEFAULT PRIVILEGES` calls it."""
 
 _REACH: Final = """
-SELECT l.login, o.what, a.privilege_type, bool_or(a.grantee = 0) FROM unnest(%(logins)s::text[]) AS l (login), (
+SELECT l.login, o.what, a.privilege_type, bool_or(a.grantee = 0), o.owner::regrole::text
+FROM unnest(%(logins)s::text[]) AS l (login), (
   SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE ' ELSE 'TABLE ' END || c.oid::regclass AS what, c.relacl AS acl,
-    n.nspname, c.relname, c.relkind
+    n.nspname, c.relname, c.relkind, c.relowner AS owner
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
   UNION ALL
-  SELECT 'TABLE ' || c.oid::regclass, t.attacl, n.nspname, c.relname, c.relkind
+  SELECT 'TABLE ' || c.oid::regclass, t.attacl, n.nspname, c.relname, c.relkind, c.relowner
     FROM pg_attribute AS t JOIN pg_class AS c ON c.oid = t.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
-  UNION ALL SELECT 'SCHEMA ' || n.oid::regnamespace, n.nspacl, '', '', 'n' FROM pg_namespace AS n
-  UNION ALL SELECT format('DATABASE %%I', d.datname), coalesce(d.datacl, acldefault('d', d.datdba)), '', '', 'd'
+  UNION ALL SELECT 'SCHEMA ' || n.oid::regnamespace, n.nspacl, '', '', 'n', n.nspowner FROM pg_namespace AS n
+  UNION ALL SELECT format('DATABASE %%I', d.datname), coalesce(d.datacl, acldefault('d', d.datdba)),
+    '', '', 'd', d.datdba
     FROM pg_database AS d WHERE d.datname = current_database()
-  UNION ALL SELECT format('FOREIGN SERVER %%I', s.srvname), s.srvacl, '', '', 's' FROM pg_foreign_server AS s
-  UNION ALL SELECT format('FOREIGN DATA WRAPPER %%I', f.fdwname), f.fdwacl, '', '', 'w'
+  UNION ALL SELECT format('FOREIGN SERVER %%I', s.srvname), s.srvacl, '', '', 's', s.srvowner
+    FROM pg_foreign_server AS s
+  UNION ALL SELECT format('FOREIGN DATA WRAPPER %%I', f.fdwname), f.fdwacl, '', '', 'w', f.fdwowner
     FROM pg_foreign_data_wrapper AS f
-  UNION ALL SELECT format('LARGE OBJECT %%s', m.oid), m.lomacl, '', '', 'l' FROM pg_largeobject_metadata AS m
-  UNION ALL SELECT format('PARAMETER %%s', p.parname), p.paracl, '', '', 'g' FROM pg_parameter_acl AS p
+  UNION ALL SELECT format('LARGE OBJECT %%s', m.oid), m.lomacl, '', '', 'l', m.lomowner
+    FROM pg_largeobject_metadata AS m
+  UNION ALL SELECT format('PARAMETER %%s', p.parname), p.paracl, '', '', 'g', 10 FROM pg_parameter_acl AS p
 ) AS o, aclexplode(o.acl) AS a
 WHERE (a.grantee = 0 OR a.grantee = to_regrole(l.login))
   AND NOT (o.relkind = 'n' AND a.privilege_type = 'USAGE')
@@ -44,11 +48,11 @@ WHERE (a.grantee = 0 OR a.grantee = to_regrole(l.login))
     AND (a.privilege_type = 'SELECT' OR o.relname = 'pg_settings'))
   AND NOT (o.nspname = l.login AND a.privilege_type = 'SELECT')
   AND NOT (o.nspname = 'sandbox' AND o.relname = 'canary_view' AND a.privilege_type = 'SELECT')
-GROUP BY 1, 2, 3 ORDER BY 2, 3, 1
+GROUP BY 1, 2, 3, o.owner ORDER BY 2, 3, 1
 """
 
 _FUNCTIONS: Final = """
-SELECT p.oid::regprocedure::text, p.prosecdef, l.lanname FROM pg_proc AS p
+SELECT p.oid::regprocedure::text, p.prosecdef, l.lanname, p.proowner::regrole::text FROM pg_proc AS p
   JOIN pg_namespace AS n ON n.oid = p.pronamespace JOIN pg_language AS l ON l.oid = p.prolang
 WHERE n.nspname NOT IN ('pg_catalog', 'sandbox')
   AND (p.prosecdef OR NOT l.lanpltrusted AND l.lanname <> 'sql' AND p.provolatile = 'v')
@@ -63,18 +67,27 @@ def _logins(look: Inspection) -> list[str]:
     return [login for login in look.logins if login in look.present]
 
 
+def _level(look: Inspection, owner: object) -> Level:
+    """How bad it is that everybody may: what somebody else has, and has made public, is theirs to show.
+
+    # WHY: an error stops every tool of the database, and any user may grant what is theirs to PUBLIC.
+    """
+    return "error" if owner in look.concerned else "warning"
+
+
 def check_reach(look: Inspection) -> Iterator[Finding]:
     """Find rights on tables, schemas, this database, servers and parameters that no view's reader needs."""
     rows = look.ask(_REACH, logins=_logins(look), hidden=list(_HIDDEN))
     through_public: set[tuple[object, object]] = set()
-    for login, what, privilege, is_public in rows:
+    for login, what, privilege, is_public, owner in rows:
         if not is_public:
             mend = f"REVOKE {privilege} ON {what} FROM {login};"
             yield Finding("reach", f"{login} may {privilege} on {what}", mend)
         elif (what, privilege) not in through_public:
             through_public.add((what, privilege))
             message = f"every tool's login may {privilege} on {what}, for PUBLIC may"
-            yield Finding("reach-public", message, f"REVOKE {privilege} ON {what} FROM PUBLIC;")
+            mend = f"REVOKE {privilege} ON {what} FROM PUBLIC;"
+            yield Finding("reach-public", message, mend, _level(look, owner))
 
 
 def check_ownership(look: Inspection) -> Iterator[Finding]:
@@ -120,7 +133,7 @@ def check_other_functions(look: Inspection) -> Iterator[Finding]:
     """Find functions of this database that act with other rights than their caller's, and that logins may call."""
     found: set[object] = set()
     for login in _logins(look):
-        for signature, is_definer, language in look.ask(_FUNCTIONS, login=login):
+        for signature, is_definer, language, owner in look.ask(_FUNCTIONS, login=login):
             if signature not in found:
                 found.add(signature)
                 why = (
@@ -129,9 +142,8 @@ def check_other_functions(look: Inspection) -> Iterator[Finding]:
                     else f"outside all rights (language {language})"
                 )
                 message = f"tools' logins may call {signature}, which acts {why}"
-                yield Finding(
-                    "function-reach", message, f"REVOKE EXECUTE ON FUNCTION {signature} FROM PUBLIC, {login};"
-                )
+                mend = f"REVOKE EXECUTE ON FUNCTION {signature} FROM PUBLIC, {login};"
+                yield Finding("function-reach", message, mend, _level(look, owner) if is_definer else "error")
 
 
 def check_default_rights(look: Inspection) -> Iterator[Finding]:
@@ -150,7 +162,7 @@ def check_default_rights(look: Inspection) -> Iterator[Finding]:
         what = _MADE_NEXT[str(kind)]
         mend = f"ALTER DEFAULT PRIVILEGES FOR ROLE {owner}{where} REVOKE {privilege} ON {what} FROM {grantee};"
         message = f"{grantee} will have {privilege} on {what.lower()} that {owner} makes next"
-        yield Finding("default-rights", message, mend)
+        yield Finding("default-rights", message, mend, _level(look, owner) if grantee == "PUBLIC" else "error")
 
 
 def check_row_security(look: Inspection) -> Iterator[Finding]:

@@ -89,6 +89,20 @@ class Inspection:
         return [view for shape in self.shapes for view in self.views[shape.id]]
 
     @cached_property
+    def concerned(self) -> frozenset[str]:
+        """The roles whose objects tools' rows are among: owners of what our views read, of the database, superusers."""
+        rows = self.ask(
+            "SELECT oid::regrole::text FROM pg_roles WHERE rolsuper OR rolname = ANY (%(ours)s)"
+            " UNION SELECT datdba::regrole::text FROM pg_database WHERE datname = current_database()"
+            " UNION SELECT c.relowner::regrole::text FROM pg_class AS c WHERE EXISTS (SELECT FROM ("
+            "   SELECT c.relacl AS acl UNION ALL SELECT t.attacl FROM pg_attribute AS t WHERE t.attrelid = c.oid"
+            " ) AS o, aclexplode(o.acl) AS a WHERE a.grantee = to_regrole(%(owner)s))",
+            ours=self.owners,
+            owner=VIEWS_OWNER,
+        )
+        return frozenset(str(name) for (name,) in rows)
+
+    @cached_property
     def present(self) -> frozenset[str]:
         """Which of our roles there are."""
         rows = self.ask(

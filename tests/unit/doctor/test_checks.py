@@ -31,6 +31,8 @@ SALES_TO_ALL = "GRANT USAGE ON SCHEMA sales TO PUBLIC"
 OF_SECRETS = 'id, word AS name, word AS "order", word AS a$b'
 COLUMNS = "id, region, cents, customer, mail"
 
+DEFINER = f"CREATE FUNCTION {BYSTANDER}.f() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'"
+
 FAULTS = {
     # More than the script gives: through PUBLIC,
     "table to public": ("GRANT SELECT ON public.orders TO PUBLIC", "reach-public"),
@@ -192,6 +194,34 @@ def test_a_fault_is_found_named_and_mended_by_what_the_finding_says(ledger: Ledg
         raise
     finally:
         ledger.run(LEFT_OVER)
+
+
+@pytest.mark.requirement("doctor:checks:neighbours")
+@pytest.mark.parametrize(
+    ("statement", "check"),
+    [
+        (f"CREATE TABLE {BYSTANDER}.own (x int); GRANT SELECT ON {BYSTANDER}.own TO PUBLIC", "reach-public"),
+        (f"GRANT USAGE, CREATE ON SCHEMA {BYSTANDER} TO PUBLIC", "reach-public"),
+        ("SELECT lo_create(4243); GRANT SELECT ON LARGE OBJECT 4243 TO PUBLIC", "reach-public"),
+        (f"ALTER DEFAULT PRIVILEGES FOR ROLE {BYSTANDER} GRANT SELECT ON TABLES TO PUBLIC", "default-rights"),
+        (
+            f"GRANT USAGE ON SCHEMA {BYSTANDER} TO PUBLIC; {DEFINER}",
+            "function-reach",
+        ),
+    ],
+)
+def test_what_a_neighbour_makes_public_is_told_and_stops_no_tool(ledger: Ledger, statement: str, check: str) -> None:
+    """The attack: an error would let any user of the database stop every tool with one GRANT on what is theirs."""
+    ledger.run(f"CREATE SCHEMA {BYSTANDER} AUTHORIZATION {BYSTANDER}")
+    try:
+        ledger.run(f"SET ROLE {BYSTANDER}; {statement}; RESET ROLE")
+        assert {(found.check, found.level) for found in ledger.findings()} == {(check, "warning")}
+        if check == "reach-public" and "TABLE" in statement:
+            ledger.run(f"GRANT SELECT (x) ON {BYSTANDER}.own TO sandbox_views")
+            assert (check, "error") in {(found.check, found.level) for found in ledger.findings()}
+    finally:
+        ledger.run(f"DROP OWNED BY {BYSTANDER} CASCADE")
+    assert ledger.findings() == ()
 
 
 @pytest.mark.requirement("doctor:checks:outdated")
