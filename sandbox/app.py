@@ -232,7 +232,8 @@ class House:
         self, connections: Mapping[str, Connection], tools: Mapping[ToolName, ToolSpec], executors: Executors
     ) -> SelfTest:
         bounds = Bounds.of(self.settings.sql)
-        return self_test(connections, tools, executors.ready, self.deployment.lease_key, bounds)
+        unfit = executors.rehearse()
+        return self_test(connections, tools, executors.ready, unfit, lease_key=self.deployment.lease_key, bounds=bounds)
 
     def _record(self, tested: SelfTest, generation: Generation) -> None:
         """Put a self-test on record, unless this process has just put the very same one there."""

@@ -64,19 +64,23 @@ class SelfTest:
     """JSON for the log: each connection's checks and findings, each tool's failures."""
 
 
-def self_test(
+def self_test(  # noqa: PLR0913 - a generation, and what it is held to
     connections: Mapping[str, Connection],
     specs: Mapping[ToolName, ToolSpec],
     ready: Mapping[ToolName, ReadyTool],
+    unfit: Mapping[ToolName, str],
+    *,
     lease_key: Path,
     bounds: Bounds,
 ) -> SelfTest:
-    """Test the tools of one generation; `ready` are those of SQL."""
+    """Test the tools of one generation; `ready` are those of SQL, `unfit` those of them that could not be confined."""
     used = {name: connections[name] for name in sorted({spec.connection for spec in specs.values()})}
-    checked = _engines(used.values(), [*ready.values()], lease_key)
+    # INVARIANT: a tool that was never set up fails alone; what is there of others is looked at without it.
+    checked = _engines(used.values(), [tool for name, tool in ready.items() if name not in unfit], lease_key)
     failures: dict[ToolName, tuple[str, ...]] = {}
     for name, spec in specs.items():
-        sentences = [*known_bad(spec, used[spec.connection], ready.get(name), bounds)]
+        sentences = [unfit[name]] if name in unfit else []
+        sentences += known_bad(spec, used[spec.connection], ready.get(name), bounds)
         sentences += _in_short(spec.connection, checked[spec.connection].findings)
         if sentences:
             failures[name] = tuple(sentences)

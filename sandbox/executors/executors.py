@@ -74,12 +74,12 @@ class Executors:
         *,
         workers: int = 1,
     ) -> None:
-        """Read the catalogues, prove the authors' statements and filters, and confine each tool once.
+        """Read the catalogues, and prove the authors' statements and filters.
 
         `workers` processes do so alike, and share what a server is asked for at once.
         Raises `Misconfigured` for a spec that its target cannot keep.
         """
-        self._bounds = Bounds(settings.sql.max_bytes, settings.sql.max_tokens, settings.sql.max_depth)
+        self._bounds = Bounds.of(settings.sql)
         self._spend_cold_parse = spend_cold_parse
         self._leases = leases
         self._specs = {name: spec for name, spec in specs.items() if spec.kind == "sql"}
@@ -97,7 +97,7 @@ class Executors:
             for name, connection in self._connections.items():
                 self._catalogues[name] = self._loaded[name] = self._first_catalogue(connection)
             for spec in self._specs.values():
-                self._ready[spec.name] = self._rehearsed(spec)
+                self._ready[spec.name] = self._first_ready(spec)
         except BaseException:
             self.close()
             raise
@@ -106,6 +106,17 @@ class Executors:
     def ready(self) -> Mapping[ToolName, ReadyTool]:
         """The tools of SQL as they were made ready, without those whose tables are gone."""
         return {name: tool for name, tool in self._ready.items() if isinstance(tool, ReadyTool)}
+
+    def rehearse(self) -> Mapping[ToolName, str]:
+        """Confine each tool once on its target; returns those that cannot be, each with a sentence that says why."""
+        unfit: dict[ToolName, str] = {}
+        for name, tool in self.ready.items():
+            try:
+                lease = self._leases.lend(tool.connection.name, tool.login)
+                self._executors[tool.connection.name].rehearse(tool.confinement, lease)
+            except (Refused, PlanStale) as error:
+                unfit[name] = str(error)
+        return unfit
 
     def catalogue(self, connection_name: str) -> Catalogue:
         """Return what the gate believes the target to have."""
@@ -245,14 +256,11 @@ class Executors:
         except Refused as refused:
             raise Misconfigured(f"connections.toml: [{connection.name}] {refused.message}") from refused
 
-    def _rehearsed(self, spec: ToolSpec) -> ReadyTool:
+    def _first_ready(self, spec: ToolSpec) -> ReadyTool:
         try:
-            ready = self._make_ready(spec)
-            lease = self._leases.lend(spec.connection, ready.login)
-            self._executors[spec.connection].rehearse(ready.confinement, lease)
-        except (Refused, PlanStale) as error:
+            return self._make_ready(spec)
+        except Refused as error:
             raise Misconfigured(f"toolspecs/{spec.file}: {error}") from error
-        return ready
 
     def _ready_or_not(self, spec: ToolSpec) -> ReadyTool | Refused:
         try:

@@ -19,8 +19,9 @@ from sandbox.leases.postgres import PostgresLease, postgres_lease
 from sandbox.leases.servers import Server, read_dsn
 from sandbox.leases.sources import Secrets
 from sandbox.outbound.wire import Resolve, system_resolve
-from sandbox.reasons import Fault, Reason, Refused
+from sandbox.reasons import Fault, Reason, Refused, quoted
 from sandbox.stages import AuthorizedCall, HttpPlan
+from sandbox.telemetry.events import note_often
 from sandbox.toolspec import Connection, FileTarget, HttpAuth, HttpTarget, OAuth, ServerTarget
 
 
@@ -57,7 +58,15 @@ class Leases:
             principal = authenticated.principal
             bounds = CallBounds.of_call(plan.max_seconds, authenticated.proposed.cancellation)
             return self.lend_http(plan.connection, plan.scopes, Subject(principal.subject, principal.actors), bounds)
-        return self.lend(plan.connection, plan.login, reads_claims=bool(plan.claims))
+        try:
+            return self.lend(plan.connection, plan.login, reads_claims=bool(plan.claims))
+        except Refused as refused:
+            # INVARIANT: a caller never learns where a secret lies; operators do.
+            note_often("secret unreadable", plan.connection, causes=refused.message)
+            message = f"the credential of connection {quoted(plan.connection)} cannot be had now; operators find why"
+            raise Refused(
+                Reason.EXECUTOR_UNAVAILABLE, f"{message} in the events", rule="leases/secret", retry_after_s=1.0
+            ) from None
 
     def lend(self, connection: str, login: str, *, reads_claims: bool = False) -> FileLease | PostgresLease:
         """Return the lease of a connection and its login; raises `Refused` with `EXECUTOR_UNAVAILABLE`."""

@@ -179,6 +179,23 @@ def test_explain_tells_what_would_run(served: Client) -> None:
     assert answer.row_filters == {"public.orders": "region = claim('region')"}
 
 
+@pytest.mark.requirement("doctor:selftest:alone")
+def test_a_tool_that_nobody_has_set_up_yet_fails_alone(
+    deployment: Deployment, server: Server, sandbox: CommandLine
+) -> None:
+    """The attack: one author's spec of another shape kept the whole deployment from starting."""
+    (deployment.toolspecs / "shop.by_id.yaml").write_text(BY_ID)
+    administer(server, sandbox)
+    (deployment.toolspecs / "shop.query.yaml").write_text(QUERY.replace(", mask: {name: initials, mail: domain}", ""))
+    with (
+        opened_house(deployment.root, listen="127.0.0.1:0", grace_s=0.0) as (house, door),
+        Client.from_deployment(deployment.root, "agent", door.address) as client,
+    ):
+        ((tool, (sentence,)),) = house.loaded.unserved.items()
+        assert (tool, "sandbox doctor --setup-sql shop" in sentence) == ("shop.query", True)
+        assert isinstance(client.call("shop.by_id", {"id": 3}), Result)
+
+
 @pytest.mark.requirement("doctor:selftest:engine")
 def test_while_a_revoke_is_missing_no_tool_of_the_database_is_served(
     deployment: Deployment, server: Server, sandbox: CommandLine
