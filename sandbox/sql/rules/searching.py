@@ -140,8 +140,7 @@ def _is_plain(node: exp.Expr, is_stored: Callable[[exp.Column], bool]) -> bool:
     if isinstance(node, exp.Column):
         return is_stored(node)
     if isinstance(node, (exp.DPipe, exp.Coalesce)):
-        parts = [part for part in node.iter_expressions() if isinstance(part, exp.Expr)]
-        return all(_is_plain(part, is_stored) for part in parts)
+        return all(_is_plain(part, is_stored) for part in node.iter_expressions())
     if isinstance(node, (exp.Placeholder, exp.Parameter)):
         return True
     if isinstance(node, exp.Anonymous):
