@@ -10,7 +10,7 @@ from sandbox.audit.audit import AuditReport, LogInvalid, audit_store
 from sandbox.audit.kept import read_kept
 from sandbox.audit.merkle import hash_children
 from sandbox.audit.notes import ED25519, NoteInvalid, parse_audit_keys, parse_note
-from sandbox.stores.archive import CHECKPOINT, ArchivedLog
+from sandbox.stores.archive import CHECKPOINT, MAX_CHECKPOINT_BYTES, ArchivedLog, read_file
 from sandbox.stores.log import StoreUnavailable
 
 ARCHIVED: Final = "archived"
@@ -25,14 +25,14 @@ def audit_archive(
     """Audit the archive in `place` under the log's verifier keys; raises `LogInvalid`."""
     try:
         keys = parse_audit_keys((verifier_key, *further_keys))
-        note = (place / CHECKPOINT).read_bytes()
+        note = read_file(place / CHECKPOINT, MAX_CHECKPOINT_BYTES)
         kept = read_kept(ARCHIVED, note, keys)
         archive = ArchivedLog(place, lambda content: _signature(content, keys[0].key_id))
+        if name := archive.unknown_file():
+            raise LogInvalid(f"{name}: an archive of this tree has no such file")
         if tile := archive.wrong_tile(hash_children):
             raise LogInvalid(f"{tile}: its hashes are not those of the tiles below it")
         return audit_store(archive, keys, (kept,), progress)
-    except OSError as error:
-        raise LogInvalid(f"{place / CHECKPOINT}: cannot be read ({error.strerror}); an archive has one") from error
     except NoteInvalid as error:
         raise LogInvalid(str(error)) from error
     except StoreUnavailable as error:

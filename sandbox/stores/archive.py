@@ -7,6 +7,7 @@ entries of one bundle. Subjects' keys are not in it: it is read with those of th
 from __future__ import annotations
 
 import os
+import stat
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +30,10 @@ from sandbox.v1 import record_pb2
 TILE: Final = 1 << TILE_BITS
 HASH_BYTES: Final = 32
 CHECKPOINT: Final = "checkpoint"
+KEY: Final = "log.vkey"
+MAX_CHECKPOINT_BYTES: Final = 64 * 1024
+MAX_FILE_BYTES: Final = 1 << 30
+"""Of a bundle of payloads; all others are smaller by far."""
 _LENGTH: Final = Struct(">H")
 _PAYLOAD: Final = Struct(">QQHI")
 """Id, subject, and the lengths of the wrapped key and of the ciphertext, which follow."""
@@ -80,7 +85,7 @@ class ArchivedLog:
         Raises `StoreUnavailable` if it is none.
         """
         self._place = place
-        note = _read(place / CHECKPOINT)
+        note = read_file(place / CHECKPOINT, MAX_CHECKPOINT_BYTES)
         try:
             _, size, root, *_ = note.split(b"\n")
             self._size, self._root = int(size), b64decode(root, validate=True)
@@ -99,7 +104,7 @@ class ArchivedLog:
         for bundle in range(start // TILE, _tiles(end)):
             first = bundle * TILE
             hashes = self._hashes(0, bundle)
-            entries = _entries(_read(self._place / _tile("entries", bundle, min(first + TILE, self._size))))
+            entries = _entries(read_file(self._place / _tile("entries", bundle, min(first + TILE, self._size))))
             if len(entries) != len(hashes):
                 raise StoreUnavailable(f"entry bundle {bundle} has {len(entries)} entries for {len(hashes)} leaves")
             found += [(first + at, hashes[at], entry) for at, entry in enumerate(entries) if start <= first + at < end]
@@ -118,9 +123,11 @@ class ArchivedLog:
         of_bundle = TILE * MAX_PAYLOADS
         for bundle in range(start // of_bundle, _tiles(min(-(-end // MAX_PAYLOADS), self._size))):
             file = self._place / "payloads" / _number(bundle)
-            for payload_id, stored in _payloads(_read(file)) if file.exists() else ():
-                if payload_id // of_bundle != bundle:
-                    raise StoreUnavailable(f"payload bundle {bundle} holds a payload of another")
+            before = bundle * of_bundle - 1
+            for payload_id, stored in _payloads(read_file(file)) if os.path.lexists(file) else ():
+                if not before < payload_id < (bundle + 1) * of_bundle:
+                    raise StoreUnavailable(f"payload bundle {bundle} holds a payload twice, or one of another")
+                before = payload_id
                 if start <= payload_id < end:
                     yield payload_id, stored
 
@@ -141,6 +148,20 @@ class ArchivedLog:
                     return index, b""
         return None
 
+    def unknown_file(self) -> str:
+        """Return a file that no archive of this size has; empty if there is none."""
+        known = {CHECKPOINT, KEY, *(f"payloads/{_number(bundle)}" for bundle in range(_tiles(self._size)))}
+        for level in _levels(self._size):
+            hashes = self._size >> TILE_BITS * level
+            known |= {_tile(str(level), tile, min((tile + 1) * TILE, hashes)) for tile in range(_tiles(hashes))}
+        known |= {_tile("entries", tile, min((tile + 1) * TILE, self._size)) for tile in range(_tiles(self._size))}
+        for folder, _, names in os.walk(self._place):
+            for name in sorted(names):
+                path = str((Path(folder) / name).relative_to(self._place))
+                if path not in known:
+                    return path
+        return ""
+
     def wrong_tile(self, hash_children: Callable[[bytes, bytes], bytes]) -> str:
         """Return which tile above the leaves does not follow from those below it; empty if all do."""
         for level in _levels(self._size):
@@ -155,7 +176,7 @@ class ArchivedLog:
 
     def _hashes(self, level: int, tile: int) -> list[bytes]:
         end = min((tile + 1) * TILE, self._size >> TILE_BITS * level)
-        content = _read(self._place / _tile(str(level), tile, end))
+        content = read_file(self._place / _tile(str(level), tile, end))
         if len(content) != (end - tile * TILE) * HASH_BYTES:
             raise StoreUnavailable(f"tile/{level}/{_number(tile)} has {len(content)} bytes")
         return [content[at : at + HASH_BYTES] for at in range(0, len(content), HASH_BYTES)]
@@ -210,8 +231,17 @@ def _payloads(bundle: bytes) -> Iterator[tuple[int, StoredPayload]]:
         yield payload_id, StoredPayload(subject, bundle[middle - wrapped : middle], bundle[middle:at])
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path, most: int = MAX_FILE_BYTES) -> bytes:
+    """Read a file of an archive; raises `StoreUnavailable` for one that is none, not plain, or longer than `most`.
+
+    # INVARIANT: whoever hands over an archive makes no reader wait, follow a link or hold what has no end.
+    """
     try:
-        return path.read_bytes()
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            fact = os.fstat(file.fileno())
+            if not stat.S_ISREG(fact.st_mode) or fact.st_size > most:
+                raise StoreUnavailable(f"{path.name}: no plain file of at most {most} bytes")
+            return file.read(most)
     except OSError as broken:
         raise StoreUnavailable(f"{path.name}: {broken.strerror}") from broken

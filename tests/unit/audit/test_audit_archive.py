@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -127,7 +128,7 @@ def test_another_logs_archive_is_refused(archive: Path, tmp_path: Path) -> None:
     other = verifier_key(deployment_at(tmp_path / "other"))
     with pytest.raises(LogInvalid, match="has no signature of the key"):
         audit_archive(archive, other)
-    with pytest.raises(LogInvalid, match="an archive has one"):
+    with pytest.raises(LogInvalid, match="checkpoint: No such file"):
         audit_archive(tmp_path, other)
 
 
@@ -341,3 +342,49 @@ def test_a_kill_in_the_midst_leaves_a_good_log_and_no_half_archive(
     further = archived(root, tmp_path / "further", prune=True)
     assert further.pruned == 8
     assert audit_log(house.deployment.log_database, house.vkey).removed_payloads == 8
+
+
+@requirement("log:archive:forged")
+def test_an_archive_with_payloads_put_in_beside_the_true_ones_is_refused(archive: Path, key: str) -> None:
+    """The attack: an audit that keeps the last payload of an id, and a reader that takes the first."""
+    bundle = archive / "payloads" / "000"
+    content = bundle.read_bytes()
+    first = next(iter(ArchivedLog(archive, lambda _: b"").payloads(0, 1 << 40)))
+    forged = struct.pack(">QQHI", first[0], first[1].subject, 0, 5) + b"EVIL!"
+    bundle.write_bytes(forged + content)
+    with pytest.raises(LogInvalid, match="holds a payload twice"):
+        audit_archive(archive, key)
+
+
+@requirement("log:archive:forged")
+@pytest.mark.parametrize("name", ["payloads/999", "tile/0/002.p/1", "notes.txt", "tile/5/000"])
+def test_an_archive_with_a_file_that_its_tree_does_not_have_is_refused(archive: Path, key: str, name: str) -> None:
+    (archive / name).parent.mkdir(parents=True, exist_ok=True)
+    (archive / name).write_bytes(b"more")
+    with pytest.raises(LogInvalid, match=name):
+        audit_archive(archive, key)
+
+
+def _fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _endless(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def _huge(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 60 << 30)
+
+
+@requirement("log:archive:hostile-files")
+@pytest.mark.parametrize("put", [_fifo, _endless, _huge])
+@pytest.mark.parametrize("name", ["checkpoint", "payloads/000", "tile/0/000", "tile/entries/000"])
+def test_a_file_that_has_no_end_is_refused_and_not_waited_for(
+    archive: Path, key: str, name: str, put: Callable[[Path], None]
+) -> None:
+    (archive / name).unlink()
+    put(archive / name)
+    with pytest.raises(LogInvalid, match=r"no plain file|symbolic links"):
+        audit_archive(archive, key)
