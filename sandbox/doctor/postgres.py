@@ -11,6 +11,7 @@ import psycopg
 
 from sandbox.deployment import Misconfigured
 from sandbox.doctor.check_canary import CannotConnect, NotNow, check_canary, connect
+from sandbox.doctor.check_code import check_code
 from sandbox.doctor.check_objects import check_column_rights, check_functions, check_rights, check_schemas, check_views
 from sandbox.doctor.check_reach import (
     check_builtin_functions,
@@ -48,6 +49,7 @@ CHECKS: Final[Mapping[str, Callable[[Inspection], Iterator[Finding]]]] = Mapping
         "functions taken from PUBLIC": check_builtin_functions,
         "functions granted by name": check_granted_functions,
         "functions with other rights": check_other_functions,
+        "code that tables bring along": check_code,
         "default privileges": check_default_rights,
         "row security of tables": check_row_security,
         "other databases": check_other_databases,

@@ -169,7 +169,7 @@ def ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
 @pytest.mark.requirement("doctor:checks:good")
 def test_what_the_script_made_is_found_good_by_every_check(ledger: Ledger) -> None:
     assert ledger.findings() == ()
-    assert len(CHECKS) == 18
+    assert len(CHECKS) == 19
 
 
 @pytest.mark.parametrize("fault", list(FAULTS))
@@ -221,6 +221,38 @@ def test_what_a_neighbour_makes_public_is_told_and_stops_no_tool(ledger: Ledger,
             assert (check, "error") in {(found.check, found.level) for found in ledger.findings()}
     finally:
         ledger.run(f"DROP OWNED BY {BYSTANDER} CASCADE")
+    assert ledger.findings() == ()
+
+
+SPY = "CREATE FUNCTION sales.spy() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RETURN true; END $$"
+OF_OTHERS = {
+    "policy": "ALTER TABLE public.orders ENABLE ROW LEVEL SECURITY;"
+    " CREATE POLICY code ON public.orders FOR SELECT TO PUBLIC USING ((SELECT sales.spy()))",
+    "computed column": "CREATE FUNCTION sales.twice(bigint) RETURNS bigint LANGUAGE sql IMMUTABLE AS 'SELECT $1 * 2';"
+    " ALTER TABLE public.orders ADD COLUMN code bigint GENERATED ALWAYS AS (sales.twice(1)) STORED",
+    "view": "CREATE VIEW sales.seen AS SELECT sales.spy() AS code; GRANT SELECT ON sales.seen TO sandbox_views",
+    "view of a view": "CREATE VIEW sales.seen AS SELECT sales.spy() AS code; CREATE VIEW sales.more AS"
+    " SELECT * FROM sales.seen; GRANT SELECT ON sales.more TO sandbox_views",
+}
+
+
+@pytest.mark.requirement("doctor:checks:code")
+@pytest.mark.parametrize("way", OF_OTHERS)
+@pytest.mark.parametrize(("whose", "level"), [(BYSTANDER, "error"), ("owner", "warning")])
+def test_code_that_a_table_has_its_readers_run_is_found(ledger: Ledger, way: str, whose: str, level: str) -> None:
+    """The attack: the owner of one table in a ceiling runs code as the tool's login, and reads other tables by it."""
+    ledger.run(f"{SPY}; {OF_OTHERS[way]}; ALTER FUNCTION sales.spy() OWNER TO {whose}")
+    if way == "computed column":
+        ledger.run(f"ALTER FUNCTION sales.twice(bigint) OWNER TO {whose}")
+    try:
+        found = {(finding.check, finding.level) for finding in ledger.findings()}
+        assert ("code-of-tables", level) in found
+    finally:
+        ledger.run(
+            "DROP POLICY IF EXISTS code ON public.orders; ALTER TABLE public.orders DISABLE ROW LEVEL SECURITY;"
+            "ALTER TABLE public.orders DROP COLUMN IF EXISTS code; DROP VIEW IF EXISTS sales.seen CASCADE;"
+            "DROP FUNCTION IF EXISTS sales.spy(), sales.twice(bigint)"
+        )
     assert ledger.findings() == ()
 
 
