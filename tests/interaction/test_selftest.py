@@ -97,7 +97,7 @@ def test_a_start_leaves_its_self_test_on_record(service: Service, sandbox: Comma
 
 @pytest.mark.requirement("doctor:selftest:gate")
 def test_a_tool_whose_gate_lets_everything_through_is_not_served(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, told: list[tuple[str, str]]
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, told: list[tuple[str, str]], sandbox: CommandLine
 ) -> None:
     switched_off(monkeypatch)
     with opened_house(deployment.root, listen="127.0.0.1:0", grace_s=0.0) as (house, door):
@@ -117,6 +117,7 @@ def test_a_tool_whose_gate_lets_everything_through_is_not_served(
     assert ("shop.query", "the gate does not refuse delete") in told
     assert ("shop.query", "the gate does not refuse a hidden column") in told
     assert {tool for tool, _ in told} == {"shop.query"}
+    assert "self_test, 1 tool not served" in sandbox.run("log", "list", "--kind", "self_test").out
 
 
 @pytest.mark.requirement("doctor:selftest:gate")
