@@ -150,10 +150,13 @@ def _ending(record: record_pb2.Record) -> str:
         return f"{effect}, {counted(record.rows, 'row')}" if status == "ok" else f"effect {effect}"
     if kind == "read" and status == "ok":
         return f"ok, {counted(record.rows, 'row')}"
-    if kind == "self_test":
-        return f"{kind}, {counted(record.counted, 'tool')} not served" if record.counted else kind
     if record.counted and kind != "retention":
-        return f"{record.reason} {record.counted} times"
+        is_test = kind == "self_test"
+        return (
+            f"{kind}, {counted(record.counted, 'tool')} not served"
+            if is_test
+            else f"{record.reason} {record.counted} times"
+        )
     if record.about_index_plus_one:
         return f"{kind}, leaf {record.about_index_plus_one - 1}"
     return record.reason or (status if kind == "read" else kind)
