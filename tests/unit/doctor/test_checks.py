@@ -231,6 +231,16 @@ OF_OTHERS = {
     "computed column": "CREATE FUNCTION sales.twice(bigint) RETURNS bigint LANGUAGE sql IMMUTABLE AS 'SELECT $1 * 2';"
     " ALTER TABLE public.orders ADD COLUMN code bigint GENERATED ALWAYS AS (sales.twice(1)) STORED",
     "view": "CREATE VIEW sales.seen AS SELECT sales.spy() AS code; GRANT SELECT ON sales.seen TO sandbox_views",
+    "view in a policy": "CREATE VIEW sales.seen AS SELECT sales.spy() AS code;"
+    " ALTER TABLE public.orders ENABLE ROW LEVEL SECURITY;"
+    " CREATE POLICY code ON public.orders FOR SELECT TO PUBLIC USING (EXISTS (SELECT FROM sales.seen))",
+    "domain in a policy": "CREATE DOMAIN sales.odd AS int CHECK (sales.spy());"
+    " ALTER TABLE public.orders ENABLE ROW LEVEL SECURITY;"
+    " CREATE POLICY code ON public.orders FOR SELECT TO PUBLIC USING (1::sales.odd IS NOT NULL)",
+    "public instead of by name": "GRANT SELECT ON public.orders TO PUBLIC;"
+    " REVOKE SELECT ON public.orders FROM sandbox_views;"
+    " ALTER TABLE public.orders ENABLE ROW LEVEL SECURITY;"
+    " CREATE POLICY code ON public.orders FOR SELECT TO PUBLIC USING (sales.spy())",
     "view of a view": "CREATE VIEW sales.seen AS SELECT sales.spy() AS code; CREATE VIEW sales.more AS"
     " SELECT * FROM sales.seen; GRANT SELECT ON sales.more TO sandbox_views",
 }
@@ -242,6 +252,8 @@ OF_OTHERS = {
 def test_code_that_a_table_has_its_readers_run_is_found(ledger: Ledger, way: str, whose: str, level: str) -> None:
     """The attack: the owner of one table in a ceiling runs code as the tool's login, and reads other tables by it."""
     ledger.run(f"{SPY}; {OF_OTHERS[way]}; ALTER FUNCTION sales.spy() OWNER TO {whose}")
+    if way == "domain in a policy":
+        ledger.run(f"ALTER DOMAIN sales.odd OWNER TO {whose}")
     if way == "computed column":
         ledger.run(f"ALTER FUNCTION sales.twice(bigint) OWNER TO {whose}")
     try:
@@ -251,8 +263,10 @@ def test_code_that_a_table_has_its_readers_run_is_found(ledger: Ledger, way: str
         ledger.run(
             "DROP POLICY IF EXISTS code ON public.orders; ALTER TABLE public.orders DISABLE ROW LEVEL SECURITY;"
             "ALTER TABLE public.orders DROP COLUMN IF EXISTS code; DROP VIEW IF EXISTS sales.seen CASCADE;"
-            "DROP FUNCTION IF EXISTS sales.spy(), sales.twice(bigint)"
+            "DROP DOMAIN IF EXISTS sales.odd; DROP FUNCTION IF EXISTS sales.spy(), sales.twice(bigint);"
+            "REVOKE SELECT ON public.orders FROM PUBLIC"
         )
+        ledger.run(ledger.script())
     assert ledger.findings() == ()
 
 
