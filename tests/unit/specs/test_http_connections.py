@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from sandbox.deployment import Deployment
+from sandbox.problems import Problem
 from sandbox.specs import SpecsRead, lint_connections
-from sandbox.specs.http_connection import STANDING_FOR
 from sandbox.specs.urls import host_of
 from sandbox.toolspec import (
     Argument,
@@ -23,6 +23,7 @@ from sandbox.toolspec import (
     ToolSpec,
 )
 
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "specs"
 SECRET = "s3cret-0451"
 CEILING = 'ceiling = {methods = ["GET"], paths = ["/v1/*"]}'
 
@@ -212,14 +213,21 @@ def test_the_digest_follows_every_fact_and_no_secret(tmp_path: Path, monkeypatch
         *("X-Forwarded-For", "X-Forwarded-Host", "Forwarded", "X-Real-IP", "X-Original-Method"),
     ],
 )
-def test_a_header_that_targets_take_for_another_request_is_not_the_specs_to_write(header: str) -> None:
-    assert STANDING_FOR.fullmatch(header.lower())
+def test_a_header_that_targets_take_for_another_request_is_not_the_specs_to_write(
+    problems: Callable[[str], tuple[Problem, ...]], header: str
+) -> None:
+    """The attack: `POST` within the ceiling, which the target takes for `DELETE`."""
+    spec = (FIXTURES / "good" / "http_read.yaml").read_text("utf-8")
+    assert not problems(spec)
+    (problem,) = problems(spec.replace("Accept-Language: en", f"{header}: DELETE"))
+    assert problem.message.startswith(f"header `{header}` is not the spec's to write")
 
 
 @pytest.mark.requirement("specs:http:ceiling")
 @pytest.mark.parametrize("header", ["Accept-Language", "X-Request-Id", "Prefer", "X-Method-Of-Payment"])
-def test_other_headers_are(header: str) -> None:
-    assert not STANDING_FOR.fullmatch(header.lower())
+def test_other_headers_are(problems: Callable[[str], tuple[Problem, ...]], header: str) -> None:
+    spec = (FIXTURES / "good" / "http_read.yaml").read_text("utf-8")
+    assert not problems(spec.replace("Accept-Language: en", f"{header}: x"))
 
 
 PATTERNS = HttpCeiling(frozenset({"GET"}), (("v1", "customers", "*"), ("v1", "notes", "**"), ("v1", "fixed")))
