@@ -8,15 +8,17 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, final
+from typing import Final, Protocol, final
 
 from google.protobuf.message import DecodeError
 
-from sandbox.audit.audited import Audited
+from sandbox.audit.audited import Audited, Leaf
+from sandbox.audit.calls import Chains, Intents
+from sandbox.audit.files import Files
 from sandbox.audit.kept import PUBLISHED, REMEMBERED, Kept, read_kept, to_remember
-from sandbox.audit.merkle import hash_children, hash_leaf
+from sandbox.audit.merkle import GrowingTree, hash_leaf
 from sandbox.audit.notes import (
     Checkpoint,
     NoteInvalid,
@@ -27,7 +29,8 @@ from sandbox.audit.notes import (
     write_note,
 )
 from sandbox.audit.removed import Removals
-from sandbox.stores.log import MAX_PAYLOADS, Head, StoredCheckpoint, StoreUnavailable
+from sandbox.audit.tables import Tables
+from sandbox.stores.log import MAX_PAYLOADS, TILE_BITS, StoredCheckpoint, StoreUnavailable
 from sandbox.stores.sqlite_log import SqliteLog
 from sandbox.v1 import record_pb2
 
@@ -39,7 +42,6 @@ SIGNED_WITHIN_S: Final = 1.0
 """How long the newest signature is waited for: a service writes it with its next batch, or by itself in a moment."""
 LOOK_EVERY_S: Final = 0.05
 UNREADABLE: Final = "the log's file is damaged or cannot be read"
-EMPTY_ROOT: Final = hashlib.sha256(b"").digest()
 
 _SEEN_BY_OTHERS: Final = (
     "whether others were shown another log (witnesses would tell; not built in this version)",
@@ -108,7 +110,7 @@ def audit_log(
     except StoreUnavailable as error:
         raise LogInvalid(f"{UNREADABLE} ({error})") from error
     try:
-        return audit_store(store, keys, kept, progress)
+        return audit_store(store, keys, kept, progress, Tables(store))
     except StoreUnavailable as error:
         raise LogInvalid(f"{UNREADABLE} ({error})") from error
     finally:
@@ -116,10 +118,14 @@ def audit_log(
 
 
 def audit_store(
-    store: Audited, keys: tuple[VerifierKey, ...], kept: tuple[Kept, ...], progress: Callable[[int, int], None]
+    store: Audited,
+    keys: tuple[VerifierKey, ...],
+    kept: tuple[Kept, ...],
+    progress: Callable[[int, int], None],
+    tables: Tables | None = None,
 ) -> AuditReport:
     """Audit what is open already; raises `LogInvalid`, and `StoreUnavailable` for what cannot be read."""
-    return _Audit(store, keys, kept, progress).run()
+    return _Audit(store, keys, kept, progress, tables).run()
 
 
 def _kept(published: bytes | None, remembered: bytes | None, keys: Sequence[VerifierKey]) -> tuple[Kept, ...]:
@@ -134,50 +140,12 @@ def _kept(published: bytes | None, remembered: bytes | None, keys: Sequence[Veri
         raise RememberedUnusable(str(error)) from error
 
 
-@final
-@dataclass(slots=True)
-class _Tree:
-    """The roots of the complete subtrees so far, the largest first: enough to know the root at every size."""
+class _Follower(Protocol):
+    """Takes one record after the other into account."""
 
-    size: int = 0
-    parts: list[tuple[int, bytes]] = field(default_factory=list)
-
-    def append(self, leaf: bytes) -> None:
-        height, node = 0, leaf
-        while self.parts and self.parts[-1][0] == height:
-            node = hash_children(self.parts.pop()[1], node)
-            height += 1
-        self.parts.append((height, node))
-        self.size += 1
-
-    def root(self) -> bytes:
-        if not self.parts:
-            return EMPTY_ROOT
-        node = self.parts[-1][1]
-        for _, left in reversed(self.parts[:-1]):
-            node = hash_children(left, node)
-        return node
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class _File:
-    """A leaf that commits to a file's bytes."""
-
-    kind: int
-    name: str
-    digest: bytes
-
-
-_FILES: Final = {
-    record_pb2.RECORD_KIND_SPEC: "spec_digest",
-    record_pb2.RECORD_KIND_POLICY: "policy_digest",
-    record_pb2.RECORD_KIND_CONFIG: "config_digest",
-}
-"""Which field of a file's leaf holds the SHA-256 of its bytes."""
-
-_ENDS: Final = frozenset({record_pb2.RECORD_KIND_OUTCOME, record_pb2.RECORD_KIND_ORPHAN})
-"""Kinds that tell what came of an intent."""
+    def follow(self, leaf: Leaf) -> str:
+        """Return what is wrong with a record, in a phrase; empty if nothing is."""
+        ...
 
 
 @final
@@ -190,28 +158,29 @@ class _Audit:
         keys: tuple[VerifierKey, ...],
         kept: tuple[Kept, ...],
         progress: Callable[[int, int], None],
+        tables: Tables | None,
     ) -> None:
         self._store = store
         self._key, *self._further = keys
         self._kept = kept
         self._progress = progress
-        self._tree = _Tree()
+        self._tree = GrowingTree()
         self._head = store.head()
         """As the audit began: what a serving process appends from then on is the next audit's."""
         self._checkpoints = self._read_checkpoints()
         self._next = next(self._checkpoints, None)
-        self._chains: dict[bytes, tuple[int, bytes]] = {}
-        self._intents: dict[int, str] = {}
-        """The call of each intent whose end no record has told, by its leaf."""
-        self._files: dict[int, _File] = {}
-        self._agreed: set[tuple[int, bytes, tuple[int, ...]]] = set()
+        self._chains, self._intents, self._files, self._removals = Chains(), Intents(), Files(), Removals()
+        self._tables = tables
+        self._followers: list[_Follower] = [self._chains, self._intents, self._files, self._removals]
+        self._followers += [tables] if tables else []
         self._seen = 0
         self._unsigned = 0
         self._newest: tuple[Kept, ...] = ()
         """The newest signed checkpoint within the log, if there is one."""
         self._covered = 0
         self._payloads = 0
-        self._removals = Removals(store)
+        self._looked_for = 0
+        """How many payloads were missing when the newest records were last looked at for what they say of it."""
 
     def run(self) -> AuditReport:
         head = self._head
@@ -227,10 +196,11 @@ class _Audit:
                 index = min(stored) // MAX_PAYLOADS
                 raise LogInvalid(f"leaf {index}: a stored payload that its record does not name")
             self._progress(self._tree.size, head.size)
-            if self._tree.size >= head.size and self._removals.goes_beyond(head.size):
-                head = self._moved_on()
-            elif len(rows) < CHUNK or self._tree.size >= head.size:
+            if self._tree.size < head.size and len(rows) == CHUNK:
+                continue
+            if not self._is_told_later():
                 break
+            head = self._head
         self._check_end(head.size, head.root)
         return AuditReport(
             tree_size=self._tree.size,
@@ -239,8 +209,8 @@ class _Audit:
             unsigned_checkpoints=self._unsigned,
             payloads=self._payloads,
             removed_payloads=self._removals.count,
-            tokens=len(self._chains),
-            open_intents=len(self._intents),
+            tokens=len(self._chains.heads),
+            open_intents=len(self._intents.open),
             newest_checkpoint=to_remember(self._newest + self._kept),
             remembered_size=_largest(kept for kept in self._kept if kept.name == REMEMBERED),
             signed_size=_largest(kept for kept in self._newest + self._kept if kept.name != REMEMBERED),
@@ -252,14 +222,21 @@ class _Audit:
             not_checked=self._not_checked(),
         )
 
-    def _moved_on(self) -> Head:
-        """Go on to the head as it is now: a service has removed payloads meanwhile, and the record of it is there."""
-        self._head = self._store.head()
-        if self._head.size <= self._tree.size:
-            raise LogInvalid(f"leaf {self._tree.size} is missing, which is to tell of removed payloads")
+    def _is_told_later(self) -> bool:
+        """Whether to go on to the head as it is now, for a service has removed payloads as it was read.
+
+        The record of a removal, and a signature of it, are in the log before the first payload is gone; so one further
+        look is enough for what was missing up to here.
+        """
+        self._await_signature(self._tree.size)
+        missing, head = self._removals.count, self._store.head()
+        if self._removals.untold(self._covered) is None or missing == self._looked_for or head.size <= self._tree.size:
+            return False
+        self._looked_for = missing
+        self._head = head
         self._checkpoints = self._read_checkpoints()
         self._next = next(self._checkpoints, None)
-        return self._head
+        return True
 
     def _not_checked(self) -> tuple[str, ...]:
         uncovered = self._tree.size - self._covered
@@ -269,7 +246,8 @@ class _Audit:
             *((last,) if uncovered else ()),
             *(self._uncovered_by(key) for key in self._further if self._tree.size > self._covered_by(key)),
             *_SEEN_BY_OTHERS[: 1 if is_remembered else 2],
-            *self._removals.told(),
+            *self._removals.told(self._covered),
+            *(self._tables.not_compared() if self._tables else ()),
             _CONTENTS,
         )
 
@@ -291,68 +269,31 @@ class _Audit:
             record = record_pb2.Record.FromString(content)
         except DecodeError as error:
             raise LogInvalid(f"leaf {index}: the record cannot be read") from error
-        self._check_chain(index, record, content)
-        self._check_payloads(index, record, stored)
-        self._check_files(index, record)
-        self._check_intents(index, record)
-        if fault := self._removals.follow(index, record):
-            raise LogInvalid(f"leaf {index}: the record {fault}")
-        self._tree.append(leaf)
+        at = Leaf(index, content, record)
+        self._check_payloads(at, stored)
+        for follower in self._followers:
+            if fault := follower.follow(at):
+                raise LogInvalid(f"leaf {index}: {fault}")
+        self._check_tiles(self._tree.append(leaf))
         self._check_roots()
 
-    def _check_chain(self, index: int, record: record_pb2.Record, content: bytes) -> None:
-        if not record.token_digest:
-            return
-        sequence, digest = self._chains.get(record.token_digest, (0, b""))
-        if record.token_sequence != sequence + 1 or record.previous_record_sha256 != digest:
-            raise LogInvalid(f"leaf {index}: not the next record of its token after number {sequence}")
-        self._chains[record.token_digest] = (sequence + 1, hashlib.sha256(content).digest())
+    def _check_tiles(self, completed: Sequence[tuple[int, bytes]]) -> None:
+        """Raise `LogInvalid` unless the stored roots of complete subtrees, of which proofs are made, are right."""
+        for height, root in completed:
+            level, further = divmod(height, TILE_BITS)
+            at = (self._tree.size >> height) - 1
+            if not further and self._store.tile_roots(level, at, at + 1) != [root]:
+                raise LogInvalid(f"tile {at} of level {level}: not the root of the leaves beneath it")
 
-    def _check_intents(self, index: int, record: record_pb2.Record) -> None:
-        """Of each intent at most one end is told, and each end is of one intent, by the same call."""
-        if record.kind == record_pb2.RECORD_KIND_INTENT:
-            self._intents[index] = record.call_id
-        elif record.kind in _ENDS:
-            about = record.about_index_plus_one - 1
-            if self._intents.pop(about, None) != record.call_id:
-                raise LogInvalid(f"leaf {index}: leaf {about} is no open intent of its call")
-
-    def _check_payloads(self, index: int, record: record_pb2.Record, stored: dict[int, bytes]) -> None:
-        for position, descriptor in enumerate(record.payloads):
-            found = stored.pop(index * MAX_PAYLOADS + position, None)
-            if found is None and self._removals.may_be_missing(index, record):
+    def _check_payloads(self, leaf: Leaf, stored: dict[int, bytes]) -> None:
+        for position, descriptor in enumerate(leaf.record.payloads):
+            found = stored.pop(leaf.index * MAX_PAYLOADS + position, None)
+            if found is None and self._removals.may_be_missing(leaf):
                 continue
             if found != descriptor.ciphertext_sha256:
                 how = "is missing" if found is None else "is not the one that the record commits to"
-                raise LogInvalid(f"leaf {index}: the payload `{descriptor.role}` {how}")
+                raise LogInvalid(f"leaf {leaf.index}: the payload `{descriptor.role}` {how}")
             self._payloads += 1
-
-    def _check_files(self, index: int, record: record_pb2.Record) -> None:
-        if record.kind in _FILES:
-            self._files[index] = _File(record.kind, record.file, getattr(record, _FILES[record.kind]))
-            return
-        if record.spec_digest:
-            spec = self._files.get(record.spec_index)
-            if spec is None or (spec.kind, spec.digest) != (record_pb2.RECORD_KIND_SPEC, record.spec_digest):
-                raise LogInvalid(f"leaf {index}: leaf {record.spec_index} does not hold the spec that it names")
-        self._check_set(index, record_pb2.RECORD_KIND_POLICY, record.policy_digest, tuple(record.policy_indexes))
-        self._check_set(index, record_pb2.RECORD_KIND_CONFIG, record.config_digest, tuple(record.config_indexes))
-
-    def _check_set(self, index: int, kind: int, digest: bytes, leaves: tuple[int, ...]) -> None:
-        """The digest over several files must be that of the leaves named, in their order."""
-        if not (digest or leaves) or (kind, digest, leaves) in self._agreed:
-            return
-        whole = hashlib.sha256()
-        for leaf in leaves:
-            file = self._files.get(leaf)
-            if file is None or file.kind != kind:
-                raise LogInvalid(f"leaf {index}: leaf {leaf} does not hold the file that it names")
-            if kind == record_pb2.RECORD_KIND_POLICY:
-                whole.update(hashlib.sha256(file.name.encode()).digest())
-            whole.update(file.digest)
-        if whole.digest() != digest:
-            raise LogInvalid(f"leaf {index}: the files that it names do not make the digest that it names")
-        self._agreed.add((kind, digest, leaves))
 
     def _check_roots(self) -> None:
         size = self._tree.size
@@ -412,13 +353,16 @@ class _Audit:
             raise LogInvalid(
                 f"leaf {self._tree.size} is missing; a checkpoint of {_leaves(self._next.size)} was signed"
             )
-        if fault := self._removals.wrong_at_end():
-            raise LogInvalid(fault)
+        if (leaf := self._removals.untold(self._covered)) is not None:
+            raise LogInvalid(f"leaf {leaf}: a payload is missing, and no signed record says that it was removed")
         if size != self._tree.size or root != self._tree.root():
             raise LogInvalid(f"leaf {min(size, self._tree.size)}: the log's head is of {_leaves(size)}, not these")
         for kept in self._kept:
             if kept.tree.size > size:
                 raise LogInvalid(f"leaf {size} is missing; the {kept.name} checkpoint had {_leaves(kept.tree.size)}")
+        known = self._chains, self._intents, self._files, self._removals
+        if self._tables and (fault := self._tables.wrong_at_end(size, *known)):
+            raise LogInvalid(fault)
 
     def _read_checkpoints(self) -> Iterator[StoredCheckpoint]:
         after = self._tree.size

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, final
 
 HASH_BYTES: Final = 32
+EMPTY_ROOT: Final = hashlib.sha256(b"").digest()
 
 
 class MerkleInvalid(ValueError):
@@ -81,3 +83,34 @@ def check_consistency(  # noqa: C901 - the RFC's algorithm, in its own steps
         last >>= 1
     if last or old != first_root or new != second_root:
         raise MerkleInvalid("the path does not lead to both roots")
+
+
+@final
+@dataclass(slots=True)
+class GrowingTree:
+    """The roots of the complete subtrees so far, the largest first: enough to know the root at every size."""
+
+    size: int = 0
+    parts: list[tuple[int, bytes]] = field(default_factory=list)
+    """(height, root) of each."""
+
+    def append(self, leaf: bytes) -> list[tuple[int, bytes]]:
+        """Append a leaf hash; returns (height, root) of each subtree of 2**height leaves that this completed."""
+        height, node = 0, leaf
+        completed: list[tuple[int, bytes]] = []
+        while self.parts and self.parts[-1][0] == height:
+            node = hash_children(self.parts.pop()[1], node)
+            height += 1
+            completed.append((height, node))
+        self.parts.append((height, node))
+        self.size += 1
+        return completed
+
+    def root(self) -> bytes:
+        """Return the root of the tree as it is."""
+        if not self.parts:
+            return EMPTY_ROOT
+        node = self.parts[-1][1]
+        for _, left in reversed(self.parts[:-1]):
+            node = hash_children(left, node)
+        return node

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final, final
+from array import array
+from bisect import bisect_left
+from typing import Final, NamedTuple, final
 
-from google.protobuf.message import DecodeError
-
-from sandbox.audit.audited import Audited
+from sandbox.audit.audited import Leaf
 from sandbox.v1 import record_pb2
 
 NAME: Final = "payloads"
@@ -23,70 +23,67 @@ _KEPT: Final = frozenset(
 """Kinds whose payloads are never removed: they are the service's own, and records are read with them."""
 
 
+class _Said(NamedTuple):
+    """What one record of retention says."""
+
+    leaf: int
+    """Its own."""
+    below: int
+    """Below which leaf payloads were removed."""
+    first: int | None
+    """The first leaf with a missing payload of which no earlier record told; None if there is none."""
+
+
 @final
 class Removals:
     """What is missing in a log, and what its own records say of that.
 
-    What the table says is a hint for where to look on: that payloads were removed is believed of records alone.
+    # INVARIANT: what is missing is excused by a record that a signature covers, and by nothing else in the file; the
+    service removes nothing before that signature is in it.
     """
 
-    def __init__(self, store: Audited) -> None:
-        """Follow the log in `store`."""
-        self._store = store
-        self._hint = (0, 0)
-        self._below = 0
-        """As the records so far say."""
-        self._leaf = 0
-        """Of the record that said so last."""
-        self._highest = -1
-        """The last leaf with a payload that is missing."""
+    def __init__(self) -> None:
+        """Begin before the first record."""
+        self._missing = array("Q")
+        """Leaves with a missing payload of which no record has told yet."""
+        self._said: list[_Said] = []
         self.count = 0
         """Payloads that are missing."""
 
-    def may_be_missing(self, index: int, record: record_pb2.Record) -> bool:
-        """Whether a payload of the leaf may be missing, if a record to come says so; `wrong_at_end` asks for that."""
-        if record.kind in _KEPT:
+    def may_be_missing(self, leaf: Leaf) -> bool:
+        """Whether a payload of the leaf may be missing, if a record to come says so; `untold` asks for that."""
+        if leaf.record.kind in _KEPT:
             return False
-        if index >= self._hint[1]:
-            self._hint = self._looked_up()  # a service removes while it is audited
-        if index >= self._hint[1]:
-            return False
-        self._highest = index
+        if not self._missing or self._missing[-1] != leaf.index:
+            self._missing.append(leaf.index)
         self.count += 1
         return True
 
-    def follow(self, index: int, record: record_pb2.Record) -> str:
+    def follow(self, leaf: Leaf) -> str:
         """Take a record into account; returns what is wrong with it, in a phrase."""
-        if record.kind != record_pb2.RECORD_KIND_RETENTION:
+        below = leaf.record.payloads_below
+        if leaf.record.kind != record_pb2.RECORD_KIND_RETENTION:
             return ""
-        if not self._below < record.payloads_below <= index:
-            return f"says that payloads below leaf {record.payloads_below} were removed, which it cannot say here"
-        self._below, self._leaf = record.payloads_below, index
+        if not (self._said[-1].below if self._said else 0) < below <= leaf.index:
+            return f"the record says that payloads below leaf {below} were removed, which it cannot say here"
+        told = bisect_left(self._missing, below)
+        self._said.append(_Said(leaf.index, below, self._missing[0] if told else None))
+        del self._missing[:told]
         return ""
 
-    def goes_beyond(self, size: int) -> bool:
-        """Whether the record that is to tell of what is missing lies beyond a tree of `size` leaves."""
-        return self.count > 0 and self._hint[0] >= size
+    def untold(self, covered: int) -> int | None:
+        """Return the first leaf with a missing payload of which none of the first `covered` records tells."""
+        unbelieved = [said.first for said in self._said if said.leaf >= covered and said.first is not None]
+        return next(iter([*unbelieved, *self._missing[:1]]), None)
 
-    def wrong_at_end(self) -> str:
-        """Return what is missing that no record tells of, in a phrase."""
-        if self._highest >= self._below:
-            return f"leaf {self._highest}: a payload is missing, and no record says that it was removed"
-        return ""
+    def newest(self) -> int | None:
+        """Return the leaf of the newest record of retention."""
+        return self._said[-1].leaf if self._said else None
 
-    def told(self) -> tuple[str, ...]:
-        """Say what was removed, a line for the report."""
-        if not self._leaf:
+    def told(self, covered: int) -> tuple[str, ...]:
+        """Say what was removed, as the first `covered` records have it, in a line for the report."""
+        believed = [said for said in self._said if said.leaf < covered]
+        if not believed:
             return ()
         gone = "1 payload is removed" if self.count == 1 else f"{self.count} payloads are removed"
-        return (f"what calls below leaf {self._below} said: {gone}, as leaf {self._leaf} says",)
-
-    def _looked_up(self) -> tuple[int, int]:
-        known = self._store.file(record_pb2.RECORD_KIND_RETENTION, NAME)
-        content = None if known is None else self._store.record(known[0])
-        if known is None or content is None:
-            return self._hint
-        try:
-            return known[0], record_pb2.Record.FromString(content).payloads_below
-        except DecodeError:
-            return self._hint
+        return (f"what calls below leaf {believed[-1].below} said: {gone}, as leaf {believed[-1].leaf} says",)

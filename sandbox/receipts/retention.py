@@ -1,8 +1,8 @@
 """How long are payloads kept? As `log.payload_days` says: a signed record comes first, then they are removed.
 
-INVARIANT: no payload is removed that no durable record says is removed, nor one that a `request_id` which is still
-remembered or an open intent leads to. What the service needs to read records with, the bytes of specs, policies and
-configuration, is kept.
+INVARIANT: no payload is removed that no durable and signed record says is removed, nor one that a `request_id` which is
+still remembered or an open intent leads to. What the service needs to read records with, the bytes of specs, policies
+and configuration, is kept.
 """
 
 from __future__ import annotations
@@ -98,10 +98,22 @@ class Retention:
         return removed
 
     def _remove(self, removal: Removal) -> int:
-        removed = self._removed_below(removal.payloads_below) if removal.payloads_below else 0
+        if not removal.payloads_below:
+            return 0
+        # INVARIANT: signed in the file before the first payload is gone, for an audit believes no other record.
+        self._write_signature(removal.leaf)
+        removed = self._removed_below(removal.payloads_below)
         if removed:
             note("payloads removed", payloads=removed, below_leaf=removal.payloads_below, leaf=removal.leaf)
         return removed
+
+    def _write_signature(self, leaf: int) -> None:
+        """Put a signature of ours that covers the leaf into the file, if it is not there yet."""
+        newest = self._log.newest_checkpoint()
+        if newest.size <= leaf or newest.signature is None:
+            raise StoreUnavailable("the record of retention is not signed yet")
+        with self._log.store.writing() as writing:
+            writing.sign([(newest.signature, newest.size)])
 
     def _recorded(self, last: Removal, below: int, *, days: int = 0, size: int = 0, root: bytes = b"") -> Removal:
         """Put a removal on record and return it once that is durable; the last one if nothing more is to be removed."""

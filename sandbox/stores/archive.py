@@ -14,8 +14,6 @@ from pathlib import Path
 from struct import Struct, error
 from typing import Final, final
 
-from google.protobuf.message import DecodeError
-
 from sandbox.stores.log import (
     MAX_PAYLOADS,
     TILE_BITS,
@@ -25,7 +23,6 @@ from sandbox.stores.log import (
     StoredPayload,
     StoreUnavailable,
 )
-from sandbox.v1 import record_pb2
 
 TILE: Final = 1 << TILE_BITS
 HASH_BYTES: Final = 32
@@ -136,18 +133,6 @@ class ArchivedLog:
         found = [StoredCheckpoint(self._size, self._root, self._signature)]
         return found[:limit] if after < self._size else []
 
-    def file(self, kind: int, name: str) -> tuple[int, bytes] | None:
-        """(index, nothing) of the newest leaf of that kind and name."""
-        for bundle in reversed(range(_tiles(self._size))):
-            for index, _, content in reversed(self.records(bundle * TILE, TILE)):
-                try:
-                    record = record_pb2.Record.FromString(content)
-                except DecodeError:
-                    continue
-                if record.kind == kind and record.file in {"", name}:
-                    return index, b""
-        return None
-
     def unknown_file(self) -> str:
         """Return a file that no archive of this size has; empty if there is none."""
         known = {CHECKPOINT, KEY, *(f"payloads/{_number(bundle)}" for bundle in range(_tiles(self._size)))}
@@ -155,24 +140,22 @@ class ArchivedLog:
             hashes = self._size >> TILE_BITS * level
             known |= {_tile(str(level), tile, min((tile + 1) * TILE, hashes)) for tile in range(_tiles(hashes))}
         known |= {_tile("entries", tile, min((tile + 1) * TILE, self._size)) for tile in range(_tiles(self._size))}
-        for folder, _, names in os.walk(self._place):
-            for name in sorted(names):
+        for folder, folders, names in os.walk(self._place):
+            links = [name for name in folders if Path(folder, name).is_symlink()]
+            for name in sorted([*names, *links]):
                 path = str((Path(folder) / name).relative_to(self._place))
                 if path not in known:
                     return path
         return ""
 
-    def wrong_tile(self, hash_children: Callable[[bytes, bytes], bytes]) -> str:
-        """Return which tile above the leaves does not follow from those below it; empty if all do."""
-        for level in _levels(self._size):
-            for tile in range(_tiles(self._size >> TILE_BITS * level)) if level else ():
-                for at, stored in enumerate(self._hashes(level, tile)):
-                    nodes = self._hashes(level - 1, tile * TILE + at)
-                    while len(nodes) > 1:
-                        nodes = [hash_children(*nodes[pair : pair + 2]) for pair in range(0, len(nodes), 2)]
-                    if nodes != [stored]:
-                        return f"tile/{level}/{_number(tile)}"
-        return ""
+    def tile_roots(self, level: int, start: int, end: int) -> list[bytes]:
+        """Stored roots of one level's complete subtrees, in order."""
+        tiles = range(start // TILE, _tiles(end))
+        return [
+            root
+            for tile in tiles
+            for root in self._hashes(level, tile)[max(0, start - tile * TILE) : end - tile * TILE]
+        ]
 
     def _hashes(self, level: int, tile: int) -> list[bytes]:
         end = min((tile + 1) * TILE, self._size >> TILE_BITS * level)

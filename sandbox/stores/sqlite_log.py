@@ -25,7 +25,7 @@ from sandbox.stores.log import (
     StoreUnavailable,
     Writing,
 )
-from sandbox.stores.sqlite_schema import BUSY_MS, UPGRADES, make_log
+from sandbox.stores.sqlite_schema import BUSY_MS, UPGRADES, make_log, wrong_table
 
 MAX_WAIT_S: Final = 10.0
 WAL_PAGES: Final = 4_000
@@ -59,8 +59,7 @@ class SqliteWriting:
 
     def chain(self, token_digest: bytes) -> Chain | None:
         """Where one token's chain stands."""
-        query = "SELECT sequence, digest FROM chains WHERE token = ?"
-        for sequence, digest in self._connection.execute(query, (token_digest,)):
+        for sequence, digest in self._connection.execute(_CHAIN, (token_digest,)):
             return Chain(sequence, digest)
         return None
 
@@ -143,7 +142,8 @@ class SqliteLog:
     def __init__(self, path: Path, *, is_read_only: bool = False) -> None:
         """Open the log at `path`, making it (mode 0600) if there is none and it may be written.
 
-        Raises `Misconfigured` for a file of another schema, `StoreUnavailable` if it cannot be opened.
+        Raises `Misconfigured` for a file of another schema, `StoreUnavailable` if it cannot be opened or its tables are
+        not those of its schema.
         """
         self._path = path
         self._is_read_only = is_read_only
@@ -161,10 +161,14 @@ class SqliteLog:
             self._lock_file = None if is_read_only else os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
             self._file_lock = None if self._lock_file is None else FileLock(self._lock_file)
             self._version = _int(self._writer.pragma("user_version"))
+            wrong = wrong_table(self._writer, self._version)
         if self._version != SCHEMA_VERSION and not (is_read_only and self._version in UPGRADES):
             self.close()
             what = f"a log of schema {self._version}; this version reads and writes {SCHEMA_VERSION}"
             raise Misconfigured(f"{path}: {what}")
+        if wrong:
+            self.close()
+            raise StoreUnavailable(f"{path}: `{wrong}` is not as the log's schema {self._version} has it")
 
     @contextmanager
     def writing(self) -> Iterator[Writing]:
@@ -332,6 +336,14 @@ class SqliteLog:
         rows = self._rows("SELECT wrapped_key FROM subjects WHERE id = ?", subject)
         return next((None if row[0] is None else _blob(row[0]) for row in rows), None)
 
+    def chain(self, token_digest: bytes) -> Chain | None:
+        """Where one token's chain stands."""
+        return next((Chain(_int(row[0]), _blob(row[1])) for row in self._rows(_CHAIN, token_digest)), None)
+
+    def count_chains(self) -> int:
+        """How many tokens have a chain."""
+        return sum(_int(row[0]) for row in self._rows("SELECT count(*) FROM chains"))
+
     def file(self, kind: int, name: str) -> tuple[int, bytes] | None:
         """(index, SHA-256) of the newest leaf that holds the file."""
         rows = self._rows("SELECT idx, digest FROM files WHERE kind = ? AND name = ?", kind, name)
@@ -409,6 +421,7 @@ def copy_log(path: Path, place: Path) -> None:
             source.close()
 
 
+_CHAIN: Final = "SELECT sequence, digest FROM chains WHERE token = ?"
 _REQUEST: Final = "SELECT idx, content, expires_us FROM requests WHERE key = ?"
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import apsw
 
@@ -37,6 +38,33 @@ PRAGMA user_version = 3;
 """
 UPGRADES: Final = {2: "CREATE TABLE intents (idx INTEGER PRIMARY KEY); PRAGMA user_version = 3;"}
 """From one schema to the next. No build that wrote schema 2 wrote an intent, so there is none to fill in."""
+
+
+def wrong_table(connection: apsw.Connection, version: int) -> str:
+    """Return the name of a table, index, view or trigger that this schema does not have so; empty if all are right.
+
+    # INVARIANT: no view stands where a table is expected, and no trigger runs as the log is written.
+    """
+    found = _tables(connection)
+    with closing(apsw.Connection(":memory:")) as expected:
+        expected.execute(_SCHEMA)
+        known = _tables(expected)
+    if version in UPGRADES:
+        known = {each for each in known if each.table != "intents"}
+    wrong = sorted(found ^ known, key=lambda each: (each.kind not in {"table", "view"}, each.name))
+    return wrong[0].name if wrong else ""
+
+
+class _Object(NamedTuple):
+    kind: str
+    name: str
+    table: str
+    sql: str
+
+
+def _tables(connection: apsw.Connection) -> set[_Object]:
+    rows = connection.execute("SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema")
+    return {_Object(*map(str, row)) for row in rows}
 
 
 def make_log(path: Path) -> None:

@@ -388,3 +388,13 @@ def test_a_file_that_has_no_end_is_refused_and_not_waited_for(
     put(archive / name)
     with pytest.raises(LogInvalid, match=r"no plain file|symbolic links"):
         audit_archive(archive, key)
+
+
+@requirement("log:archive:hostile-files")
+@pytest.mark.parametrize("name", ["tile", "tile/0", "tile/entries", "payloads"])
+def test_a_folder_that_is_a_link_is_refused(archive: Path, key: str, name: str, tmp_path: Path) -> None:
+    """The attack: an archive whose folders lead to files of whoever audits it."""
+    elsewhere = (archive / name).rename(tmp_path / "elsewhere")
+    (archive / name).symlink_to(elsewhere)
+    with pytest.raises(LogInvalid, match=f"{name}: an archive of this tree has no such file"):
+        audit_archive(archive, key)

@@ -65,7 +65,7 @@ def test_a_payload_that_is_missing_without_a_record_of_its_removal_is_proven_bad
         house.answer(call_of())
     change(house, drop_payloads_of(FIRST_CALL))
 
-    with pytest.raises(LogInvalid, match=f"leaf {FIRST_CALL}: the payload `arguments` is missing"):
+    with pytest.raises(LogInvalid, match=f"leaf {FIRST_CALL}: a payload is missing, and no signed record says"):
         audit_log(house.deployment.log_database, house.vkey)
 
 
@@ -75,7 +75,7 @@ def test_below_the_recorded_leaf_payloads_may_be_missing_and_above_they_may_not(
     assert audit_log(house.deployment.log_database, house.vkey).removed_payloads == 4
 
     change(house, drop_payloads_of(FIRST_CALL + 2))
-    with pytest.raises(LogInvalid, match=f"leaf {FIRST_CALL + 2}: the payload `arguments` is missing"):
+    with pytest.raises(LogInvalid, match=f"leaf {FIRST_CALL + 2}: a payload is missing, and no signed record says"):
         audit_log(house.deployment.log_database, house.vkey)
 
 
@@ -107,9 +107,10 @@ def test_what_is_still_there_must_be_what_its_record_commits_to(tmp_path: Path) 
 @requirement("log:audit:removed")
 @pytest.mark.parametrize("leaf", [1, FIRST_CALL, FIRST_CALL + 2, 999])
 def test_the_table_alone_allows_nothing(tmp_path: Path, leaf: int) -> None:
-    house = removed(tmp_path)
-    change(house, f"UPDATE files SET idx = {leaf} WHERE kind = {RETENTION}")  # noqa: S608 - numbers of ours
-    with pytest.raises(LogInvalid, match=f"leaf {FIRST_CALL}: the payload `arguments` is missing"):
+    with open_house(tmp_path) as house:
+        house.answer(call_of())
+    change(house, drop_payloads_of(FIRST_CALL), f"INSERT INTO files VALUES ({RETENTION}, 'payloads', {leaf}, x'00')")  # noqa: S608 - numbers of ours
+    with pytest.raises(LogInvalid, match=f"leaf {FIRST_CALL}: a payload is missing, and no signed record says"):
         audit_log(house.deployment.log_database, house.vkey)
 
 
@@ -119,26 +120,50 @@ def forged(house: House, below: int) -> record_pb2.Record:
     return record
 
 
-@requirement("log:audit:removed")
-def test_a_record_of_retention_cannot_be_forged_without_the_key(tmp_path: Path) -> None:
-    with open_house(tmp_path) as house:
-        house.answer(call_of())
-        content = forged(house, FIRST_CALL + 1).SerializeToString()
-    size = FIRST_CALL + 1
+def put_at_the_end(house: House, record: record_pb2.Record, signature: str) -> None:
+    """Append a record to the closed log as whoever can write its file but has no key, and lead all tables to it."""
+    content, key = record.SerializeToString(), call_key(record.call_id)
     connection = apsw.Connection(str(house.deployment.log_database))
     hashes = [row[0] for row in connection.execute("SELECT hash FROM leaves ORDER BY idx")]
     tree = GrownTree(0, b"", [*hashes, leaf_hash(content)])  # type: ignore[list-item]
-    connection.execute("INSERT INTO leaves VALUES (?, ?, NULL, ?)", (size, leaf_hash(content), content))
+    size = len(hashes)
+    connection.execute("INSERT INTO leaves VALUES (?, ?, ?, ?)", (size, leaf_hash(content), key, content))
     connection.execute("INSERT INTO files VALUES (?, 'payloads', ?, x'00')", (RETENTION, size))
     connection.execute("UPDATE head SET size = ?, root = ?, frontier = ?", (tree.size, tree.root(), tree.frontier()))
     connection.execute(
-        "INSERT INTO checkpoints SELECT ?, ?, signature, seal FROM checkpoints WHERE size = ?",
+        f"INSERT INTO checkpoints SELECT ?, ?, {signature}, seal FROM checkpoints WHERE size = ?",  # noqa: S608 - of ours
         (tree.size, tree.root(), size),
     )
     connection.close()
+
+
+@requirement("log:audit:removed")
+@pytest.mark.parametrize(
+    ("signature", "told"),
+    [
+        ("signature", "the signature of .* is false"),
+        ("NULL", f"leaf {FIRST_CALL}: a payload is missing, and no signed record says that it was removed"),
+    ],
+)
+def test_a_record_of_retention_cannot_be_forged_without_the_key(tmp_path: Path, signature: str, told: str) -> None:
+    """The attack: payloads taken away, and a record put at the end, as a crash leaves some, that excuses it."""
+    with open_house(tmp_path) as house:
+        house.answer(call_of())
+    put_at_the_end(house, forged(house, FIRST_CALL + 1), signature)
     change(house, drop_payloads_of(FIRST_CALL))
 
-    with pytest.raises(LogInvalid, match=r"the signature of .* is false"):
+    with pytest.raises(LogInvalid, match=told):
+        audit_log(house.deployment.log_database, house.vkey)
+
+
+@requirement("log:audit:removed")
+def test_a_forged_record_excuses_nothing_beside_a_true_one(tmp_path: Path) -> None:
+    house = removed(tmp_path)
+    change(house, "DELETE FROM files WHERE name = 'payloads'")
+    put_at_the_end(house, forged(house, FIRST_CALL + 3), "NULL")
+    change(house, drop_payloads_of(FIRST_CALL + 2))
+
+    with pytest.raises(LogInvalid, match=f"leaf {FIRST_CALL + 2}: a payload is missing, and no signed record says"):
         audit_log(house.deployment.log_database, house.vkey)
 
 
@@ -151,7 +176,8 @@ def test_a_record_that_cannot_say_so_is_refused_even_if_it_is_signed(tmp_path: P
         said = [own, own + 1 + further] if further <= 0 else [own + further]
         for below in said:
             record = forged(house, below)
-            house.log.append(Entry(record=record.SerializeToString(), call_id=call_key(record.call_id)))
+            file = (RETENTION, "payloads", bytes(32))
+            house.log.append(Entry(record=record.SerializeToString(), call_id=call_key(record.call_id), file=file))
 
     bad = own + len(said) - 1
     if further == 0:

@@ -16,7 +16,7 @@ from log_house import ORIGIN, House, call_of, deployment_at, principal_of, unava
 from sandbox.audit.audit import audit_log
 from sandbox.audit.verify import verify_receipt
 from sandbox.reasons import Reason, Refused
-from sandbox.receipts import Calls, LogReader, RecordKind, Retention
+from sandbox.receipts import Calls, ExecutionLog, LogReader, RecordKind, Retention
 from sandbox.receipts.retention import AT_ONCE, DAY_US
 from sandbox.settings import LogSettings, Settings
 from sandbox.stages import SealedResult, StillRunning
@@ -215,6 +215,39 @@ def test_nothing_is_removed_whose_removal_cannot_be_recorded(house: House, monke
         broken.setattr(SqliteWriting, "append", full)
         unavailable(lambda: Retention(house.log).run(in_days(8)))
     assert ciphertexts(house) == before
+
+
+@requirement("log:retention:signed")
+def test_nothing_is_removed_before_the_record_of_it_is_signed_in_the_file(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash in between would leave a log whose missing payloads no signature excuses."""
+    signed: list[int] = []
+    remove = SqliteWriting.remove_payloads
+
+    def removing(self: SqliteWriting, *asked: int) -> int:
+        newest = house.log.store.newest_signed_checkpoint()
+        signed.append(newest.size if newest else 0)
+        return remove(self, *asked)
+
+    house.answer(call_of())
+    monkeypatch.setattr(SqliteWriting, "remove_payloads", removing)
+    assert Retention(house.log).run(in_days(8))
+    assert signed[0] == house.log.store.head().size
+    assert len(of_retention(house)) == 1
+
+
+@requirement("log:retention:signed")
+def test_nothing_is_removed_whose_record_no_signature_covers(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.answer(call_of())
+    before, size = ciphertexts(house), house.log.store.head().size
+    earlier = house.log.newest_checkpoint()
+    monkeypatch.setattr(ExecutionLog, "newest_checkpoint", lambda _: earlier)
+
+    with pytest.raises(StoreUnavailable, match="the record of retention is not signed yet"):
+        Retention(house.log).run(in_days(8))
+
+    assert (ciphertexts(house), house.log.store.head().size) == (before, size + 1)
 
 
 @requirement("log:retention:crash")
