@@ -224,7 +224,10 @@ def test_what_a_neighbour_makes_public_is_told_and_stops_no_tool(ledger: Ledger,
     assert ledger.findings() == ()
 
 
-SPY = "CREATE FUNCTION sales.spy() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RETURN true; END $$"
+SPY = (
+    "CREATE FUNCTION sales.spy() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RETURN true; END $$;"
+    "CREATE FUNCTION sales.spied(text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN true; END $$"
+)
 OF_OTHERS = {
     "policy": "ALTER TABLE public.orders ENABLE ROW LEVEL SECURITY;"
     " CREATE POLICY code ON public.orders FOR SELECT TO PUBLIC USING ((SELECT sales.spy()))",
@@ -241,6 +244,19 @@ OF_OTHERS = {
     " REVOKE SELECT ON public.orders FROM sandbox_views;"
     " ALTER TABLE public.orders ENABLE ROW LEVEL SECURITY;"
     " CREATE POLICY code ON public.orders FOR SELECT TO PUBLIC USING (sales.spy())",
+    "index": "CREATE INDEX code ON public.orders ((sales.spied('x')))",
+    "part of an index": "CREATE INDEX code ON public.orders (id) WHERE sales.spied('x')",
+    "check": "ALTER TABLE public.orders ADD CONSTRAINT code CHECK (sales.spied('x'))",
+    "statistics": "CREATE STATISTICS public.code ON (sales.spied('x')), id FROM public.orders",
+    "partition key": "CREATE TABLE sales.parts (id bigint) PARTITION BY LIST ((id > 0 AND sales.spied('x')));"
+    " GRANT SELECT ON sales.parts TO sandbox_views",
+    "partition": "CREATE TABLE sales.parts (id bigint) PARTITION BY LIST (id);"
+    " CREATE TABLE sales.part PARTITION OF sales.parts DEFAULT; CREATE INDEX code ON sales.part ((sales.spied('x')));"
+    " GRANT SELECT ON sales.parts TO sandbox_views",
+    "cast of a column": "CREATE TYPE sales.mood AS ENUM ('a'); CREATE TABLE sales.parts (mood sales.mood[]);"
+    " CREATE FUNCTION sales.told(sales.mood) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN 1; END $$;"
+    " CREATE CAST (sales.mood AS text) WITH FUNCTION sales.told(sales.mood) AS IMPLICIT;"
+    " GRANT SELECT ON sales.parts TO sandbox_views",
     "view of a view": "CREATE VIEW sales.seen AS SELECT sales.spy() AS code; CREATE VIEW sales.more AS"
     " SELECT * FROM sales.seen; GRANT SELECT ON sales.more TO sandbox_views",
 }
@@ -252,10 +268,13 @@ OF_OTHERS = {
 def test_code_that_a_table_has_its_readers_run_is_found(ledger: Ledger, way: str, whose: str, level: str) -> None:
     """The attack: the owner of one table in a ceiling runs code as the tool's login, and reads other tables by it."""
     ledger.run(f"{SPY}; {OF_OTHERS[way]}; ALTER FUNCTION sales.spy() OWNER TO {whose}")
+    ledger.run(f"ALTER FUNCTION sales.spied(text) OWNER TO {whose}")
     if way == "domain in a policy":
         ledger.run(f"ALTER DOMAIN sales.odd OWNER TO {whose}")
     if way == "computed column":
         ledger.run(f"ALTER FUNCTION sales.twice(bigint) OWNER TO {whose}")
+    if way == "cast of a column":
+        ledger.run(f"ALTER FUNCTION sales.told(sales.mood) OWNER TO {whose}")
     try:
         found = {(finding.check, finding.level) for finding in ledger.findings()}
         assert ("code-of-tables", level) in found
@@ -263,10 +282,33 @@ def test_code_that_a_table_has_its_readers_run_is_found(ledger: Ledger, way: str
         ledger.run(
             "DROP POLICY IF EXISTS code ON public.orders; ALTER TABLE public.orders DISABLE ROW LEVEL SECURITY;"
             "ALTER TABLE public.orders DROP COLUMN IF EXISTS code; DROP VIEW IF EXISTS sales.seen CASCADE;"
-            "DROP DOMAIN IF EXISTS sales.odd; DROP FUNCTION IF EXISTS sales.spy(), sales.twice(bigint);"
+            "ALTER TABLE public.orders DROP CONSTRAINT IF EXISTS code; DROP STATISTICS IF EXISTS public.code;"
+            "DROP INDEX IF EXISTS public.code; DROP TABLE IF EXISTS sales.parts; DROP TYPE IF EXISTS sales.mood CASCADE;"
+            "DROP DOMAIN IF EXISTS sales.odd;"
+            "DROP FUNCTION IF EXISTS sales.spy(), sales.spied(text), sales.twice(bigint);"
             "REVOKE SELECT ON public.orders FROM PUBLIC"
         )
         ledger.run(ledger.script())
+    assert ledger.findings() == ()
+
+
+@pytest.mark.requirement("doctor:checks:code")
+@pytest.mark.parametrize("ledger", [18], indirect=True)
+def test_code_of_who_owns_all_that_tools_read_is_a_warning(ledger: Ledger) -> None:
+    tables = ("public.orders", "public.customers", "sales.targets")
+    given = ";".join(f"ALTER TABLE {table} OWNER TO app" for table in tables)
+    ledger.run(f"CREATE ROLE app; {given}; {SPY}; {OF_OTHERS['index']}; ALTER FUNCTION sales.spied(text) OWNER TO app")
+    try:
+        ledger.run(ledger.script())
+        assert {(finding.check, finding.level) for finding in ledger.findings()} == {("code-of-tables", "warning")}
+        ledger.run("ALTER TABLE sales.targets OWNER TO owner")
+        assert ("code-of-tables", "error") in {(finding.check, finding.level) for finding in ledger.findings()}
+    finally:
+        ledger.run(
+            "DROP INDEX public.code; DROP FUNCTION sales.spy(), sales.spied(text); REASSIGN OWNED BY app TO owner"
+        )
+        ledger.run(ledger.script())
+        ledger.run("DROP OWNED BY app; DROP ROLE app")
     assert ledger.findings() == ()
 
 
