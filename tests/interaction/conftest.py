@@ -8,6 +8,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+import several
 from command_line import CommandLine
 
 from sandbox.app import House
@@ -16,24 +17,7 @@ from sandbox.deployment import Deployment
 from sandbox.founding import create_deployment
 from sandbox.serving import opened_house
 
-POINT = """\
-spec: tool/v1
-name: shop.order
-version: 1.0.0
-owner: shop@example.com
-summary: One order by its id.
-use_when: The id is known.
-kind: sql
-effects: read
-connection: shop
-input:
-  id: {type: integer, help: The order's id}
-statement: SELECT id, region, cents FROM orders WHERE id = :id
-limits: {seconds: 5, max_rows: 10, max_bytes: 64KiB}
-examples:
-  - call: {id: 1}
-    expect: {row_count: 1}
-"""
+POINT = several.POINT.replace("many.order", "shop.order")
 
 
 @dataclass(frozen=True)

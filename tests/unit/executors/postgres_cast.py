@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from executor_cast import CANARY
+from postgres_proxy import Proxy, between
 from postgres_server import Server
 
 from sandbox.deployment import write_private
@@ -45,6 +49,29 @@ RULES: Mapping[str, TableRule] = {
 }
 
 KEY = bytes(range(32))
+
+
+def eventually(is_so: Callable[[], bool], seconds: float) -> bool:
+    """Ask until it is so, for as long as it may take."""
+    end = time.monotonic() + seconds
+    while not is_so():
+        if time.monotonic() > end:
+            return False
+    return True
+
+
+@contextmanager
+def proxied(server: Server) -> Iterator[Proxy]:
+    """Stand between the server and its clients."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder, between(server.folder, Path(folder)) as proxy:
+        yield proxy  # a short path, for a socket's may not be long
+
+
+@contextmanager
+def opened(shop: PostgresShop) -> Iterator[PostgresShop]:
+    """Close the shop's sessions after the block."""
+    yield shop
+    shop.executor.close()
 
 
 @dataclass

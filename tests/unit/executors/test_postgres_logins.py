@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import struct
-import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from postgres_cast import PostgresShop, made
-from postgres_proxy import Proxy, between
+from postgres_cast import PostgresShop, eventually, made, opened, proxied
+from postgres_proxy import Proxy
 from postgres_server import Server
 
 from sandbox.doctor.roles import CONNECTION_LIMIT
@@ -47,34 +45,20 @@ def database(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Serv
 
 @pytest.fixture
 def shop(database: Server, tmp_path: Path) -> Iterator[PostgresShop]:
-    shop = PostgresShop(database, tmp_path, "logins")
-    yield shop
-    shop.executor.close()
+    with opened(PostgresShop(database, tmp_path, "logins")) as shop:
+        yield shop
 
 
 @pytest.fixture
 def proxy(database: Server) -> Iterator[Proxy]:
-    with (
-        tempfile.TemporaryDirectory(dir="/tmp") as folder,
-        between(database.folder, Path(folder)) as proxy,
-    ):  # short paths
+    with proxied(database) as proxy:
         yield proxy
 
 
 @pytest.fixture
 def far_shop(database: Server, proxy: Proxy, tmp_path: Path) -> Iterator[PostgresShop]:
-    shop = PostgresShop(database, tmp_path, "logins", host=str(proxy.folder))
-    yield shop
-    shop.executor.close()
-
-
-def eventually(is_so: Callable[[], bool], seconds: float) -> bool:
-    """Ask until it is so, for as long as it may take."""
-    end = time.monotonic() + seconds
-    while not is_so():
-        if time.monotonic() > end:
-            return False
-    return True
+    with opened(PostgresShop(database, tmp_path, "logins", host=str(proxy.folder))) as shop:
+        yield shop
 
 
 @pytest.mark.requirement("postgres:session:places")

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from executor_cast import CANARY
-from postgres_cast import PostgresShop, made
-from postgres_proxy import Proxy, between
+from postgres_cast import PostgresShop, eventually, made, opened, proxied
+from postgres_proxy import Proxy
 from postgres_server import Server
 
 from sandbox.executors.engine import Fetched, PlanStale
@@ -34,34 +33,20 @@ def database(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Serv
 
 @pytest.fixture
 def shop(database: Server, tmp_path: Path) -> Iterator[PostgresShop]:
-    shop = PostgresShop(database, tmp_path, "sessions")
-    yield shop
-    shop.executor.close()
+    with opened(PostgresShop(database, tmp_path, "sessions")) as shop:
+        yield shop
 
 
 @pytest.fixture
 def proxy(database: Server) -> Iterator[Proxy]:
-    with (
-        tempfile.TemporaryDirectory(dir="/tmp") as folder,
-        between(database.folder, Path(folder)) as proxy,
-    ):  # short paths
+    with proxied(database) as proxy:
         yield proxy
 
 
 @pytest.fixture
 def far_shop(database: Server, proxy: Proxy, tmp_path: Path) -> Iterator[PostgresShop]:
-    shop = PostgresShop(database, tmp_path, "sessions", host=str(proxy.folder))
-    yield shop
-    shop.executor.close()
-
-
-def eventually(is_so: Callable[[], bool], seconds: float = GRACE_S) -> bool:
-    """Ask until it is so, for as long as it may take."""
-    end = time.monotonic() + seconds
-    while not is_so():
-        if time.monotonic() > end:
-            return False
-    return True
+    with opened(PostgresShop(database, tmp_path, "sessions", host=str(proxy.folder))) as shop:
+        yield shop
 
 
 def until_running(shop: PostgresShop) -> None:
@@ -204,7 +189,7 @@ def test_a_cancelled_call_stops_at_the_engine(shop: PostgresShop) -> None:
     begun = time.monotonic()
     cancellation.cancel()
 
-    assert eventually(lambda: not shop.running())
+    assert eventually(lambda: not shop.running(), GRACE_S)
     assert ended.wait(GRACE_S)
     assert time.monotonic() - begun < GRACE_S
     thread.join()

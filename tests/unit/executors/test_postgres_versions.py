@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
 import pytest
-from postgres_cast import PostgresShop, made
+from postgres_cast import PostgresShop, eventually, made
 from postgres_server import Server
 
 from sandbox.executors.engine import PlanStale
@@ -16,6 +14,7 @@ from sandbox.reasons import Reason
 from sandbox.stages import Truncation
 
 ENDLESS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"
+REPLICATED_S = 30.0
 
 
 def whole(shop: PostgresShop) -> None:
@@ -41,15 +40,6 @@ def test_postgresql_15_serves(postgres_15: Server, tmp_path: Path) -> None:
     whole(made(postgres_15, tmp_path, "oldest"))
 
 
-def eventually(is_so: Callable[[], bool]) -> bool:
-    """Ask until it is so, for as long as replication may take."""
-    end = time.monotonic() + 30.0
-    while not is_so():
-        if time.monotonic() > end:
-            return False
-    return True
-
-
 def has_arrived(standby: Server) -> bool:
     try:
         with standby.connect("replica") as reader:
@@ -64,7 +54,7 @@ def test_a_read_replica_serves(primary_and_standby: tuple[Server, Server], tmp_p
     made(primary, tmp_path / "primary", "replica").executor.close()
     with primary.connect("replica") as owner:
         owner.execute("CREATE TABLE public.arrived ()")
-    assert eventually(lambda: has_arrived(standby))
+    assert eventually(lambda: has_arrived(standby), REPLICATED_S)
 
     shop = PostgresShop(standby, tmp_path / "standby", "replica")
     assert shop.query("SELECT pg_is_in_recovery()") == [(True,)]
