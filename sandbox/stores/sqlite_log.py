@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final, final
@@ -18,14 +18,15 @@ from sandbox.stores.log import (
     SCHEMA_VERSION,
     Chain,
     Head,
-    Rows,
     StoredCheckpoint,
     StoredPayload,
     StoredRequest,
     StoreUnavailable,
     Writing,
 )
+from sandbox.stores.sqlite_rows import CHAIN, REQUEST, blob, checkpoint_of, engine_errors, head_of, request_of, whole
 from sandbox.stores.sqlite_schema import BUSY_MS, UPGRADES, make_log, wrong_table
+from sandbox.stores.sqlite_writing import SqliteWriting
 
 MAX_WAIT_S: Final = 10.0
 WAL_PAGES: Final = 4_000
@@ -33,106 +34,6 @@ WAL_PAGES: Final = 4_000
 PROBE_BYTES: Final = 64 * 1024
 EMPTYING_MS: Final = 100
 """How long callers wait at most for readers that keep the write-ahead log from being emptied."""
-
-
-@contextmanager
-def _engine_errors() -> Iterator[None]:
-    try:
-        yield
-    except (apsw.Error, OSError, UnicodeDecodeError) as error:
-        raise StoreUnavailable(type(error).__name__) from error
-
-
-@final
-class SqliteWriting:
-    """One transaction on the writing connection."""
-
-    __slots__ = ("_connection",)
-
-    def __init__(self, connection: apsw.Connection) -> None:
-        """Write through `connection`, which is in a transaction."""
-        self._connection = connection
-
-    def head(self) -> Head:
-        """The tree as it stands."""
-        return _head(self._connection)
-
-    def chain(self, token_digest: bytes) -> Chain | None:
-        """Where one token's chain stands."""
-        for sequence, digest in self._connection.execute(_CHAIN, (token_digest,)):
-            return Chain(sequence, digest)
-        return None
-
-    def is_open(self, index: int) -> bool:
-        """Whether the leaf is an intent whose end no leaf tells."""
-        return any(True for _ in self._connection.execute("SELECT 1 FROM intents WHERE idx = ?", (index,)))
-
-    def request(self, key: bytes) -> StoredRequest | None:
-        """What a `request_id` led to."""
-        return next(map(_request, self._connection.execute(_REQUEST, (key,))), None)
-
-    def append(self, rows: Rows, head: Head, now_us: int) -> None:
-        """Write a batch and move the head."""
-        write = self._connection.executemany
-        write("INSERT INTO leaves VALUES (?, ?, ?, ?)", rows.leaves)
-        if rows.payloads:
-            write("INSERT INTO payloads VALUES (?, ?, ?, ?)", rows.payloads)
-        if rows.chains:
-            write("INSERT OR REPLACE INTO chains VALUES (?, ?, ?)", rows.chains)
-        if rows.tiles:
-            write("INSERT INTO tiles VALUES (?, ?, ?)", rows.tiles)
-        if rows.files:
-            write("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", rows.files)
-        if rows.requests:
-            self._add_requests(rows.requests, now_us)
-        if rows.opened:
-            write("INSERT INTO intents VALUES (?)", [(index,) for index in rows.opened])
-        if rows.closed:
-            write("DELETE FROM intents WHERE idx = ?", [(index,) for index in rows.closed])
-        if rows.forgotten:
-            write("DELETE FROM requests WHERE key = ? AND idx = ?", rows.forgotten)
-        self.sign(rows.signatures)
-        execute = self._connection.execute
-        execute("INSERT INTO checkpoints (size, root, seal) VALUES (?, ?, ?)", (head.size, head.root, rows.seal))
-        execute("UPDATE head SET size = ?, root = ?, frontier = ?", (head.size, head.root, head.frontier))
-
-    def _add_requests(self, requests: Sequence[tuple[bytes, int, bytes, int]], now_us: int) -> None:
-        # WHY: twice as many old rows are looked at as new ones come, so the table shrinks to the living ones by itself.
-        self._connection.execute(
-            "DELETE FROM requests WHERE id IN (SELECT id FROM requests ORDER BY id LIMIT ?) AND expires_us < ?",
-            (2 * len(requests), now_us),
-        )
-        self._connection.executemany(
-            "INSERT INTO requests (key, idx, content, expires_us) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (key) DO UPDATE"
-            " SET idx = excluded.idx, content = excluded.content, expires_us = excluded.expires_us"
-            " WHERE requests.expires_us < ?5",
-            [(*request, now_us) for request in requests],
-        )
-
-    def sign(self, signatures: Sequence[tuple[bytes, int]]) -> None:
-        """Write back signatures of checkpoints."""
-        if signatures:
-            self._connection.executemany("UPDATE checkpoints SET signature = ? WHERE size = ?", signatures)
-
-    def add_subject(self, lookup: bytes, wrapped_key: bytes) -> None:
-        """Add a subject unless another thread or process has."""
-        self._connection.execute(
-            "INSERT INTO subjects (lookup, wrapped_key) VALUES (?, ?) ON CONFLICT DO NOTHING", (lookup, wrapped_key)
-        )
-
-    def remove_payloads(self, end: int, kept_subject: int, limit: int) -> int:
-        """Overwrite and delete some payloads with ids below `end`, but for those of `kept_subject`."""
-        # WHY: without it SQLite leaves what is deleted in the file until the room is used again.
-        self._connection.execute("PRAGMA secure_delete = ON")
-        query = "DELETE FROM payloads WHERE id IN (SELECT id FROM payloads WHERE id < ? AND subject != ? LIMIT ?)"
-        self._connection.execute(query, (end, kept_subject, limit))
-        return self._connection.changes()
-
-
-def _head(connection: apsw.Connection) -> Head:
-    for size, root, frontier in connection.execute("SELECT size, root, frontier FROM head"):
-        return Head(size, root, frontier)
-    raise StoreUnavailable("the head row is missing")
 
 
 @final
@@ -151,7 +52,7 @@ class SqliteLog:
         self._free: list[apsw.Connection] = []
         self._lock = threading.Lock()
         self._is_closed = False
-        with _engine_errors():
+        with engine_errors():
             if not is_read_only:
                 make_log(path)
             self._opened_as = _identity(path)
@@ -160,7 +61,7 @@ class SqliteLog:
             self._writer = self._opened()
             self._lock_file = None if is_read_only else os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
             self._file_lock = None if self._lock_file is None else FileLock(self._lock_file)
-            self._version = _int(self._writer.pragma("user_version"))
+            self._version = whole(self._writer.pragma("user_version"))
             wrong = wrong_table(self._writer, self._version)
         if self._version != SCHEMA_VERSION and not (is_read_only and self._version in UPGRADES):
             self.close()
@@ -174,7 +75,7 @@ class SqliteLog:
     def writing(self) -> Iterator[Writing]:
         """One transaction: alone among all processes, durable once the block has been left."""
         # WHY: a file lock before BEGIN; SQLite's own waiting starves one of two busy processes (237 against 20,430).
-        with self._alone(), _engine_errors():
+        with self._alone(), engine_errors():
             if self._is_closed or self._file_lock is None:
                 raise StoreUnavailable("the log is closed or read-only")
             self._file_lock.take(MAX_WAIT_S)
@@ -217,7 +118,7 @@ class SqliteLog:
 
     def empty_write_ahead_log(self) -> bool:
         """Move what the write-ahead log holds into the main file and empty it; whether nobody kept it from that."""
-        with self._alone(), _engine_errors():
+        with self._alone(), engine_errors():
             if self._is_closed or self._file_lock is None:
                 raise StoreUnavailable("the log is closed or read-only")
             self._file_lock.take(MAX_WAIT_S)
@@ -251,32 +152,32 @@ class SqliteLog:
     def head(self) -> Head:
         """The tree as it stands."""
         with self._reading() as connection:
-            return _head(connection)
+            return head_of(connection)
 
     def leaf_hashes(self, start: int, end: int) -> list[bytes]:
         """The hashes of leaves `start` to `end` (exclusive), in order."""
         return [
-            _blob(row[0])
+            blob(row[0])
             for row in self._rows("SELECT hash FROM leaves WHERE idx >= ? AND idx < ? ORDER BY idx", start, end)
         ]
 
     def tile_roots(self, level: int, start: int, end: int) -> list[bytes]:
         """Stored subtree roots of one level, in order."""
         query = "SELECT hash FROM tiles WHERE level = ? AND idx >= ? AND idx < ? ORDER BY idx"
-        return [_blob(row[0]) for row in self._rows(query, level, start, end)]
+        return [blob(row[0]) for row in self._rows(query, level, start, end)]
 
     def records(self, start: int, limit: int) -> list[tuple[int, bytes, bytes]]:
         """(index, leaf hash, record), in order."""
         query = "SELECT idx, hash, record FROM leaves WHERE idx >= ? ORDER BY idx LIMIT ?"
-        return [(_int(index), _blob(leaf), _blob(record)) for index, leaf, record in self._rows(query, start, limit)]
+        return [(whole(index), blob(leaf), blob(record)) for index, leaf, record in self._rows(query, start, limit)]
 
     def record(self, index: int) -> bytes | None:
         """One record's bytes."""
-        return next((_blob(row[0]) for row in self._rows("SELECT record FROM leaves WHERE idx = ?", index)), None)
+        return next((blob(row[0]) for row in self._rows("SELECT record FROM leaves WHERE idx = ?", index)), None)
 
     def indexes_of_call(self, call_id: bytes) -> list[int]:
         """The records of a call, in order."""
-        return [_int(row[0]) for row in self._rows("SELECT idx FROM leaves WHERE call_id = ? ORDER BY idx", call_id)]
+        return [whole(row[0]) for row in self._rows("SELECT idx FROM leaves WHERE call_id = ? ORDER BY idx", call_id)]
 
     def payload(self, payload_id: int) -> StoredPayload | None:
         """One encrypted payload."""
@@ -286,20 +187,20 @@ class SqliteLog:
         """Payloads with `start <= id < end`, in order."""
         query = "SELECT id, subject, wrapped_key, ciphertext FROM payloads WHERE id >= ? AND id < ? ORDER BY id"
         for payload_id, subject, wrapped, ciphertext in self._rows(query, start, end):
-            yield _int(payload_id), StoredPayload(_int(subject), _blob(wrapped), _blob(ciphertext))
+            yield whole(payload_id), StoredPayload(whole(subject), blob(wrapped), blob(ciphertext))
 
     def count_payloads(self, start: int, end: int, kept_subject: int) -> int:
         """How many payloads have `start <= id < end`, but for those of `kept_subject`."""
         query = "SELECT count(*) FROM payloads WHERE id >= ? AND id < ? AND subject != ?"
         rows = self._rows(query, start, end, kept_subject)
-        return sum(_int(row[0]) for row in rows)
+        return sum(whole(row[0]) for row in rows)
 
     def needed_from(self, now_us: int) -> int | None:
         """The first leaf that an open intent or a `request_id` not yet expired at `now_us` leads to."""
         query = (
             "SELECT min(idx) FROM (SELECT idx FROM intents UNION ALL SELECT idx FROM requests WHERE expires_us >= ?)"
         )
-        return next((_int(row[0]) for row in self._rows(query, now_us) if row[0] is not None), None)
+        return next((whole(row[0]) for row in self._rows(query, now_us) if row[0] is not None), None)
 
     def checkpoint_covering(self, index: int) -> StoredCheckpoint | None:
         """The first checkpoint whose tree holds the leaf."""
@@ -308,67 +209,67 @@ class SqliteLog:
     def checkpoints(self, after: int, limit: int) -> list[StoredCheckpoint]:
         """Checkpoints of sizes greater than `after`, in order."""
         query = "SELECT size, root, signature, seal FROM checkpoints WHERE size > ? ORDER BY size LIMIT ?"
-        return [_checkpoint(row) for row in self._rows(query, after, limit)]
+        return [checkpoint_of(row) for row in self._rows(query, after, limit)]
 
     def unsigned_checkpoints(self) -> list[StoredCheckpoint]:
         """Checkpoints whose signature has not been written back."""
         query = "SELECT size, root, signature, seal FROM checkpoints WHERE signature IS NULL ORDER BY size"
-        return [_checkpoint(row) for row in self._rows(query)]
+        return [checkpoint_of(row) for row in self._rows(query)]
 
     def newest_signed_checkpoint(self) -> StoredCheckpoint | None:
         """The largest checkpoint that has a signature."""
         query = (
             "SELECT size, root, signature, seal FROM checkpoints WHERE signature IS NOT NULL ORDER BY size DESC LIMIT 1"
         )
-        return next((_checkpoint(row) for row in self._rows(query)), None)
+        return next((checkpoint_of(row) for row in self._rows(query)), None)
 
     def request(self, key: bytes) -> StoredRequest | None:
         """What a `request_id` led to."""
-        return next(map(_request, self._rows(_REQUEST, key)), None)
+        return next(map(request_of, self._rows(REQUEST, key)), None)
 
     def subject(self, lookup: bytes) -> tuple[int, bytes | None] | None:
         """(id, wrapped key; None once erased)."""
         rows = self._rows("SELECT id, wrapped_key FROM subjects WHERE lookup = ?", lookup)
-        return next(((_int(i), None if key is None else _blob(key)) for i, key in rows), None)
+        return next(((whole(i), None if key is None else blob(key)) for i, key in rows), None)
 
     def subject_key(self, subject: int) -> bytes | None:
         """The wrapped key of a subject; None once erased."""
         rows = self._rows("SELECT wrapped_key FROM subjects WHERE id = ?", subject)
-        return next((None if row[0] is None else _blob(row[0]) for row in rows), None)
+        return next((None if row[0] is None else blob(row[0]) for row in rows), None)
 
     def chain(self, token_digest: bytes) -> Chain | None:
         """Where one token's chain stands."""
-        return next((Chain(_int(row[0]), _blob(row[1])) for row in self._rows(_CHAIN, token_digest)), None)
+        return next((Chain(whole(row[0]), blob(row[1])) for row in self._rows(CHAIN, token_digest)), None)
 
     def count_chains(self) -> int:
         """How many tokens have a chain."""
-        return sum(_int(row[0]) for row in self._rows("SELECT count(*) FROM chains"))
+        return sum(whole(row[0]) for row in self._rows("SELECT count(*) FROM chains"))
 
     def file(self, kind: int, name: str) -> tuple[int, bytes] | None:
         """(index, SHA-256) of the newest leaf that holds the file."""
         rows = self._rows("SELECT idx, digest FROM files WHERE kind = ? AND name = ?", kind, name)
-        return next(((_int(index), _blob(digest)) for index, digest in rows), None)
+        return next(((whole(index), blob(digest)) for index, digest in rows), None)
 
     def open_intents(self) -> list[tuple[int, bytes, bytes]]:
         """(index, leaf hash, record) of each intent whose end no leaf tells, in order."""
         if self._version < SCHEMA_VERSION:
             return []  # opened read-only before its upgrade
         query = "SELECT idx, hash, record FROM intents JOIN leaves USING (idx) ORDER BY idx"
-        return [(_int(index), _blob(leaf), _blob(record)) for index, leaf, record in self._rows(query)]
+        return [(whole(index), blob(leaf), blob(record)) for index, leaf, record in self._rows(query)]
 
     def hold_boot(self, boot: bytes) -> None:
         """Tell all processes of this host that `boot` lives."""
-        with _engine_errors():
+        with engine_errors():
             self._boots.hold(boot)
 
     def is_boot_gone(self, boot: bytes) -> bool:
         """Whether no process of this host holds `boot`."""
-        with _engine_errors():
+        with engine_errors():
             return self._boots.is_gone(boot)
 
     def sweep_boots(self) -> None:
         """Remove the files of those who are gone."""
-        with _engine_errors():
+        with engine_errors():
             self._boots.sweep()
 
     def _rows(self, query: str, *parameters: apsw.SQLiteValue) -> list[tuple[apsw.SQLiteValue, ...]]:
@@ -377,7 +278,7 @@ class SqliteLog:
 
     @contextmanager
     def _reading(self) -> Iterator[apsw.Connection]:
-        with _engine_errors():
+        with engine_errors():
             if self._is_closed:
                 raise StoreUnavailable("the log is closed")
             try:
@@ -405,7 +306,7 @@ def copy_log(path: Path, place: Path) -> None:
 
     Raises `StoreUnavailable`.
     """
-    with _engine_errors():
+    with engine_errors():
         os.close(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         source = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
         try:
@@ -419,29 +320,3 @@ def copy_log(path: Path, place: Path) -> None:
                 copy.close()
         finally:
             source.close()
-
-
-_CHAIN: Final = "SELECT sequence, digest FROM chains WHERE token = ?"
-_REQUEST: Final = "SELECT idx, content, expires_us FROM requests WHERE key = ?"
-
-
-def _request(row: tuple[apsw.SQLiteValue, ...]) -> StoredRequest:
-    index, content, expires_us = row
-    return StoredRequest(_int(index), _blob(content), _int(expires_us))
-
-
-def _checkpoint(row: tuple[apsw.SQLiteValue, ...]) -> StoredCheckpoint:
-    size, root, signature, seal = row
-    return StoredCheckpoint(_int(size), _blob(root), None if signature is None else _blob(signature), _blob(seal))
-
-
-def _int(value: apsw.SQLiteValue) -> int:
-    if not isinstance(value, int):
-        raise StoreUnavailable("a damaged row")
-    return value
-
-
-def _blob(value: apsw.SQLiteValue) -> bytes:
-    if not isinstance(value, bytes):
-        raise StoreUnavailable("a damaged row")
-    return value

@@ -27,7 +27,8 @@ from sandbox.reasons import Effect, Reason, Refused
 from sandbox.serving import opened_house
 from sandbox.stages import AuthorizedCall, ResultBody
 from sandbox.stores.log import StoreUnavailable
-from sandbox.stores.sqlite_log import SqliteLog, SqliteWriting
+from sandbox.stores.sqlite_log import SqliteLog
+from sandbox.stores.sqlite_writing import SqliteWriting
 from sandbox.v1 import execution_log_pb2 as log_pb
 from sandbox.v1 import record_pb2
 from sandbox.v1 import tool_execution_pb2 as pb

@@ -26,7 +26,7 @@ from sandbox.reasons import Effect, Fault, Reason, Refused
 from sandbox.receipts.reader import LogReader
 from sandbox.receipts.records import Entry
 from sandbox.stages import Answer, ResultBody, StillRunning
-from sandbox.stores.sqlite_log import SqliteWriting
+from sandbox.stores.sqlite_writing import SqliteWriting
 from sandbox.v1 import record_pb2
 
 requirement = pytest.mark.requirement

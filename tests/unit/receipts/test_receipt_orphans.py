@@ -150,7 +150,7 @@ def test_an_intent_that_was_changed_is_not_closed(tmp_path: Path, said: bytes) -
 @requirement("log:orphan:closed")
 def test_an_orphan_that_cannot_be_written_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from sandbox.stores.log import StoreUnavailable
-    from sandbox.stores.sqlite_log import SqliteWriting
+    from sandbox.stores.sqlite_writing import SqliteWriting
 
     def full(*_: object) -> None:
         raise StoreUnavailable("FullError")

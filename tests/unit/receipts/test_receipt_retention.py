@@ -21,7 +21,7 @@ from sandbox.receipts.retention import AT_ONCE, DAY_US
 from sandbox.settings import LogSettings, Settings
 from sandbox.stages import SealedResult, StillRunning
 from sandbox.stores.log import StoreUnavailable
-from sandbox.stores.sqlite_log import SqliteWriting
+from sandbox.stores.sqlite_writing import SqliteWriting
 from sandbox.v1 import record_pb2
 
 requirement = pytest.mark.requirement
@@ -277,7 +277,7 @@ from sandbox.deployment import Deployment
 from sandbox.receipts import ExecutionLog, Retention
 from sandbox.receipts.retention import DAY_US
 from sandbox.settings import LogSettings, Settings
-from sandbox.stores.sqlite_log import SqliteWriting
+from sandbox.stores.sqlite_writing import SqliteWriting
 
 remove, batches = SqliteWriting.remove_payloads, []
 

@@ -10,7 +10,7 @@ from log_house import House, authorize, call_of, full_disk, principal_of, releas
 from sandbox.audit.verify import verify_receipt
 from sandbox.receipts.receipts import Receipt
 from sandbox.stores.log import StoreUnavailable
-from sandbox.stores.sqlite_log import SqliteWriting
+from sandbox.stores.sqlite_writing import SqliteWriting
 
 requirement = pytest.mark.requirement
 
