@@ -19,6 +19,7 @@ from sandbox.deployment import Deployment, Misconfigured
 from sandbox.doctor.selftest import SelfTestFailed
 from sandbox.doors.rpc.server import AddMore, RpcDoor, add_nothing, open_door
 from sandbox.endings import SAME_ENDING_S, Endings
+from sandbox.leases import afterwards
 from sandbox.presence import alone, announced, deployment_in
 from sandbox.problems import LintFailed
 from sandbox.reasons import Refused
@@ -107,7 +108,7 @@ def _spare_the_collector() -> None:
 
 
 def serve_forever(root: Path, *, listen: str, grace_s: float) -> None:
-    """Serve until SIGTERM or SIGINT, whose second ends the grace; see `sandbox serve`."""
+    """Serve until SIGTERM, SIGINT or SIGHUP, whose second ends the grace; see `sandbox serve`."""
     endings, ending = Endings(), threading.Event()
     take_libraries()
     opened_at = stamps(Deployment(root.resolve()))
@@ -138,6 +139,7 @@ def _hurry(endings: Endings, door: RpcDoor) -> None:
         endings.wait()
     note("ending at once")
     door.hurry()
+    afterwards.hurry()
 
 
 Stamp: TypeAlias = tuple[str, int, int, int]

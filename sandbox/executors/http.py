@@ -77,7 +77,7 @@ class HttpTools:
         if answer.status not in plan.response.statuses:
             raise _status(plan, answer.status)
         try:
-            return picked(plan, answer.status, answer.body)
+            return _untold(picked(plan, answer.status, answer.body), lease)
         except Refused as refused:
             if plan.has_effects:
                 refused.effect = Effect.DONE  # the status says so; what is wrong is what it told of it
@@ -107,6 +107,17 @@ class HttpTools:
             if failed.trouble in {"address", "tls", "resolve"}:
                 note_often("http target not reached", plan.connection, causes=failed.trouble)
             raise
+
+
+def _untold(fetched: Fetched, lease: HttpLease | TokenLease) -> Fetched:
+    """Return what the spec picks; raises `Refused` if it holds the credential that was sent.
+
+    # INVARIANT: a target that repeats its requests gives no caller, author or log the credential it was asked with.
+    """
+    if any(isinstance(cell, str) and lease.tells(cell) for row in fetched.rows for cell in row):
+        note_often("http target tells its credential", lease.connection)
+        raise invalid("credential", "repeats the credential that it was asked with")
+    return fetched
 
 
 def _destination(connection: Connection, resolve: Resolve) -> Destination:

@@ -1,48 +1,121 @@
-"""How is a credential given back once its call is over? At once, but nobody waits for it who was told to stop."""
+"""How is a credential given back once its call is over? At once, but nobody waits for it who has no time.
+
+# INVARIANT: a process that ends in good order has given back what it was lent, or has told that it could not.
+"""
 
 from __future__ import annotations
 
+import atexit
 import threading
+import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, final
 
+from sandbox.leases.asking import CallBounds
 from sandbox.outbound.wire import Failed
 from sandbox.reasons import Refused
-from sandbox.stages import Cancellation
 from sandbox.telemetry.events import note_often
 
 WAIT_S: Final = 1.0
-"""For which an answer waits until its credential is void; whoever gives back more slowly does so behind it."""
+"""For which an answer waits at most until its credential is void; whoever gives back more slowly does so behind it."""
+SETTLE_S: Final = 6.0
+"""How long a process that ends waits for what is under way: longer than any revocation may take."""
 MAX_UNDER_WAY: Final = 256
 """In one process; beyond it credentials are left to their own end, and operators are told."""
 
-_PLACES: Final = threading.BoundedSemaphore(MAX_UNDER_WAY)
+
+def give_back(revoke: Callable[[], None], event: str, kind: str, waits: CallBounds | None = None) -> None:
+    """Do it in a thread of its own; tell operators of `event` if that fails. Never raises.
+
+    The call whose bounds `waits` are waits for it a little, so that its answer comes after its credential's end.
+    """
+    _RETURNS.begin(_Return(revoke, event, kind), waits)
 
 
-def give_back(revoke: Callable[[], None], event: str, kind: str, cancellation: Cancellation) -> None:
-    """Do it in a thread of its own; tell operators of `event` if that fails. Never raises."""
-    done = threading.Event()
+def settle(seconds: float = SETTLE_S) -> None:
+    """Wait for what is under way, as every process does at its end; tells operators of what is left."""
+    _RETURNS.settle(seconds)
 
-    def work() -> None:
+
+def hurry() -> None:
+    """Have a process that ends wait no longer for what is under way."""
+    _RETURNS.hurry()
+
+
+@final
+class _Return:
+    """One credential on its way back."""
+
+    def __init__(self, revoke: Callable[[], None], event: str, kind: str) -> None:
+        self._revoke = revoke
+        self._event = event
+        self._kind = kind
+
+    def go(self) -> None:
         try:
-            revoke()
+            self._revoke()
         except Failed as failed:
-            note_often(event, kind, causes=failed.trouble)
+            self.tell(failed.trouble)
         except Refused:
-            note_often(event, kind, causes="secret unreadable")
-        finally:
-            _PLACES.release()
-            done.set()
+            self.tell("secret unreadable")
 
-    if not _PLACES.acquire(blocking=False):
-        note_often(event, kind, causes="too many")
-        return
-    try:
-        threading.Thread(target=work, name="give back", daemon=True).start()
-    except RuntimeError:  # no thread can be had
-        _PLACES.release()
-        note_often(event, kind, causes="no thread")
-        return
-    cancellation.on_cancel(done.set)
-    done.wait(WAIT_S)
-    cancellation.forget(done.set)
+    def tell(self, cause: str) -> None:
+        note_often(self._event, self._kind, causes=cause)
+
+
+@final
+class _Returns:
+    """All that are under way in this process."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._under_way: set[_Return] = set()
+        self._is_hurried = False
+
+    def begin(self, one: _Return, waits: CallBounds | None) -> None:
+        with self._changed:
+            is_full = len(self._under_way) >= MAX_UNDER_WAY
+            if not is_full:
+                self._under_way.add(one)
+        if is_full:
+            one.tell("too many")
+            return
+        woken = threading.Event()
+        try:
+            threading.Thread(target=self._go, args=(one, woken), name="give back", daemon=True).start()
+        except RuntimeError:  # no thread can be had
+            self._end(one)
+            one.tell("no thread")
+            return
+        if waits is not None:
+            waits.cancellation.on_cancel(woken.set)
+            woken.wait(max(0.0, min(WAIT_S, waits.deadline - time.monotonic())))
+            waits.cancellation.forget(woken.set)
+
+    def settle(self, seconds: float) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_hurried or not self._under_way, seconds)
+            left = list(self._under_way)
+        for one in left:
+            one.tell("the process ended")
+
+    def hurry(self) -> None:
+        with self._changed:
+            self._is_hurried = True
+            self._changed.notify_all()
+
+    def _go(self, one: _Return, woken: threading.Event) -> None:
+        try:
+            one.go()
+        finally:
+            self._end(one)
+            woken.set()
+
+    def _end(self, one: _Return) -> None:
+        with self._changed:
+            self._under_way.discard(one)
+            self._changed.notify_all()
+
+
+_RETURNS: Final = _Returns()
+atexit.register(settle)

@@ -20,7 +20,6 @@ from sandbox.leases.sources import Secret, Secrets
 from sandbox.outbound.destinations import destination
 from sandbox.outbound.wire import Failed, Resolve, system_resolve
 from sandbox.reasons import Fault, quoted
-from sandbox.stages import Cancellation
 from sandbox.telemetry.events import note_often
 from sandbox.toolspec import Connection, OAuth
 
@@ -104,15 +103,18 @@ class AuthorizationServer:
         text = _token_of(reply)
         try:
             seconds = _checked(reply, scopes, is_exchange=self._auth.grant == "token_exchange")
-        except NoToken:
-            self.give_back(Secret(text), bounds.cancellation)  # nobody uses it, and nobody shall
+            left_s = asked_at + seconds - time.monotonic()
+            if left_s <= 0:
+                raise NoToken("expires_in")
+        except BaseException:
+            self.give_back(Secret(text), bounds)  # nobody uses it, and nobody shall
             raise
-        return AccessToken(Secret(text), time.time() + seconds, asked_at + seconds)
+        return AccessToken(Secret(text), time.time() + left_s, asked_at + seconds)
 
-    def give_back(self, token: Secret, cancellation: Cancellation) -> None:
-        """Have a token made void (RFC 7009) if the server can do that; never raises."""
+    def give_back(self, token: Secret, bounds: CallBounds) -> None:
+        """Have a call's token made void (RFC 7009) if the server can do that; never raises."""
         if self._auth.revoke_path is not None:
-            give_back(lambda: self._revoke(token), NOT_REVOKED, self._kind, cancellation)
+            give_back(lambda: self._revoke(token), NOT_REVOKED, self._kind, bounds)
 
     def _revoke(self, token: Secret) -> None:
         form = [("token", token.reveal()), ("token_type_hint", "access_token")]
@@ -161,7 +163,8 @@ def _checked(reply: Reply, scopes: Sequence[str], *, is_exchange: bool) -> int:
     kind, given, seconds = said.get("token_type"), said.get("scope"), said.get("expires_in")
     if not isinstance(kind, str) or kind.lower() != "bearer":
         raise NoToken("token_type")
-    if is_exchange and said.get("issued_token_type") not in _ACCESS_TOKENS:
+    issued = said.get("issued_token_type")
+    if is_exchange and not (isinstance(issued, str) and issued in _ACCESS_TOKENS):
         raise NoToken("issued_token_type")
     # RFC 6749, section 5.1: no scope told means the one asked for.
     if given is not None and not (isinstance(given, str) and set(given.split(" ")) <= {"", *scopes}):

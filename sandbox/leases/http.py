@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import final
 
 from sandbox.leases.asking import CallBounds
-from sandbox.leases.sources import Secrets
+from sandbox.leases.sources import Secret, Secrets
 from sandbox.reasons import Reason, Refused, quoted
 from sandbox.telemetry.events import warn
 from sandbox.toolspec import Connection, HttpAuth, HttpTarget
@@ -31,12 +31,18 @@ class HttpLease:
     bounds: CallBounds = field(repr=False)
     _secrets: Secrets = field(repr=False)
     _auth: HttpAuth | None = field(repr=False)
-    _header: tuple[str, str] | None = field(default=None, repr=False)
+    _secret: Secret | None = field(default=None, repr=False)
 
     @property
     def header(self) -> tuple[str, str] | None:
-        """Name and value of the header that carries the secret; None if the connection has none."""
-        return self._header
+        """Name and value of the header that carries the secret, within the block; None if the connection has none."""
+        if self._auth is None or self._secret is None:
+            return None
+        return self._auth.header, self._auth.scheme + self._secret.reveal()
+
+    def tells(self, text: str) -> bool:
+        """Whether `text` holds the secret."""
+        return self._secret is not None and self._secret.stands_in(text)
 
     @property
     def expires_at(self) -> None:
@@ -46,23 +52,23 @@ class HttpLease:
     def __enter__(self) -> HttpLease:
         """Read the secret; raises `Refused` with `EXECUTOR_UNAVAILABLE`."""
         if self._auth is not None:
-            self._header = (self._auth.header, self._auth.scheme + self._secret(self._auth))
+            self._secret = self._read(self._auth)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._header = None
+        self._secret = None
 
-    def _secret(self, auth: HttpAuth) -> str:
+    def _read(self, auth: HttpAuth) -> Secret:
         # INVARIANT: the caller learns neither where the secret lies nor, like everybody else, any part of it.
         try:
-            secret = self._secrets.read(auth.secret, f"connection {quoted(self.connection)}", self.bounds).reveal()
+            secret = self._secrets.read(auth.secret, f"connection {quoted(self.connection)}", self.bounds)
         except Refused as refused:
             if refused.reason is not Reason.EXECUTOR_UNAVAILABLE:
                 raise  # the call was over before the secret came
             raise self._unreadable(refused.message) from None
-        if not secret.isascii():
+        if not secret.reveal().isascii():
             raise self._unreadable("a header carries ASCII, and the secret is something else")
         return secret
 

@@ -75,7 +75,7 @@ class Tokens:
     def give_back(self, token: AccessToken, bounds: CallBounds) -> None:
         """End a call's token if the server can; never raises."""
         if self.is_revoked:
-            self._server.give_back(token.text, bounds.cancellation)
+            self._server.give_back(token.text, bounds)
 
     def forget(self, scopes: tuple[str, ...], subject: Subject, token: AccessToken | None) -> None:
         """Use a token no more that its target does not take; one that is remembered since then stays."""
@@ -135,6 +135,10 @@ class TokenLease:
     def expires_at(self) -> float | None:
         """When the token ends at the latest, in seconds since 1970 UTC; None outside the block."""
         return None if self._token is None else self._token.expires_at
+
+    def tells(self, text: str) -> bool:
+        """Whether `text` holds the token."""
+        return self._token is not None and self._token.text.stands_in(text)
 
     def doubt(self) -> None:
         """Use this token for no later call: its target does not take it."""

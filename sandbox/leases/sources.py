@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from base64 import b64encode
 from pathlib import Path
 from typing import Final, NoReturn, assert_never, final
 
@@ -15,6 +16,8 @@ from sandbox.leases.vault import VaultRefused, read_vault
 from sandbox.reasons import Reason, Refused, quoted
 from sandbox.toolspec import EnvSecret, FileSecret, SecretSource, VaultSecret
 
+TELLING: Final = 8
+"""Characters of a secret from which on a text that holds it tells it; a shorter one stands in honest texts."""
 _MAX_SECRET: Final = 8 * 1024
 """Characters of a secret; what is longer is another file."""
 
@@ -35,6 +38,12 @@ class Secret:
     def reveal(self) -> str:
         """Return the text; for a driver's own parameters alone."""
         return self._text
+
+    def stands_in(self, text: str) -> bool:
+        """Whether `text` holds it, plainly or in base64; one so short that honest text holds it is not looked for."""
+        if len(self._text) < TELLING:
+            return False
+        return self._text in text or b64encode(self._text.encode()).decode("ascii").rstrip("=") in text
 
     def __repr__(self) -> str:
         return "Secret(…)"

@@ -1,11 +1,14 @@
 """What happened, for operators? One JSON line an event on stderr: ids and digests, never arguments, SQL or results.
 
-Telling never raises: stderr may be a pipe whose reader has gone, and no refusal, fault or reload may hang on that.
+Telling never raises and never waits long: stderr may be a pipe whose reader has gone or sleeps, and no refusal, fault,
+reload or drain may hang on that.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import queue
 import sys
 import threading
 import time
@@ -13,18 +16,88 @@ from typing import Final, final
 
 import structlog
 
+PATIENCE_S: Final = 0.25
+"""How long whoever tells waits for the line to be written."""
+MAX_WAITING: Final = 1_000
+"""Lines that wait for a reader of stderr; what comes beyond is lost, and counted."""
+
+
+@final
+class _Line:
+    """A line on its way to stderr."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.is_over = threading.Event()
+        self.failure: Exception | None = None
+
+    def write(self) -> None:
+        try:
+            _write(self.text)
+        except Exception as failure:  # noqa: BLE001 - told to whoever waits
+            self.failure = failure
+        self.is_over.set()
+
+
+def _write(text: str) -> None:
+    stream = sys.stderr
+    if stream is None:
+        raise OSError
+    is_own = stream is sys.__stderr__
+    if not is_own:  # somebody stands in its place
+        stream.write(text)
+        stream.flush()
+        return
+    # WHY: past Python's own buffer, whose lock the interpreter wants at its end, be this write over or not.
+    content = text.encode("utf-8", "backslashreplace")
+    while content:
+        content = content[os.write(stream.fileno(), content) :]
+
 
 @final
 class _Stderr:
-    """Stderr as it is at each event; there may be none."""
+    """Stderr as it is at each event; there may be none.
 
-    def write(self, line: str) -> None:
-        if sys.stderr is None:
-            raise OSError
-        sys.stderr.write(line)
+    # INVARIANT: written on a thread of its own, so that a pipe that is full and not read holds no caller and no drain.
+    """
+
+    def __init__(self) -> None:
+        self._lines: queue.Queue[_Line] = queue.Queue(MAX_WAITING)
+        self._begin = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._is_stuck = False
+
+    def write(self, text: str) -> None:
+        line = _Line(text)
+        if not self._has_thread():
+            line.write()
+        else:
+            self._lines.put_nowait(line)
+            if self._is_stuck:  # nobody waits until it is read again
+                return
+            self._is_stuck = not line.is_over.wait(PATIENCE_S)
+        if line.failure is not None:
+            raise line.failure
 
     def flush(self) -> None:
-        sys.stderr.flush()
+        """Do nothing: each line has been flushed."""
+
+    def _has_thread(self) -> bool:
+        with self._begin:
+            if self._thread is None:
+                thread = threading.Thread(target=self._work, name="events", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:  # the system gives none, or the interpreter ends
+                    return False
+                self._thread = thread
+        return True
+
+    def _work(self) -> None:
+        while True:
+            self._lines.get().write()
+            if self._lines.empty():
+                self._is_stuck = False
 
 
 structlog.configure(

@@ -30,7 +30,7 @@ NOT_STARTED: Final = 5
 
 
 def serve_with_workers(root: Path, *, listen: str, grace_s: float, workers: int) -> None:
-    """Serve with several processes until SIGTERM or SIGINT, whose second ends the grace; see `sandbox serve`.
+    """Serve with several processes until SIGTERM, SIGINT or SIGHUP, whose second ends the grace; see `sandbox serve`.
 
     Raises `SystemExit` with the exit code of a worker that ended before all were ready; it has told why on stderr.
     """

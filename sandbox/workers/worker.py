@@ -14,6 +14,8 @@ from typing import Final
 from sandbox.app import Company
 from sandbox.deployment import Deployment, Misconfigured
 from sandbox.doors.rpc.server import RpcDoor
+from sandbox.endings import ENDING
+from sandbox.leases import afterwards
 from sandbox.limits.shared import SharedCounts
 from sandbox.serving import open_house, stamps, watch
 from sandbox.settings import Settings
@@ -27,7 +29,7 @@ _MAX_ORDERS: Final = 64 * 1024
 
 def work() -> None:
     """Serve as the orders on stdin say, until stdin tells to drain or ends."""
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in ENDING:
         signal.signal(number, signal.SIG_IGN)  # told to a whole group, it is the parent that they are for
     orders = _read_orders()
     if orders is None:
@@ -73,6 +75,7 @@ def _word() -> bytes:
 def _hurry(door: RpcDoor) -> None:
     if _word() == HURRY:
         door.hurry()
+        afterwards.hurry()
 
 
 def _switchboard(orders: Orders) -> Switchboard:

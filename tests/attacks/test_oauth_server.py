@@ -117,13 +117,15 @@ def test_a_token_that_is_no_bearer_token_with_an_end_is_refused(
 
 
 @pytest.mark.requirement("leases:oauth:answers")
-@pytest.mark.parametrize("kind", [None, "urn:ietf:params:oauth:token-type:refresh_token"])
-def test_an_exchange_that_gives_another_kind_of_token_is_refused(
-    kind: str | None, cast: Cast, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("kind", [None, "urn:ietf:params:oauth:token-type:refresh_token", [], {}, ["urn:…"], 7, True])
+def test_an_exchange_that_gives_another_kind_of_token_is_refused_and_the_token_revoked(
+    kind: object, cast: Cast, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """The attack: a value that no set can hold made a fault of it, and the token lived on."""
     cast.server.change = lambda said: said.update(issued_token_type=kind)
 
-    assert_no_token(refused_by(cast, grant="token_exchange"), "issued_token_type", capsys)
+    assert_no_token(refused_by(cast, grant="token_exchange", revoke_path="/oauth/revoke"), "issued_token_type", capsys)
+    assert [issued.is_revoked for issued in cast.server.issued.values()] == [True]
 
 
 GOOD = b'{"access_token": "TELL-NOBODY", "token_type": "Bearer", "expires_in": 60}'

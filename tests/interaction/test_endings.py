@@ -55,10 +55,10 @@ GRACE_S = 60.0
 
 
 @contextmanager
-def served(deployment: Deployment, **more: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def served(deployment: Deployment, *options: str, **more: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
     command = [sys.executable, "-m", "sandbox.cli.main", "serve", "--listen", "127.0.0.1:0", "--grace", str(GRACE_S)]
     process = subprocess.Popen(  # noqa: S603 - our own command
-        [*command, "--deployment", str(deployment.root)],
+        [*command, "--deployment", str(deployment.root), *options],
         stdout=subprocess.PIPE,
         text=True,
         **{"stderr": subprocess.PIPE, **more},  # type: ignore[call-overload]
@@ -155,6 +155,40 @@ def test_a_service_whose_stderr_nobody_reads_reloads_and_refuses_as_ever(deploym
         )
         with Client(address, stranger) as client, pytest.raises(NotAuthenticated, match="does not verify"):
             client.call("shop.order", {"id": 1})
+
+
+@pytest.mark.requirement("app:serve:ends")
+@pytest.mark.requirement("telemetry:stderr:never-waits")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_service_whose_stderr_is_full_serves_reloads_and_ends(deployment: Deployment, workers: int) -> None:
+    """The attack: what callers cause fills a pipe that somebody holds and does not read; then nobody is served."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(write, b"x" * 4096)
+    os.set_blocking(write, True)
+    with served(deployment, "--workers", str(workers), stderr=write) as (process, address):
+        os.close(write)
+        with Client(address, Identity.from_deployment(deployment.root, "agent")) as client:
+            for version in ("broken", "3.0.0"):
+                (deployment.toolspecs / "shop.order.yaml").write_text(POINT.replace("1.0.0", version), "utf-8")
+            wait_until(deployment, lambda: "3.0.0" in {tool.version for tool in client.tools()})
+            for _ in range(20):
+                assert isinstance(client.call("no.such", {}), Refusal)
+        process.terminate()
+        assert process.wait(PATIENCE_S) == 0
+    os.close(read)
+
+
+@pytest.mark.requirement("app:serve:ends")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_terminal_that_closes_drains_as_any_signal_does(deployment: Deployment, workers: int) -> None:
+    with served(deployment, "--workers", str(workers)) as (process, _):
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(PATIENCE_S) == 0
+        assert process.stderr is not None
+        assert [json.loads(line)["event"] for line in process.stderr] == ["draining"]
 
 
 def wait_until(deployment: Deployment, is_so: Callable[[], bool]) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import shutil
+import socket
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,12 +22,15 @@ from conftest import Service
 from http_cast import Target, make_papers, reply, saying
 from oauth_cast import write_assertion_key
 from openbao_server import Vault
+from test_endings import served
 from test_http_tools import ADA, CUSTOMER
 
 from sandbox.audit.verify import verify_receipt
-from sandbox.client import Refusal, Result
+from sandbox.client import Client, Refusal, Result
 from sandbox.deployment import Deployment
 from sandbox.doctor.check_http import DOCTOR
+from sandbox.endings import SAME_ENDING_S
+from sandbox.leases.afterwards import WAIT_S
 from sandbox.serving import opened_house
 
 SCOPED = CUSTOMER.replace("fields: all}}", "fields: all}, scopes: [customers.read]}")
@@ -118,6 +126,77 @@ def test_a_call_goes_the_whole_way_with_a_token_for_it_alone(grant: str, place: 
     assert len(record.lease_digest) == 32
     assert record.lease_expires_us // 1_000_000 == pytest.approx(time.time() + 300, abs=30)
     assert any("(an access token for customers.read)" in each for each in place.told)
+
+
+@pytest.mark.requirement("leases:oauth:drained")
+@pytest.mark.parametrize("is_hurried", [False, True])
+def test_a_service_that_drains_gives_back_what_it_was_lent_or_tells(place: Place, is_hurried: bool) -> None:  # noqa: FBT001
+    """The attack: SIGTERM while a slow server is asked to revoke; the token lived on, and no event told."""
+    released = threading.Event()
+
+    def late(line: socket.socket, request: bytes) -> None:
+        released.wait(20)
+        place.server.revocation_says = None
+        place.server._answer(line, request)
+
+    place.server.revocation_says = late
+    with served(place.deployment) as (process, address):
+        with Client.from_deployment(place.deployment.root, "agent", address) as client:
+            assert isinstance(client.call("crm.customer", {"id": "7"}), Result)
+        (token,) = sent_with(place.target)
+        process.terminate()
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(2 * SAME_ENDING_S)
+        if is_hurried:
+            process.terminate()
+        else:
+            released.set()
+        assert process.wait(10) == 0
+        assert process.stderr is not None
+        told = process.stderr.read()
+    released.set()
+    assert place.server.is_live(token) == is_hurried
+    assert ('"causes": "the process ended"' in told) == is_hurried
+
+
+@pytest.mark.requirement("leases:oauth:drained")
+def test_the_doctor_waits_for_what_it_was_lent(place: Place) -> None:
+    released = threading.Event()
+
+    def late(line: socket.socket, request: bytes) -> None:
+        released.wait(2 * WAIT_S)
+        place.server.revocation_says = None
+        place.server._answer(line, request)
+
+    place.server.revocation_says = late
+    command = [sys.executable, "-m", "sandbox.cli.main", "doctor", "--deployment", str(place.deployment.root)]
+    assert subprocess.run(command, check=False, capture_output=True, timeout=60).returncode == 0  # noqa: S603 - ours
+    assert [issued.is_revoked for issued in place.server.issued.values()] == [True]
+
+
+@pytest.mark.requirement("http:secret:repeated")
+@pytest.mark.parametrize("tool", ["crm.customer", "erp.customer"])
+@pytest.mark.parametrize("how", ["plain", "escaped", "base64"])
+def test_a_target_that_repeats_its_requests_tells_no_credential(place: Place, tool: str, how: str) -> None:
+    """The attack: an author picks what an echoing path says of the header that was sent."""
+
+    def echo(line: socket.socket, request: bytes) -> None:
+        sent = re.search(rb"Authorization: (Bearer \S+)", request)
+        assert sent is not None
+        text = sent[1].decode()
+        text = {"base64": base64.b64encode(text[7:].encode()).decode()}.get(how, text)
+        name = "".join(f"\\u{ord(letter):04x}" for letter in text) if how == "escaped" else text
+        line.sendall(reply(f'{{"customer": {{"id": 7, "name": "{name}"}}}}'.encode()))
+
+    place.target.behaviours = [echo]
+    answer = place.call(tool)
+
+    assert isinstance(answer, Refusal)
+    assert (answer.reason, answer.metadata["error"]) == ("HTTP_RESPONSE_INVALID", "credential")
+    (token,) = sent_with(place.target)
+    for told in place.told:
+        assert token not in told
+        assert base64.b64encode(token.encode()).decode().rstrip("=") not in told
 
 
 @pytest.mark.requirement("leases:oauth:secret")

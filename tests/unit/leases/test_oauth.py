@@ -20,6 +20,7 @@ from sandbox.deployment import Misconfigured
 from sandbox.executors.http import HttpTools
 from sandbox.leases import Subject, read_assertions
 from sandbox.leases import oauth as oauth_module
+from sandbox.leases.afterwards import WAIT_S
 from sandbox.leases.asking import CallBounds
 from sandbox.reasons import Reason, Refused
 from sandbox.specs.secret_places import SecretPlaces
@@ -100,6 +101,39 @@ def test_a_server_that_does_not_revoke_in_time_holds_nobody_who_was_told_to_stop
     told = capsys.readouterr().err
     assert "oauth token not revoked" in told
     assert token not in told
+
+
+@pytest.mark.requirement("leases:oauth:waited")
+def test_an_answer_waits_for_revocation_within_its_call_s_time_alone(cast: Cast) -> None:
+    cast.server.revocation_says = cast.server.target.hold
+    leases = cast.leases(cast.oauth(revoke_path="/oauth/revoke"))
+    for seconds, least, most in ((0.4, 0.0, 0.7), (30.0, WAIT_S, WAIT_S + 0.5)):
+        begun = time.monotonic()
+        with lent(leases, bounds=CallBounds.of_call(seconds, Cancellation())):
+            pass
+        assert least <= time.monotonic() - begun < most
+
+
+@pytest.mark.requirement("leases:oauth:reused")
+def test_a_token_that_has_ended_before_it_came_is_refused(cast: Cast) -> None:
+    """The attack: a slow answer with a short life, of which many calls that wait would be given what has ended."""
+
+    def late(said: dict[str, object]) -> None:
+        HELD.wait(1.1)
+        said["expires_in"] = 1
+
+    cast.server.change = late
+    with pytest.raises(Refused) as refused, lent(cast.leases(cast.oauth())):
+        pass
+    assert refused.value.rule == "leases/token"
+
+
+@pytest.mark.requirement("leases:oauth:reused")
+def test_the_end_of_a_token_counts_from_the_question(cast: Cast) -> None:
+    cast.server.change = lambda _: HELD.wait(0.5) and None
+    asked_at = time.time()
+    with lent(cast.leases(cast.oauth())) as taken:
+        assert taken.expires_at == pytest.approx(asked_at + 300, abs=0.3)
 
 
 @pytest.mark.requirement("leases:oauth:reused")

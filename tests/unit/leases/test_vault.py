@@ -6,6 +6,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from http_cast import Blunt, Target, make_papers, reply, saying
@@ -13,6 +14,7 @@ from openbao_server import Vault
 
 from sandbox.leases import read_dsn, sources
 from sandbox.leases import vault as vault_module
+from sandbox.leases.afterwards import WAIT_S, settle
 from sandbox.leases.asking import CallBounds
 from sandbox.leases.sources import Secrets, read_secret
 from sandbox.reasons import Reason, Refused
@@ -63,6 +65,7 @@ def test_the_token_that_read_is_given_back(vault: Vault, tmp_path: Path) -> None
 
     read_secret(secret_at("secret/data/crm#token", vault, tmp_path), "it")
     complaint_of(secret_at("secret/data/none#token", vault, tmp_path))
+    settle()
 
     assert vault.tokens() == before
 
@@ -200,6 +203,27 @@ def test_plain_http_goes_to_this_machine_alone(tmp_path: Path) -> None:
     server = replace(server_at(80, tmp_path), host="10.0.0.1")
 
     assert "no answer (address)" in complaint_of(VaultSecret(server, "kv/crm", "f"))
+
+
+@pytest.mark.requirement("leases:vault:token")
+def test_a_vault_that_is_slow_to_log_out_takes_nothing_of_its_call_s_time(vault: Vault, tmp_path: Path) -> None:
+    vault.put("crm", token=SECRET)
+    source = secret_at("secret/data/crm#token", vault, tmp_path)
+    slow = threading.Event()
+    with pytest.MonkeyPatch.context() as patched:
+        ask = vault_module.ask
+
+        def asked(*question: Any) -> Any:
+            if "revoke-self" in question[2]:
+                slow.wait(20)
+            return ask(*question)
+
+        patched.setattr(vault_module, "ask", asked)
+        begun = time.monotonic()
+        assert Secrets().read(source, "it", CallBounds()).reveal() == SECRET
+        assert time.monotonic() - begun < WAIT_S
+        slow.set()
+        settle()
 
 
 @pytest.mark.requirement("leases:vault:bounded")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import subprocess
 import sys
 
 import pytest
@@ -114,6 +116,30 @@ def test_without_a_stderr_events_go_nowhere_and_never_to_stdout(
     monkeypatch.setattr(sys, "stderr", None)
     events.note("reloaded")
     assert not capsys.readouterr().out
+
+
+FULL = """
+import os, sys, time
+from sandbox.telemetry import events
+begun = time.monotonic()
+for number in range(4000):
+    events.note("told", filling="x" * 200)
+print(time.monotonic() - begun, events._lost, flush=True)
+"""
+
+
+@pytest.mark.requirement("telemetry:stderr:never-waits")
+def test_a_stderr_that_is_full_holds_nobody_and_what_is_lost_is_counted() -> None:
+    read, write = os.pipe()
+    try:
+        command = [sys.executable, "-c", FULL]
+        told = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=write, timeout=60)  # noqa: S603 - ours
+    finally:
+        os.close(read)
+        os.close(write)
+    seconds, lost = told.stdout.split()
+    assert float(seconds) < 20
+    assert int(lost) > 2000
 
 
 @pytest.mark.requirement("telemetry:stderr:json")
