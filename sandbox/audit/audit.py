@@ -6,8 +6,7 @@ Names the place of the first thing that does not hold, and says what an audit of
 from __future__ import annotations
 
 import hashlib
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, final
@@ -18,19 +17,12 @@ from sandbox.audit.audited import Audited, Leaf
 from sandbox.audit.calls import Chains, Intents
 from sandbox.audit.files import Files
 from sandbox.audit.kept import PUBLISHED, REMEMBERED, Kept, read_kept, to_remember
-from sandbox.audit.merkle import GrowingTree, hash_leaf
-from sandbox.audit.notes import (
-    Checkpoint,
-    NoteInvalid,
-    SignatureFalse,
-    VerifierKey,
-    check_signature,
-    parse_audit_keys,
-    write_note,
-)
+from sandbox.audit.merkle import EMPTY_ROOT, GrowingTree, hash_leaf
+from sandbox.audit.notes import NoteInvalid, SignatureFalse, VerifierKey, parse_audit_keys
 from sandbox.audit.removed import Removals
-from sandbox.audit.tables import Tables
-from sandbox.stores.log import MAX_PAYLOADS, TILE_BITS, StoredCheckpoint, StoreUnavailable
+from sandbox.audit.signed import SignedTrees, leaves
+from sandbox.audit.tables import UNPROVEN, Tables
+from sandbox.stores.log import MAX_PAYLOADS, TILE_BITS, Head, StoreUnavailable
 from sandbox.stores.sqlite_log import SqliteLog
 from sandbox.v1 import record_pb2
 
@@ -38,9 +30,6 @@ CHUNK: Final = 2000
 MAX_UNSIGNED: Final = 65 * 256
 """Records at the end that no signature covers yet: a batch of each of 65 processes that crashed, as `serve` takes them.
 More are forged."""
-SIGNED_WITHIN_S: Final = 1.0
-"""How long the newest signature is waited for: a service writes it with its next batch, or by itself in a moment."""
-LOOK_EVERY_S: Final = 0.05
 UNREADABLE: Final = "the log's file is damaged or cannot be read"
 
 _SEEN_BY_OTHERS: Final = (
@@ -161,59 +150,40 @@ class _Audit:
         tables: Tables | None,
     ) -> None:
         self._store = store
-        self._key, *self._further = keys
+        key, *self._further = keys
         self._kept = kept
         self._progress = progress
         self._tree = GrowingTree()
-        self._head = store.head()
-        """As the audit began: what a serving process appends from then on is the next audit's."""
-        self._checkpoints = self._read_checkpoints()
-        self._next = next(self._checkpoints, None)
+        self._head = Head(0, EMPTY_ROOT, b"")
+        """How far this audit goes: what a serving process appends from then on is the next audit's."""
+        self._signed = SignedTrees(store, key)
         self._chains, self._intents, self._files, self._removals = Chains(), Intents(), Files(), Removals()
         self._tables = tables
         self._followers: list[_Follower] = [self._chains, self._intents, self._files, self._removals]
         self._followers += [tables] if tables else []
-        self._seen = 0
-        self._unsigned = 0
-        self._newest: tuple[Kept, ...] = ()
-        """The newest signed checkpoint within the log, if there is one."""
-        self._covered = 0
         self._payloads = 0
-        self._looked_for = 0
-        """How many payloads were missing when the newest records were last looked at for what they say of it."""
+        self._looked_for = -1
+        """How many payloads were missing when it was last looked how far the log has grown; -1 before."""
 
     def run(self) -> AuditReport:
-        head = self._head
-        while True:
-            rows = self._store.records(self._tree.size, min(CHUNK, head.size - self._tree.size))
-            payloads = self._store.payloads(
-                self._tree.size * MAX_PAYLOADS, (self._tree.size + len(rows)) * MAX_PAYLOADS
-            )
-            stored = {payload_id: hashlib.sha256(each.ciphertext).digest() for payload_id, each in payloads}
-            for index, leaf, record in rows:
-                self._check_leaf(index, leaf, record, stored)
-            if stored:
-                index = min(stored) // MAX_PAYLOADS
-                raise LogInvalid(f"leaf {index}: a stored payload that its record does not name")
-            self._progress(self._tree.size, head.size)
-            if self._tree.size < head.size and len(rows) == CHUNK:
-                continue
-            if not self._is_told_later():
-                break
-            head = self._head
-        self._check_end(head.size, head.root)
+        if self._tables and (damage := self._tables.damage()):
+            raise LogInvalid(f"{UNREADABLE} ({damage})")
+        self._go_on_to(self._store.head())
+        while self._has_grown():
+            self._go_on_to(self._head)
+        self._check_end(self._head.size, self._head.root)
         return AuditReport(
             tree_size=self._tree.size,
-            unsigned_records=self._tree.size - self._covered,
-            checkpoints=self._seen,
-            unsigned_checkpoints=self._unsigned,
+            unsigned_records=self._tree.size - self._signed.covered,
+            checkpoints=self._signed.seen,
+            unsigned_checkpoints=self._signed.unsigned,
             payloads=self._payloads,
             removed_payloads=self._removals.count,
             tokens=len(self._chains.heads),
             open_intents=len(self._intents.open),
-            newest_checkpoint=to_remember(self._newest + self._kept),
+            newest_checkpoint=to_remember(self._signed.newest + self._kept),
             remembered_size=_largest(kept for kept in self._kept if kept.name == REMEMBERED),
-            signed_size=_largest(kept for kept in self._newest + self._kept if kept.name != REMEMBERED),
+            signed_size=_largest(kept for kept in self._signed.newest + self._kept if kept.name != REMEMBERED),
             checked=tuple(
                 f"the {kept.name} checkpoint of {kept.tree.size} records, signed by {key.label}"
                 for kept in self._kept
@@ -222,32 +192,53 @@ class _Audit:
             not_checked=self._not_checked(),
         )
 
-    def _is_told_later(self) -> bool:
-        """Whether to go on to the head as it is now, for a service has removed payloads as it was read.
-
-        The record of a removal, and a signature of it, are in the log before the first payload is gone; so one further
-        look is enough for what was missing up to here.
-        """
-        self._await_signature(self._tree.size)
-        missing, head = self._removals.count, self._store.head()
-        if self._removals.untold(self._covered) is None or missing == self._looked_for or head.size <= self._tree.size:
-            return False
-        self._looked_for = missing
+    def _go_on_to(self, head: Head) -> None:
+        """Take the records up to `head`."""
         self._head = head
-        self._checkpoints = self._read_checkpoints()
-        self._next = next(self._checkpoints, None)
-        return True
+        self._signed.look_up_to(head.size, self._tree.size)
+        is_more = True
+        while is_more:
+            asked = min(CHUNK, head.size - self._tree.size)
+            rows = self._store.records(self._tree.size, asked)
+            begin, end = self._tree.size * MAX_PAYLOADS, (self._tree.size + len(rows)) * MAX_PAYLOADS
+            payloads = self._store.payloads(begin, end)
+            stored = {payload_id: hashlib.sha256(each.ciphertext).digest() for payload_id, each in payloads}
+            for index, leaf, record in rows:
+                self._check_leaf(index, leaf, record, stored)
+            if stored:
+                raise LogInvalid(f"leaf {min(stored) // MAX_PAYLOADS}: a stored payload that its record does not name")
+            self._progress(self._tree.size, head.size)
+            is_more = len(rows) == asked and self._tree.size < head.size
+
+    def _has_grown(self) -> bool:
+        """Whether a service has written meanwhile and is to be followed to where it stands now.
+
+        Once, to compare its tables with its records; and again where it has removed payloads as they were read: the
+        record of a removal, and a signature of it, are in the log before the first payload is gone.
+        """
+        missing, is_first = self._removals.count, self._looked_for < 0
+        if not is_first:
+            self._take(self._signed.await_newest(self._tree))
+            if missing == self._looked_for or self._removals.untold(self._signed.covered) is None:
+                return False
+        self._looked_for = missing
+        self._head = self._tables.read() if self._tables else self._store.head()
+        return self._head.size > self._tree.size
+
+    def _take(self, fault: str) -> None:
+        if fault:
+            raise LogInvalid(fault)
 
     def _not_checked(self) -> tuple[str, ...]:
-        uncovered = self._tree.size - self._covered
+        uncovered = self._tree.size - self._signed.covered
         last = f"who wrote the last of the records, {uncovered} in all (their signature is not in the file yet)"
         is_remembered = any(kept.name == REMEMBERED for kept in self._kept)
         return (
             *((last,) if uncovered else ()),
             *(self._uncovered_by(key) for key in self._further if self._tree.size > self._covered_by(key)),
             *_SEEN_BY_OTHERS[: 1 if is_remembered else 2],
-            *self._removals.told(self._covered),
-            *(self._tables.not_compared() if self._tables else ()),
+            *self._removals.told(self._signed.covered),
+            *((UNPROVEN,) if self._tables else ()),
             _CONTENTS,
         )
 
@@ -275,7 +266,10 @@ class _Audit:
             if fault := follower.follow(at):
                 raise LogInvalid(f"leaf {index}: {fault}")
         self._check_tiles(self._tree.append(leaf))
-        self._check_roots()
+        for kept in self._kept:
+            if kept.tree.size == self._tree.size and kept.tree.root != self._tree.root():
+                raise LogInvalid(f"the first {kept.tree.size} leaves are not those of the {kept.name} checkpoint")
+        self._take(self._signed.meet(self._tree))
 
     def _check_tiles(self, completed: Sequence[tuple[int, bytes]]) -> None:
         """Raise `LogInvalid` unless the stored roots of complete subtrees, of which proofs are made, are right."""
@@ -295,88 +289,34 @@ class _Audit:
                 raise LogInvalid(f"leaf {leaf.index}: the payload `{descriptor.role}` {how}")
             self._payloads += 1
 
-    def _check_roots(self) -> None:
-        size = self._tree.size
+    def _check_end(self, size: int, root: bytes) -> None:
+        self._check_beyond(size)
+        self._take(self._signed.await_newest(self._tree))
+        covered = self._signed.covered
+        if size - covered > MAX_UNSIGNED or (self._signed.seen > 1 and not covered):
+            raise LogInvalid(f"leaf {covered}: no signature covers the records from here on")
+        if (ahead := self._signed.ahead) is not None:
+            raise LogInvalid(f"leaf {self._tree.size} is missing; a checkpoint of {leaves(ahead.size)} was signed")
+        if (leaf := self._removals.untold(covered)) is not None:
+            raise LogInvalid(f"leaf {leaf}: a payload is missing, and no signed record says that it was removed")
+        if size != self._tree.size or root != self._tree.root():
+            raise LogInvalid(f"leaf {min(size, self._tree.size)}: the log's head is of {leaves(size)}, not these")
         for kept in self._kept:
-            if kept.tree.size == size and kept.tree.root != self._tree.root():
-                raise LogInvalid(f"the first {size} leaves are not those of the {kept.name} checkpoint")
-        if self._next is None or self._next.size != size:
-            return
-        if self._next.root != self._tree.root():
-            raise LogInvalid(f"the checkpoint of {_leaves(size)} has another root than its leaves")
-        if self._next.signature is None:
-            self._unsigned += 1
-        else:
-            self._check_signature(self._next, self._next.signature)
-        self._seen += 1
-        self._next = next(self._checkpoints, None)
-
-    def _check_signature(self, checkpoint: StoredCheckpoint, signature: bytes) -> None:
-        try:
-            check_signature(self._key, checkpoint.size, checkpoint.root, signature)
-        except NoteInvalid as error:
-            raise LogInvalid(f"the checkpoint of {_leaves(checkpoint.size)}: {error}") from error
-        self._covered = checkpoint.size
-        note = write_note(self._key, checkpoint.size, checkpoint.root, signature)
-        tree = Checkpoint(self._key.name, checkpoint.size, checkpoint.root)
-        self._newest = (Kept("newest", note, tree, (self._key,)),)
+            if kept.tree.size > size:
+                raise LogInvalid(f"leaf {size} is missing; the {kept.name} checkpoint had {leaves(kept.tree.size)}")
+        if self._tables:
+            self._take(self._tables.wrong(self._chains, self._intents, self._files, self._removals))
 
     def _check_beyond(self, size: int) -> None:
         """Raise `LogInvalid` for leaves or checkpoints beyond the head, unless the head has moved meanwhile."""
-        leaves, checkpoints = self._store.records(size, 1), self._store.checkpoints(size, 1)
+        beyond, checkpoints = self._store.records(size, 1), self._store.checkpoints(size, 1)
         if self._store.head().size != size:
             return
         if checkpoints:
-            raise LogInvalid(f"leaf {size} is missing; a checkpoint of {_leaves(checkpoints[0].size)} was signed")
-        if leaves:
+            raise LogInvalid(f"leaf {size} is missing; a checkpoint of {leaves(checkpoints[0].size)} was signed")
+        if beyond:
             raise LogInvalid(f"leaf {size} lies beyond the log's head")
-
-    def _await_signature(self, size: int) -> None:
-        """Take the newest signature once a service that writes beside us has written it, which it does at once."""
-        until = time.monotonic() + SIGNED_WITHIN_S
-        while self._covered < size:
-            last = self._store.checkpoints(size - 1, 1)
-            if last and last[0].size == size and last[0].root == self._tree.root() and last[0].signature is not None:
-                self._check_signature(last[0], last[0].signature)
-                self._unsigned -= 1
-            elif time.monotonic() >= until:
-                return
-            else:
-                time.sleep(LOOK_EVERY_S)
-
-    def _check_end(self, size: int, root: bytes) -> None:
-        self._check_beyond(size)
-        self._await_signature(size)
-        if size - self._covered > MAX_UNSIGNED or (self._seen > 1 and not self._covered):
-            raise LogInvalid(f"leaf {self._covered}: no signature covers the records from here on")
-        if self._next is not None:
-            raise LogInvalid(
-                f"leaf {self._tree.size} is missing; a checkpoint of {_leaves(self._next.size)} was signed"
-            )
-        if (leaf := self._removals.untold(self._covered)) is not None:
-            raise LogInvalid(f"leaf {leaf}: a payload is missing, and no signed record says that it was removed")
-        if size != self._tree.size or root != self._tree.root():
-            raise LogInvalid(f"leaf {min(size, self._tree.size)}: the log's head is of {_leaves(size)}, not these")
-        for kept in self._kept:
-            if kept.tree.size > size:
-                raise LogInvalid(f"leaf {size} is missing; the {kept.name} checkpoint had {_leaves(kept.tree.size)}")
-        known = self._chains, self._intents, self._files, self._removals
-        if self._tables and (fault := self._tables.wrong_at_end(size, *known)):
-            raise LogInvalid(fault)
-
-    def _read_checkpoints(self) -> Iterator[StoredCheckpoint]:
-        after = self._tree.size
-        while checkpoints := self._store.checkpoints(after, CHUNK):
-            for checkpoint in checkpoints:
-                if checkpoint.size > self._head.size:
-                    return
-                yield checkpoint
-            after = checkpoints[-1].size
 
 
 def _largest(kept: Iterable[Kept]) -> int:
     return max((each.tree.size for each in kept), default=0)
-
-
-def _leaves(count: int) -> str:
-    return "1 leaf" if count == 1 else f"{count} leaves"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, final
 
-from sandbox.stores.log import Chain, Head, StoredCheckpoint, StoredPayload
+from sandbox.stores.log import Head, StoredCheckpoint, StoredPayload, StoredTables
 from sandbox.v1 import record_pb2
 
 
@@ -48,26 +48,14 @@ class Audited(Protocol):
 class Indexed(Protocol):
     """The tables by which a service finds what its log holds. They are not in the tree, and an archive has none."""
 
-    def head(self) -> Head:
-        """The tree as it stands."""
+    def damage(self) -> str:
+        """What is wrong with the file itself, in a phrase: rows that are there and not found, for one."""
         ...
 
-    def indexes_of_call(self, call_id: bytes) -> list[int]:
-        """The records of a call, in order."""
+    def call_keys(self, start: int, limit: int) -> list[tuple[int, bytes | None]]:
+        """(index, call id) by which records are found, in order."""
         ...
 
-    def open_intents(self) -> list[tuple[int, bytes, bytes]]:
-        """(index, leaf hash, record) of each intent whose end no leaf tells, in order."""
-        ...
-
-    def chain(self, token_digest: bytes) -> Chain | None:
-        """Where one token's chain stands."""
-        ...
-
-    def count_chains(self) -> int:
-        """How many tokens have a chain."""
-        ...
-
-    def file(self, kind: int, name: str) -> tuple[int, bytes] | None:
-        """(index, SHA-256) of the newest leaf that holds the file."""
+    def tables(self) -> StoredTables:
+        """What the tables beside the tree say, all of one moment."""
         ...

@@ -16,6 +16,10 @@ _DIGEST: Final = {
 """Which field of a file's leaf holds the SHA-256 of its bytes."""
 
 
+KEY_FILE: Final = "log.vkey"
+"""Under which the log's table of files names the record of the log's own key."""
+
+
 class File(NamedTuple):
     """A leaf that commits to a file's bytes."""
 
@@ -40,6 +44,9 @@ class Files:
     def follow(self, leaf: Leaf) -> str:
         """Take a record into account; returns what is wrong with it, in a phrase."""
         record = leaf.record
+        if record.kind == record_pb2.RECORD_KIND_KEY:
+            digest = hashlib.sha256(record.verifier_key.encode()).digest()
+            self._at[leaf.index] = File(record.kind, KEY_FILE, digest)
         if record.kind in _DIGEST:
             self._at[leaf.index] = File(record.kind, record.file, getattr(record, _DIGEST[record.kind]))
             return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from array import array
 from bisect import bisect_left
 from typing import Final, NamedTuple, final
@@ -47,6 +48,8 @@ class Removals:
         self._missing = array("Q")
         """Leaves with a missing payload of which no record has told yet."""
         self._said: list[_Said] = []
+        self._digest = b""
+        """SHA-256 of the newest of them."""
         self.count = 0
         """Payloads that are missing."""
 
@@ -68,6 +71,7 @@ class Removals:
             return f"the record says that payloads below leaf {below} were removed, which it cannot say here"
         told = bisect_left(self._missing, below)
         self._said.append(_Said(leaf.index, below, self._missing[0] if told else None))
+        self._digest = hashlib.sha256(leaf.content).digest()
         del self._missing[:told]
         return ""
 
@@ -76,9 +80,10 @@ class Removals:
         unbelieved = [said.first for said in self._said if said.leaf >= covered and said.first is not None]
         return next(iter([*unbelieved, *self._missing[:1]]), None)
 
-    def newest(self) -> int | None:
-        """Return the leaf of the newest record of retention."""
-        return self._said[-1].leaf if self._said else None
+    def newest(self) -> dict[tuple[int, str], tuple[int, bytes]]:
+        """Return (leaf, SHA-256) of the newest record of retention, as the log's table of files has it."""
+        kind = record_pb2.RECORD_KIND_RETENTION
+        return {(kind, NAME): (self._said[-1].leaf, self._digest)} if self._said else {}
 
     def told(self, covered: int) -> tuple[str, ...]:
         """Say what was removed, as the first `covered` records have it, in a line for the report."""

@@ -108,12 +108,17 @@ class Retention:
         return removed
 
     def _write_signature(self, leaf: int) -> None:
-        """Put a signature of ours that covers the leaf into the file, if it is not there yet."""
-        newest = self._log.newest_checkpoint()
-        if newest.size <= leaf or newest.signature is None:
-            raise StoreUnavailable("the record of retention is not signed yet")
-        with self._log.store.writing() as writing:
-            writing.sign([(newest.signature, newest.size)])
+        """Put a signature of ours that covers the leaf into the file, unless one is there."""
+        stored, newest = self._log.store.newest_signed_checkpoint(), self._log.newest_checkpoint()
+        for each in (stored, newest):
+            signature = b"" if each is None or each.size <= leaf else each.signature or b""
+            if each is None or not self._log.signer.is_ours(each.size, each.root, signature):
+                continue
+            if each is not stored:
+                with self._log.store.writing() as writing:
+                    writing.sign([(signature, each.size)])
+            return
+        raise StoreUnavailable("the record of retention is not signed yet")
 
     def _recorded(self, last: Removal, below: int, *, days: int = 0, size: int = 0, root: bytes = b"") -> Removal:
         """Put a removal on record and return it once that is durable; the last one if nothing more is to be removed."""

@@ -45,6 +45,24 @@ class Chain(NamedTuple):
 
 @final
 @dataclass(frozen=True, slots=True)
+class StoredTables:
+    """What the tables beside the tree say at one moment."""
+
+    head: Head
+    """The tree then."""
+    open_intents: frozenset[int]
+    chains: dict[bytes, Chain]
+    """By the token's digest."""
+    files: dict[tuple[int, str], tuple[int, bytes]]
+    """(index, SHA-256), by kind and name."""
+    tiles: int
+    """How many subtree roots there are."""
+    payloads_end: int
+    """One more than the greatest id of a payload."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class StoredRequest:
     """What a `request_id` led to."""
 

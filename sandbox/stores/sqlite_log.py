@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, final
 
@@ -21,11 +21,12 @@ from sandbox.stores.log import (
     StoredCheckpoint,
     StoredPayload,
     StoredRequest,
+    StoredTables,
     StoreUnavailable,
     Writing,
 )
-from sandbox.stores.sqlite_rows import CHAIN, REQUEST, blob, checkpoint_of, engine_errors, head_of, request_of, whole
-from sandbox.stores.sqlite_schema import BUSY_MS, UPGRADES, make_log, wrong_table
+from sandbox.stores.sqlite_rows import REQUEST, blob, checkpoint_of, engine_errors, head_of, request_of, whole
+from sandbox.stores.sqlite_schema import BUSY_MS, UPGRADES, check_tables, make_log
 from sandbox.stores.sqlite_writing import SqliteWriting
 
 MAX_WAIT_S: Final = 10.0
@@ -52,24 +53,25 @@ class SqliteLog:
         self._free: list[apsw.Connection] = []
         self._lock = threading.Lock()
         self._is_closed = False
-        with engine_errors():
+        with engine_errors(), ExitStack() as unless_whole:
             if not is_read_only:
                 make_log(path)
             self._opened_as = _identity(path)
             self._wal_opened_as: tuple[int, int] | None = None
             self._boots = Boots(Path(f"{path}.boots"))
+            unless_whole.callback(self._boots.close)
             self._writer = self._opened()
+            unless_whole.callback(self._writer.close)
             self._lock_file = None if is_read_only else os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+            if self._lock_file is not None:
+                unless_whole.callback(os.close, self._lock_file)
             self._file_lock = None if self._lock_file is None else FileLock(self._lock_file)
             self._version = whole(self._writer.pragma("user_version"))
-            wrong = wrong_table(self._writer, self._version)
-        if self._version != SCHEMA_VERSION and not (is_read_only and self._version in UPGRADES):
-            self.close()
-            what = f"a log of schema {self._version}; this version reads and writes {SCHEMA_VERSION}"
-            raise Misconfigured(f"{path}: {what}")
-        if wrong:
-            self.close()
-            raise StoreUnavailable(f"{path}: `{wrong}` is not as the log's schema {self._version} has it")
+            if self._version != SCHEMA_VERSION and not (is_read_only and self._version in UPGRADES):
+                what = f"a log of schema {self._version}; this version reads and writes {SCHEMA_VERSION}"
+                raise Misconfigured(f"{path}: {what}")
+            check_tables(self._writer, self._version)
+            unless_whole.pop_all()
 
     @contextmanager
     def writing(self) -> Iterator[Writing]:
@@ -166,6 +168,14 @@ class SqliteLog:
         query = "SELECT hash FROM tiles WHERE level = ? AND idx >= ? AND idx < ? ORDER BY idx"
         return [blob(row[0]) for row in self._rows(query, level, start, end)]
 
+    def damage(self) -> str:
+        """What SQLite finds wrong in the file (`PRAGMA integrity_check`), in its words; empty if nothing is.
+
+        Pages, the order of rows, and each index against its table: rows that a scan meets and a look-up does not.
+        """
+        said = [str(row[0]) for row in self._rows("PRAGMA integrity_check(1)")]
+        return "" if said == ["ok"] else " ".join(said)
+
     def records(self, start: int, limit: int) -> list[tuple[int, bytes, bytes]]:
         """(index, leaf hash, record), in order."""
         query = "SELECT idx, hash, record FROM leaves WHERE idx >= ? ORDER BY idx LIMIT ?"
@@ -174,6 +184,11 @@ class SqliteLog:
     def record(self, index: int) -> bytes | None:
         """One record's bytes."""
         return next((blob(row[0]) for row in self._rows("SELECT record FROM leaves WHERE idx = ?", index)), None)
+
+    def call_keys(self, start: int, limit: int) -> list[tuple[int, bytes | None]]:
+        """(index, call id) by which records are found, in order."""
+        rows = self._rows("SELECT idx, call_id FROM leaves WHERE idx >= ? ORDER BY idx LIMIT ?", start, limit)
+        return [(whole(index), None if key is None else blob(key)) for index, key in rows]
 
     def indexes_of_call(self, call_id: bytes) -> list[int]:
         """The records of a call, in order."""
@@ -186,8 +201,9 @@ class SqliteLog:
     def payloads(self, start: int, end: int) -> Iterator[tuple[int, StoredPayload]]:
         """Payloads with `start <= id < end`, in order."""
         query = "SELECT id, subject, wrapped_key, ciphertext FROM payloads WHERE id >= ? AND id < ? ORDER BY id"
-        for payload_id, subject, wrapped, ciphertext in self._rows(query, start, end):
-            yield whole(payload_id), StoredPayload(whole(subject), blob(wrapped), blob(ciphertext))
+        with self._reading() as connection:  # a row at a time, for a few may be larger than memory
+            for payload_id, subject, wrapped, ciphertext in connection.execute(query, (start, end)):
+                yield whole(payload_id), StoredPayload(whole(subject), blob(wrapped), blob(ciphertext))
 
     def count_payloads(self, start: int, end: int, kept_subject: int) -> int:
         """How many payloads have `start <= id < end`, but for those of `kept_subject`."""
@@ -237,13 +253,27 @@ class SqliteLog:
         rows = self._rows("SELECT wrapped_key FROM subjects WHERE id = ?", subject)
         return next((None if row[0] is None else blob(row[0]) for row in rows), None)
 
-    def chain(self, token_digest: bytes) -> Chain | None:
-        """Where one token's chain stands."""
-        return next((Chain(whole(row[0]), blob(row[1])) for row in self._rows(CHAIN, token_digest)), None)
-
-    def count_chains(self) -> int:
-        """How many tokens have a chain."""
-        return sum(whole(row[0]) for row in self._rows("SELECT count(*) FROM chains"))
+    def tables(self) -> StoredTables:
+        """What the tables beside the tree say, all of one moment."""
+        with self._reading() as connection:
+            connection.execute("BEGIN")
+            try:
+                intents = connection.execute("SELECT idx FROM intents") if self._version == SCHEMA_VERSION else ()
+                chains = connection.execute("SELECT token, sequence, digest FROM chains")
+                files = connection.execute("SELECT kind, name, idx, digest FROM files")
+                ((tiles, end),) = connection.execute(
+                    "SELECT (SELECT count(*) FROM tiles), (SELECT coalesce(max(id), -1) + 1 FROM payloads)"
+                )
+                return StoredTables(
+                    head=head_of(connection),
+                    open_intents=frozenset(whole(index) for (index,) in intents),
+                    chains={blob(token): Chain(whole(sequence), blob(digest)) for token, sequence, digest in chains},
+                    files={(whole(kind), str(name)): (whole(at), blob(digest)) for kind, name, at, digest in files},
+                    tiles=whole(tiles),
+                    payloads_end=whole(end),
+                )
+            finally:
+                connection.execute("COMMIT")
 
     def file(self, kind: int, name: str) -> tuple[int, bytes] | None:
         """(index, SHA-256) of the newest leaf that holds the file."""
@@ -291,6 +321,9 @@ class SqliteLog:
     def _opened(self) -> apsw.Connection:
         connection = apsw.Connection(str(self._path), flags=self._flags)
         connection.set_busy_timeout(BUSY_MS)
+        for schema_may in (apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, apsw.SQLITE_DBCONFIG_ENABLE_VIEW):
+            # INVARIANT: whoever can write the file has no statement of theirs run by whoever reads or writes it.
+            connection.config(schema_may, 0)
         if not self._is_read_only:
             connection.execute(f"PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = {WAL_PAGES}")
         return connection

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 import apsw
 
 from sandbox.deployment import Misconfigured
+from sandbox.stores.log import StoreUnavailable
 
 BUSY_MS: Final = 5_000
 _SCHEMA: Final = """
@@ -40,19 +41,20 @@ UPGRADES: Final = {2: "CREATE TABLE intents (idx INTEGER PRIMARY KEY); PRAGMA us
 """From one schema to the next. No build that wrote schema 2 wrote an intent, so there is none to fill in."""
 
 
-def wrong_table(connection: apsw.Connection, version: int) -> str:
-    """Return the name of a table, index, view or trigger that this schema does not have so; empty if all are right.
+def check_tables(connection: apsw.Connection, version: int) -> None:
+    """Raise `StoreUnavailable` for a table, index, view or trigger that this schema does not have so.
 
-    # INVARIANT: no view stands where a table is expected, and no trigger runs as the log is written.
+    # INVARIANT: no view stands where a table is expected, and no trigger waits for the log to be written.
     """
-    found = _tables(connection)
+    found = _tables(connection) - _STATISTICS
     with closing(apsw.Connection(":memory:")) as expected:
         expected.execute(_SCHEMA)
         known = _tables(expected)
     if version in UPGRADES:
         known = {each for each in known if each.table != "intents"}
-    wrong = sorted(found ^ known, key=lambda each: (each.kind not in {"table", "view"}, each.name))
-    return wrong[0].name if wrong else ""
+    for wrong in sorted(found ^ known, key=lambda each: (each.kind not in {"table", "view"}, each.name)):
+        message = f"`{wrong.name}` is not as the log's schema {version} has it"
+        raise StoreUnavailable(f"{message}; nobody but the service may change this file")
 
 
 class _Object(NamedTuple):
@@ -60,6 +62,13 @@ class _Object(NamedTuple):
     name: str
     table: str
     sql: str
+
+
+_STATISTICS: Final = {
+    _Object("table", "sqlite_stat1", "sqlite_stat1", "CREATE TABLE sqlite_stat1(tbl,idx,stat)"),
+    _Object("table", "sqlite_stat4", "sqlite_stat4", "CREATE TABLE sqlite_stat4(tbl,idx,neq,nlt,ndlt,sample)"),
+}
+"""What an administrator's `ANALYZE` leaves; it changes nothing that is read."""
 
 
 def _tables(connection: apsw.Connection) -> set[_Object]:
@@ -83,6 +92,7 @@ def make_log(path: Path) -> None:
         if version == 0:
             connection.execute(_SCHEMA)
         elif version in UPGRADES:
+            check_tables(connection, version)
             connection.execute(UPGRADES[version])
         connection.execute("COMMIT")
     finally:

@@ -25,7 +25,7 @@ SLEEPS = re.compile(r"(?:time|asyncio)\.sleep|(?:\w+\.)?Event\(\)\.wait")
 PAUSES = {
     "sandbox/limits/patience.py": "holds back whoever floods us",
     "sandbox/limits/shared.py": "a lock of the kernel's is waited for without a bound, or not at all",
-    "sandbox/audit/audit.py": "no event tells of a signature that another process writes",
+    "sandbox/audit/signed.py": "no event tells of a signature that another process writes",
     "sandbox/cli/call.py": "no event tells of another process that starts",
 }
 """Where time itself is waited for, and why."""

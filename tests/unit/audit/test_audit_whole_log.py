@@ -53,7 +53,7 @@ def change(database: Path, *statements: str) -> None:
 
 
 def resign(database: Path, signer: NoteSigner) -> None:
-    """Make leaves, roots, head, signatures and the table of tokens agree again, as somebody with a key would."""
+    """Make leaves, roots, head, signatures and the tables agree again, as somebody with a key would."""
     connection = apsw.Connection(str(database))
     records = list(connection.execute("SELECT idx, record FROM leaves ORDER BY idx"))
     hashes = [hash_leaf(record) for _, record in records]
@@ -66,6 +66,7 @@ def resign(database: Path, signer: NoteSigner) -> None:
         connection.execute("UPDATE checkpoints SET root = ?, signature = ? WHERE size = ?", (root, signature, size))
     tree = GrownTree(0, b"", hashes)
     connection.execute("UPDATE head SET size = ?, root = ?, frontier = ?", (tree.size, tree.root(), tree.frontier()))
+    connection.execute("DELETE FROM files WHERE idx >= ?", (len(hashes),))
     connection.execute("DELETE FROM chains")
     for _, content in records:
         record = record_pb2.Record.FromString(content)  # type: ignore[arg-type]

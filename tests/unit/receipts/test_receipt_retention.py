@@ -238,6 +238,19 @@ def test_nothing_is_removed_before_the_record_of_it_is_signed_in_the_file(
 
 
 @requirement("log:retention:signed")
+def test_a_signature_in_the_file_that_is_not_ours_covers_no_record(house: House) -> None:
+    house.answer(call_of())
+    before = ciphertexts(house)
+    with apsw.Connection(str(house.deployment.log_database)) as other:
+        other.execute("INSERT INTO checkpoints VALUES (9999, zeroblob(32), zeroblob(64), x'')")
+    other.close()
+
+    with pytest.raises((StoreUnavailable, Refused)):
+        Retention(house.log).run(in_days(8))
+    assert ciphertexts(house) == before
+
+
+@requirement("log:retention:signed")
 def test_nothing_is_removed_whose_record_no_signature_covers(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     house.answer(call_of())
     before, size = ciphertexts(house), house.log.store.head().size
