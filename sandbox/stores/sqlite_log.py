@@ -174,7 +174,7 @@ class SqliteLog:
         Pages, the order of rows, and each index against its table: rows that a scan meets and a look-up does not.
         """
         said = [str(row[0]) for row in self._rows("PRAGMA integrity_check(1)")]
-        return "" if said == ["ok"] else " ".join(said)
+        return "" if said == ["ok"] else " ".join(said).removeprefix("*** in database main ***\n")
 
     def records(self, start: int, limit: int) -> list[tuple[int, bytes, bytes]]:
         """(index, leaf hash, record), in order."""
