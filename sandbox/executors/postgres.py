@@ -70,7 +70,10 @@ class PostgresExecutor:
         self._is_closed = False
 
     def read_catalogue(self, seconds: float = CONNECT_S) -> Catalogue:
-        """Read the database's tables as the dsn's login; raises `Refused` with `EXECUTOR_UNAVAILABLE`."""
+        """Read the database's tables as the dsn's login; raises `Refused` with `EXECUTOR_UNAVAILABLE`.
+
+        With a delay where it is the server's affair, which may pass; without one where no dsn can be read.
+        """
         dsn = read_dsn(self._dsn, self._name, seconds)
         password = {} if dsn.password is None else {"password": dsn.password.reveal()}
         try:
@@ -83,7 +86,8 @@ class PostgresExecutor:
             message = (
                 f"the database of connection {quoted(self._name)} cannot be reached now, or refuses the dsn's login"
             )
-            raise Refused(Reason.EXECUTOR_UNAVAILABLE, f"{message}; the operator can tell more") from error
+            message = f"{message}; the operator can tell more"
+            raise Refused(Reason.EXECUTOR_UNAVAILABLE, message, retry_after_s=1.0) from error
 
     def rehearse(self, confinement: Confinement, lease: Lease) -> None:
         """Log in once and look at each view that stands for a table of the tool."""
