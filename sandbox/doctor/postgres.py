@@ -69,6 +69,14 @@ def shapes_of(tools: Iterable[ReadyTool]) -> list[GrantShape]:
     return [shapes[key] for key in sorted(shapes)]
 
 
+def _not_set_up(look: Inspection) -> Finding:
+    """Return the one finding that stands for all that the script makes and takes away."""
+    message = (
+        "nothing of the set-up script is in this database; its administrator runs it, and all else is looked at then"
+    )
+    return Finding("not-set-up", message, look.run_again)
+
+
 def examine(  # noqa: PLR0913 - a connection, and what its tools need of it
     connection: str,
     dsn: Dsn,
@@ -101,6 +109,8 @@ def examine(  # noqa: PLR0913 - a connection, and what its tools need of it
                 without_revokes=without_revokes,
             )
             findings: list[Finding] = []
+            if not look.is_set_up:
+                return (*check_dsn_login(look), _not_set_up(look))
             try:
                 for check in CHECKS.values():
                     findings.extend(check(look))
