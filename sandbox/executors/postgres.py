@@ -89,19 +89,22 @@ class PostgresExecutor:
             message = f"{message}; the operator can tell more"
             raise Refused(Reason.EXECUTOR_UNAVAILABLE, message, retry_after_s=1.0) from error
 
-    def rehearse(self, confinement: Confinement, lease: Lease) -> None:
+    def rehearse(self, confinement: Confinement, lease: Lease, seconds: float = CONNECT_S) -> None:
         """Log in once and look at each view that stands for a table of the tool."""
         lent = _lent(lease)
         shape = grant_shape(self._name, confinement.tables)
         try:
-            talk = _talk(own_login(lent.server, lent.login, lent.password), CONNECT_S)
+            talk = _talk(own_login(lent.server, lent.login, lent.password), seconds)
         except (Gone, Over) as error:
             raise self._shut(error) from error
         try:
             if talk.wire.is_superuser:
                 raise self._unfit(f"login {quoted(lent.login)} is a superuser's, whom nothing confines")
             for name, (schema, relation) in shape.views.items():
-                if _columns(talk, schema, relation) != shape.rules[name].columns:
+                columns = _columns(talk, schema, relation)
+                if not columns:
+                    raise self._unfit(f"the view of {quoted(relation)} is gone, or the tool's login may not read it")
+                if columns != shape.rules[name].columns:
                     raise self._unfit(f"the view of {quoted(relation)} is not what the tool's rules say")
         except (Gone, Over) as error:
             raise unavailable() from error
@@ -137,14 +140,19 @@ class PostgresExecutor:
         """Run the plan, and once more where only what this process remembers kept it from running."""
         claims_key = self._key_of_claims(call) if call.plan.claims else b""
         try:
-            return self._run(call, claims_key, is_fresh=False)
-        except Outdated:
-            return self._run(call, claims_key, is_fresh=True)
+            return self._run_somewhere(call, claims_key)
         except PlanStale:
             new_key = self._key_after(claims_key, call) if call.plan.claims else b""
             if not new_key:
                 raise
-            return self._run(call, new_key, is_fresh=False)
+            return self._run_somewhere(call, new_key)
+
+    def _run_somewhere(self, call: _Call, claims_key: bytes) -> Fetched:
+        """Run the plan on an idle session, and on a fresh one where that one is of no use any more."""
+        try:
+            return self._run(call, claims_key, is_fresh=False)
+        except Outdated:
+            return self._run(call, claims_key, is_fresh=True)
 
     def _run(self, call: _Call, claims_key: bytes, *, is_fresh: bool) -> Fetched:
         plan, lent = call.plan, call.lent

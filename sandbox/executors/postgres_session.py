@@ -40,6 +40,8 @@ _ROWS: Final = frozenset({pq.ExecStatus.SINGLE_TUPLE, pq.ExecStatus.TUPLES_OK})
 _CANCELLED: Final = "57014"
 _OUTDATED: Final = frozenset({"0A000", "26000"})
 """What a server says to a statement that was prepared for other tables than there are now."""
+_NO_RIGHT: Final = "42501"
+"""Also what a session is told whose login was dropped and made anew: it is nobody's by then."""
 _NAME_OF_TYPE: Final = b"SELECT pg_catalog.format_type($1::oid, $2::int4)"
 
 TypeNames = dict[tuple[int, int], str]
@@ -75,7 +77,7 @@ class Session:
         self.is_sound = True
         """Whether it may run another plan."""
         self.used_at = 0.0
-        """`time.monotonic()` seconds."""
+        """`time.monotonic()` seconds; 0 until it is kept for the first time."""
 
     @property
     def is_alive(self) -> bool:
@@ -102,6 +104,9 @@ class Session:
         except Failed as error:
             self._recover()
             if prepared is not None and error.state in _OUTDATED:
+                raise Outdated from None
+            if self.used_at and error.state == _NO_RIGHT:
+                self.is_sound = False
                 raise Outdated from None
             raise _refusal(error, plan) from None
         except Over:

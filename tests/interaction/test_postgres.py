@@ -209,6 +209,55 @@ def test_sql_check_runs_what_it_permits(served: Client, sandbox: CommandLine, tm
     assert served.call("shop.by_id", {"id": 1}).receipt is not None
 
 
+@pytest.mark.requirement("postgres:whole:set-up-gone")
+def test_a_call_after_the_undo_script_is_told_what_is_gone(
+    served: Client, server: Server, sandbox: CommandLine
+) -> None:
+    """The same reason for an idle session of a login that is no more, and for a statement that nobody sent before."""
+    question = {"sql": "SELECT count(*) AS n FROM orders"}
+    assert isinstance(served.call("shop.query", question), Result)
+    undo = sandbox.run("doctor", "--setup-sql", "shop", "--undo")
+    with server.connect("whole") as owner:
+        owner.execute(undo.out.encode())
+    try:
+        answers = [served.call("shop.query", question), served.call("shop.query", {"sql": "SELECT id FROM orders"})]
+        answers += [served.call("shop.by_id", {"id": 1})]
+        for answer in answers:
+            assert isinstance(answer, Refusal)
+            assert answer.reason == "EXECUTOR_UNAVAILABLE"
+            assert "sandbox doctor --setup-sql shop" in answer.message
+    finally:
+        administer(server, sandbox)
+    assert isinstance(served.call("shop.query", question), Result)
+
+    with server.connect("whole") as owner:
+        owner.execute(undo.out.encode())
+    administer(server, sandbox)
+    assert isinstance(served.call("shop.query", question), Result), "an idle session of a login that was made anew"
+
+
+@pytest.mark.requirement("postgres:whole:set-up-gone")
+def test_a_right_that_is_gone_is_told_and_a_function_that_is_not_the_login_s_is_not(
+    served: Client, server: Server, sandbox: CommandLine
+) -> None:
+    question = {"sql": "SELECT md5(region) AS n FROM orders"}
+    assert isinstance(served.call("shop.query", question), Result)
+    with server.connect("whole") as owner:
+        owner.execute("REVOKE EXECUTE ON FUNCTION md5(text) FROM PUBLIC")
+        function = served.call("shop.query", question)
+        owner.execute("GRANT EXECUTE ON FUNCTION md5(text) TO PUBLIC")
+        ((schema,),) = owner.execute("SELECT schemaname FROM pg_views WHERE viewname = 'public.customers'").fetchall()
+        owner.execute(f'REVOKE SELECT ON {schema}."public.orders" FROM {schema}'.encode())  # noqa: S608 - a name of ours
+    right = served.call("shop.query", question)
+    administer(server, sandbox)
+
+    assert isinstance(function, Refusal)
+    assert (function.reason, function.rule) == ("SQL_OBJECT_FORBIDDEN", "sql/engine-disagrees")
+    assert isinstance(right, Refusal)
+    assert right.reason == "EXECUTOR_UNAVAILABLE"
+    assert "the view of `public.orders` is gone, or the tool's login may not read it" in right.message
+
+
 @requirement
 def test_lint_tells_a_server_that_is_not_there(deployment: Deployment, sandbox: CommandLine) -> None:
     (deployment.toolspecs / "shop.by_id.yaml").write_text(BY_ID)
