@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, assert_never, final
 
 from sandbox.deployment import Deployment, Misconfigured
-from sandbox.doctor.check_http import check_credential, credential_check
+from sandbox.doctor.check_http import ADDRESSES, CONNECTS, check_credential, check_hosts, credential_check
 from sandbox.doctor.inspection import Finding
 from sandbox.doctor.postgres import CHECKS, Undecided, shapes_of
 from sandbox.doctor.script import setup_script, undo_script
@@ -169,8 +169,9 @@ def _report(
                 return Report(connection=name, engine=connection.engine, checks=(), undecided=str(error))
         case HttpTarget():
             target = connection.target
-            checks = (credential_check(target), HTTP_ADDRESSES, KNOWN_BAD)
-            findings = [*check_credential(deployment, connection, target), *check_addresses(target)]
+            checks = (ADDRESSES, CONNECTS, credential_check(target), HTTP_ADDRESSES, KNOWN_BAD)
+            findings = [*check_hosts(connection, target), *check_credential(deployment, connection, target)]
+            findings += check_addresses(target)
         case _:
             assert_never(connection.target)
     findings += _slips(connection, tools)

@@ -22,7 +22,7 @@ from sandbox.leases.once import Once
 from sandbox.leases.sources import Secrets
 from sandbox.outbound.wire import Resolve, system_resolve
 from sandbox.reasons import Reason, Refused, quoted
-from sandbox.telemetry.events import note_often, warn
+from sandbox.telemetry.events import note_often
 from sandbox.toolspec import Connection, HttpTarget, OAuth
 
 MARGIN_S: Final = 30.0
@@ -61,14 +61,14 @@ class Tokens:
                 key, lambda: self._known(key) or self._remember(key, self._asked(scopes, subject, bounds)), bounds
             )
         except NoToken as error:
-            raise self._none(str(error)) from None
+            raise self._none(str(error)) from error
 
     def _asked(self, scopes: tuple[str, ...], subject: Subject, bounds: CallBounds) -> AccessToken:
         try:
             return self._server.token(scopes, subject, bounds)
         except Refused as refused:
             if refused.reason is Reason.EXECUTOR_UNAVAILABLE:
-                warn("secret unreadable", connection=self.connection.name, complaint=refused.message)
+                note_often("secret unreadable", self.connection.name, causes=refused.message)
                 raise NoToken("client secret") from None
             raise
 

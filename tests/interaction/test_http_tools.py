@@ -238,6 +238,7 @@ def test_a_target_that_may_not_be_reached_is_not(
     with Listener() as forbidden:
         text = deployment.connections.read_text()
         away = connection("crm", forbidden.port, "CRM_TOKEN").replace('networks = ["127.0.0.1/32"]\n', "")
+        away = away.replace("//127.0.0.1:", "//localhost:")
         deployment.connections.write_text(text[: text.index("\n[crm]")] + away + text[text.index("\n[erp]") :])
         with (
             opened_house(deployment.root, listen="127.0.0.1:0", grace_s=0.0) as (house, door),
