@@ -27,6 +27,7 @@ from sandbox.doctor.check_roles import check_attributes, check_dsn_login, check_
 from sandbox.doctor.inspection import Finding, Inspection
 from sandbox.doctor.views import views_of
 from sandbox.executors.postgres_shape import GrantShape
+from sandbox.executors.postgres_trouble import SENTENCES
 from sandbox.executors.ready import ReadyTool
 from sandbox.leases import Dsn
 from sandbox.sql import Catalogue
@@ -122,6 +123,6 @@ def examine(  # noqa: PLR0913 - a connection, and what its tools need of it
                     ) from error
             return tuple(findings)
     except CannotConnect as error:
-        raise Undecided("the server cannot be reached now, or refuses the dsn's login") from error
+        raise Undecided(f"the database cannot be asked now: {SENTENCES[error.trouble]}") from error
     except psycopg.Error as error:
         raise Undecided(f"the server did not answer a question about its catalogue ({error.sqlstate})") from error

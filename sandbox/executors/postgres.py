@@ -21,12 +21,14 @@ from sandbox.executors.postgres_places import Places
 from sandbox.executors.postgres_session import Outdated, Session, TypeNames
 from sandbox.executors.postgres_shape import grant_shape
 from sandbox.executors.postgres_talk import CONNECT_S, MAX_IDLE_S, Failed, Talk, own_login
+from sandbox.executors.postgres_trouble import SENTENCES
 from sandbox.executors.postgres_wire import Gone, Over
 from sandbox.leases import PostgresLease, read_dsn
 from sandbox.leases.keys import claims_login
 from sandbox.reasons import Fault, Reason, Refused, quoted
 from sandbox.sql import Catalogue
 from sandbox.stages import Cancellation, Lease, SqlPlan
+from sandbox.telemetry.events import note_often
 from sandbox.toolspec import Connection, ServerTarget
 
 MAX_RUNNING: Final = 32
@@ -34,6 +36,9 @@ MAX_RUNNING: Final = 32
 idle, that is no more than the 64 sessions that the set-up script lets a login have, with up to 32 workers."""
 MAX_IDLE: Final = 24
 """Idle sessions kept for one connection, over all logins and workers; each is a process of the server."""
+
+_GONE: Final = frozenset({"3F000", "42501", "42883"})
+"""What a server says of a function that is not there, or not for whoever asks; not of one that is stopping."""
 
 _Key = tuple[str, float]
 
@@ -83,10 +88,7 @@ class PostgresExecutor:
             finally:
                 talk.wire.close()
         except (Gone, Over, Failed) as error:
-            message = (
-                f"the database of connection {quoted(self._name)} cannot be reached now, or refuses the dsn's login"
-            )
-            message = f"{message}; the operator can tell more"
+            message = f"the database of connection {quoted(self._name)} cannot be asked now: {_why(error)}"
             raise Refused(Reason.EXECUTOR_UNAVAILABLE, message, retry_after_s=1.0) from error
 
     def rehearse(self, confinement: Confinement, lease: Lease, seconds: float = CONNECT_S) -> None:
@@ -186,6 +188,8 @@ class PostgresExecutor:
         except Gone as error:
             raise self._shut(error) from error
         except Failed as error:
+            if error.state in _GONE:
+                raise self._unfit("the database does not give the key of the claims") from error
             raise unavailable() from error
         if not isinstance(key, bytes) or len(key) < 32:
             raise unavailable()
@@ -237,7 +241,8 @@ class PostgresExecutor:
         return old
 
     def _shut(self, error: Gone | Over) -> Refused:
-        """Return the refusal for a login that was not let in."""
+        """Return the refusal for a login that was not let in; operators are told more."""
+        note_often("database not reached", self._name, causes=_why(error))
         if isinstance(error, Over) or not error.was_refused:
             return unavailable()
         return self._unfit("the database does not let the tool's login in")
@@ -245,6 +250,17 @@ class PostgresExecutor:
     def _unfit(self, what: str) -> Refused:
         setup = f"`sandbox doctor --setup-sql {self._name}` prints the script that its administrator runs"
         return Refused(Reason.EXECUTOR_UNAVAILABLE, f"{what}; {setup}")
+
+
+def _why(error: Gone | Over | Failed) -> str:
+    """Return, for operators, why a server was not asked."""
+    match error:
+        case Gone(trouble=trouble):
+            return SENTENCES[trouble]
+        case Over():
+            return SENTENCES["timed_out"]
+        case _:
+            return "it does not tell its catalogue"
 
 
 def _talk(parameters: Mapping[str, str], seconds: float) -> Talk:

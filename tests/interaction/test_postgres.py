@@ -258,6 +258,20 @@ def test_a_right_that_is_gone_is_told_and_a_function_that_is_not_the_login_s_is_
     assert "the view of `public.orders` is gone, or the tool's login may not read it" in right.message
 
 
+@pytest.mark.requirement("postgres:whole:set-up-gone")
+def test_a_key_of_the_claims_that_is_gone_is_told(served: Client, server: Server, sandbox: CommandLine) -> None:
+    """Logins stay after the undo script where another database of the server needs them; what they may ask does not."""
+    question = {"sql": "SELECT count(*) AS n FROM orders"}
+    with server.connect("whole") as owner:
+        owner.execute("DROP SCHEMA sandbox CASCADE")
+    answers = [served.call("shop.query", question) for _ in range(2)]
+    administer(server, sandbox)
+    for answer in answers:
+        assert isinstance(answer, Refusal)
+        assert answer.reason == "EXECUTOR_UNAVAILABLE"
+        assert "sandbox doctor --setup-sql shop" in answer.message
+
+
 @requirement
 def test_lint_tells_a_server_that_is_not_there(deployment: Deployment, sandbox: CommandLine) -> None:
     (deployment.toolspecs / "shop.by_id.yaml").write_text(BY_ID)
@@ -269,7 +283,7 @@ def test_lint_tells_a_server_that_is_not_there(deployment: Deployment, sandbox: 
 
     assert (unset.code, gone.code) == (1, 1)
     assert "the environment variable 'NO_SUCH_DSN' is not set" in unset.out
-    assert "cannot be reached now, or refuses the dsn's login" in gone.out
+    assert "cannot be asked now: nobody takes a connection at its address" in gone.out
     assert "hunter2" not in gone.out
 
 
