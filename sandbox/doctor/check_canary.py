@@ -37,7 +37,7 @@ class CannotConnect(Exception):
     def __init__(self, login: str, trouble: Trouble) -> None:
         """Say which login, and what kept it out."""
         super().__init__(login)
-        self.trouble = trouble
+        self.trouble: Trouble = trouble
 
 
 @final

@@ -56,4 +56,7 @@ SENTENCES: Final[Mapping[Trouble, str]] = MappingProxyType(
 
 def trouble_of(said: str) -> Trouble:
     """Return what kept a connection from being made, of what libpq says."""
-    return next((trouble for trouble, pattern in _SAID.items() if re.search(pattern, said)), "other")
+    for trouble, pattern in _SAID.items():
+        if re.search(pattern, said):
+            return trouble
+    return "other"
