@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias, final
@@ -18,7 +18,7 @@ from sandbox.specs.findings import Findings, Rule
 from sandbox.specs.inputs import Inputs
 from sandbox.specs.yaml import Scalar
 from sandbox.sql import Bounds, Catalogue, GateInput, TableShape, ceiling_rules, folded, prove, prove_filter
-from sandbox.toolspec import Connection, FileTarget, ServerTarget, TableRule
+from sandbox.toolspec import Connection, FileTarget, ServerTarget, SqlCeiling, TableRule
 
 CatalogueOf: TypeAlias = Callable[[Connection], Catalogue]
 """Reads a connection's catalogue, live; the executors know how."""
@@ -145,17 +145,35 @@ def check_ceiling(target: Target, mark: Mark, findings: Findings) -> None:
             findings.add(Rule.CONNECTION_CEILING, mark, f"{message}{did_you_mean(column, names)}")
 
 
-def check_statement(statement: Scalar, inputs: Inputs, given: GateInput, findings: Findings) -> None:
-    """Note whether the author's statement is proven and uses every argument."""
+def check_statement(
+    statement: Scalar, inputs: Inputs, given: GateInput, findings: Findings, ceiling_of: Target | None
+) -> None:
+    """Note whether the author's statement is proven and uses every argument.
+
+    Where nothing but a ceiling bounds it, `ceiling_of` says whose.
+    """
     try:
         proven = prove(given)
     except Refused as refused:
         mark = value_mark(statement, findings, refused.line, refused.column)
+        if ceiling_of is not None and _is_proven_without_ceiling(given):
+            what = f"{quoted(refused.metadata.get('construct', ''))}, which is {_beyond(ceiling_of)}"
+            findings.add(Rule.CEILING, mark, f"the statement reads {what}")
+            return
         findings.add(Rule.STATEMENT, mark, f"the statement is refused: {refused.message}")
         return
     for name in sorted(set(inputs.marks) - set(proven.parameters)):
         message = f"argument {quoted(name)} is not used by the statement; use {quoted(':' + name)} or leave it out"
         findings.add(Rule.UNUSED_INPUT, inputs.marks[name], message)
+
+
+def _is_proven_without_ceiling(given: GateInput) -> bool:
+    everything = {rule.table: rule for rule in ceiling_rules(given.catalogue, SqlCeiling(None))}
+    try:
+        prove(replace(given, tables=everything))
+    except Refused:
+        return False
+    return True
 
 
 def gate_input(

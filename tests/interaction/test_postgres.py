@@ -66,6 +66,18 @@ def test_from_a_first_spec_to_its_examples(deployment: Deployment, server: Serve
     ended = sandbox.run("test", "--json")
     assert ended.code == 0, ended.out
 
+    for column, hint, value in (("region", "claim('NAME')", "EU"), ("cents", "claim('NAME')::bigint", "100")):
+        draft = Path(first).read_text()
+        assert hint in draft
+        filtered = draft.replace("""# row_filter: "COLUMN = claim('NAME')\"""", f'row_filter: "{column} = {hint}"')
+        followed = filtered.replace("# as: {NAME: VALUE}", f"as: {{NAME: '{value}'}}")
+        assert sandbox.run("new", "tool", "--connection", "shop", "--table", "public.orders").out == draft
+        (deployment.toolspecs / "orders.yaml").write_text(followed)
+        administer(server, sandbox)
+        ended = sandbox.run("test", "--json")
+        assert ended.code == 0, ended.out + ended.err
+        (deployment.toolspecs / "orders.yaml").write_text(draft)
+
 
 @requirement
 def test_calls_come_back_with_receipts(served: Client, deployment: Deployment) -> None:
