@@ -211,14 +211,13 @@ class Session:
 class _Source:
     """The rows of the statement under way, one by one."""
 
-    __slots__ = ("_max_pending", "_prepared", "_taken", "_talk", "is_cut", "is_ended")
+    __slots__ = ("_max_pending", "_prepared", "_taken", "_talk", "is_cut")
 
     def __init__(self, talk: Talk, prepared: _Prepared, max_pending: int) -> None:
         self._talk = talk
         self._prepared = prepared
         self._max_pending = max_pending
         self._taken = 0
-        self.is_ended = False
         self.is_cut = False
         """A row came that is larger than a whole result may be; the session is of no use any more."""
 
@@ -231,7 +230,6 @@ class _Source:
         except TooMuch:
             return self._cut()
         if result is None:
-            self.is_ended = True
             raise StopIteration
         if result.status not in _ROWS:
             raise Failed(result)

@@ -133,7 +133,7 @@ def _checked(text: str, where: str) -> Secret:
 
 def _file(path: Path, what: str) -> str:
     try:
-        return read_private(path).decode("utf-8")
+        return read_private(path, "secret").decode("utf-8")
     except Misconfigured as error:
         raise _unavailable(f"{what}: {error}") from error
     except UnicodeDecodeError:
