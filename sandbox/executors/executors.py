@@ -21,7 +21,7 @@ from sandbox.executors.postgres import PostgresExecutor
 from sandbox.executors.ready import Draft, ReadyTool, plan_of
 from sandbox.executors.sqlite import SqliteExecutor
 from sandbox.leases import Leases
-from sandbox.reasons import Reason, Refused, quoted
+from sandbox.reasons import OPERATORS_FIND, Reason, Refused, quoted
 from sandbox.settings import Settings
 from sandbox.sql import Bounds, Catalogue
 from sandbox.stages import (
@@ -298,7 +298,7 @@ def _patience(cancellation: Cancellation) -> float:
 
 def _unreadable(connection_name: str) -> Refused:
     name = quoted(connection_name)
-    message = f"the tables of connection {name} cannot be looked at now; its operator finds why in the events"
+    message = f"the tables of connection {name} cannot be looked at now; {OPERATORS_FIND}"
     return Refused(Reason.EXECUTOR_UNAVAILABLE, message, retry_after_s=RETRY_S)
 
 

@@ -21,7 +21,7 @@ from sandbox.leases.authorization_server import AccessToken, AuthorizationServer
 from sandbox.leases.once import Once
 from sandbox.leases.sources import Secrets
 from sandbox.outbound.wire import Resolve, system_resolve
-from sandbox.reasons import Reason, Refused, quoted
+from sandbox.reasons import OPERATORS_FIND, Reason, Refused, quoted
 from sandbox.telemetry.events import note_often
 from sandbox.toolspec import Connection, HttpTarget, OAuth
 
@@ -103,10 +103,8 @@ class Tokens:
 
     def _none(self, word: str) -> Refused:
         note_often("oauth token refused", self.connection.name, causes=word)
-        message = (
-            f"the authorization server of connection {quoted(self.connection.name)} lends no usable token; "
-            "its operator finds why in the events"
-        )
+        server = f"the authorization server of connection {quoted(self.connection.name)}"
+        message = f"{server} lends no usable token; {OPERATORS_FIND}"
         return Refused(Reason.EXECUTOR_UNAVAILABLE, message, rule="leases/token", retry_after_s=1.0)
 
 
