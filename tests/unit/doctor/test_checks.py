@@ -172,23 +172,6 @@ def test_what_the_script_made_is_found_good_by_every_check(ledger: Ledger) -> No
     assert len(CHECKS) == 19
 
 
-@pytest.mark.requirement("doctor:checks:not-set-up")
-def test_a_database_that_was_never_set_up_is_one_finding(ledger: Ledger) -> None:
-    """Roles that another database of the server needs do not make it look set up."""
-    ledger.undo()
-    ledger.run("CREATE ROLE sandbox_owner NOLOGIN")
-    try:
-        assert [(found.check, found.mend) for found in ledger.findings()] == [("not-set-up", AGAIN)]
-        of_owner = ledger.findings(ledger.dsn("owner", ledger.server.password))
-        assert [found.check for found in of_owner] == ["dsn-login", "not-set-up"]
-        ledger.run("CREATE SCHEMA sandbox")
-        assert len(ledger.findings()) > 100
-    finally:
-        ledger.run("DROP SCHEMA IF EXISTS sandbox; DROP ROLE sandbox_owner")
-        ledger.run(ledger.script())
-    assert ledger.findings() == ()
-
-
 @pytest.mark.parametrize("fault", list(FAULTS))
 @pytest.mark.parametrize("ledger", [18], indirect=True)
 @pytest.mark.requirement("doctor:checks:faults")
