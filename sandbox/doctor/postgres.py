@@ -33,6 +33,7 @@ from sandbox.leases import Dsn
 from sandbox.sql import Catalogue
 
 OLDEST: Final = 150000
+NOT_SET_UP: Final = "not-set-up"
 
 CHECKS: Final[Mapping[str, Callable[[Inspection], Iterator[Finding]]]] = MappingProxyType(
     {
@@ -75,7 +76,13 @@ def _not_set_up(look: Inspection) -> Finding:
     message = (
         "nothing of the set-up script is in this database; its administrator runs it, and all else is looked at then"
     )
-    return Finding("not-set-up", message, look.run_again)
+    return Finding(NOT_SET_UP, message, look.run_again)
+
+
+def looked_at(findings: Iterable[Finding]) -> tuple[str, ...]:
+    """Return the names of the checks that `examine` made, which found these."""
+    is_set_up = all(finding.check != NOT_SET_UP for finding in findings)
+    return tuple(CHECKS) if is_set_up else tuple(CHECKS)[:1]
 
 
 def examine(  # noqa: PLR0913 - a connection, and what its tools need of it

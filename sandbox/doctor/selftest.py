@@ -16,7 +16,7 @@ from typing import Final, assert_never, final
 from sandbox.deployment import Misconfigured
 from sandbox.doctor.inspection import Finding
 from sandbox.doctor.known_bad import slips_of_arguments, slips_of_request, slips_of_sql
-from sandbox.doctor.postgres import CHECKS, Undecided, examine, shapes_of
+from sandbox.doctor.postgres import Undecided, examine, looked_at, shapes_of
 from sandbox.executors.http_requests import RequestMaker
 from sandbox.executors.ready import ReadyTool
 from sandbox.executors.sqlite_canary import slips_of_sqlite
@@ -162,9 +162,8 @@ def _engines(connections: Iterable[Connection], ready: Sequence[ReadyTool], leas
                 checked[connection.name] = _Checked((HTTP_ADDRESSES,), tuple(check_addresses(connection.target)))
             case ServerTarget():
                 tools = [tool for tool in ready if tool.connection.name == connection.name]
-                checked[connection.name] = _Checked(
-                    tuple(CHECKS), _server(connection, connection.target, tools, lease_key)
-                )
+                findings = _server(connection, connection.target, tools, lease_key)
+                checked[connection.name] = _Checked(looked_at(findings), findings)
             case _:
                 assert_never(connection.target)
     return checked

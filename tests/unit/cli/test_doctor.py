@@ -84,6 +84,7 @@ def test_from_nothing_to_good_by_the_printed_script_and_back(sandbox: CommandLin
         "  error: nothing of the set-up script is in this database; its administrator"
     ]
     assert "sandbox doctor --setup-sql ledger" in before.out
+    assert "ledger (postgres): wrong; looked at the dsn's login, known-bad calls" in before.out
 
     script = sandbox.run("doctor", "--setup-sql", "ledger")
     assert (script.code, script.err) == (0, "")
