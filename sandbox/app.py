@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Self, final
 
@@ -20,6 +20,7 @@ from sandbox.leases import Leases, read_assertions
 from sandbox.limits import Counts, Limits
 from sandbox.pipeline import Pipeline
 from sandbox.policy import CedarPolicy, load_policies
+from sandbox.reasons import Refused
 from sandbox.receipts import (
     NO_PEERS,
     Calls,
@@ -37,7 +38,7 @@ from sandbox.settings import Settings, digest_of, read_settings
 from sandbox.specs import Specs, SpecSet, load_connections, load_specs
 from sandbox.sql import Bounds
 from sandbox.telemetry.events import note
-from sandbox.toolspec import Connection, Digest, ToolName, ToolSpec
+from sandbox.toolspec import Connection, Digest, ToolName
 
 
 @final
@@ -52,8 +53,8 @@ class Loaded:
     connections: Mapping[str, Connection]
     digests: Mapping[tuple[str, str], str]
     """By kind and name: the configuration, the policies, and each tool's spec, for the reload event."""
-    all_tools: Mapping[ToolName, ToolSpec]
-    """Served or not."""
+    spec_set: SpecSet
+    """Every tool, served or not."""
     unserved: Mapping[ToolName, tuple[str, ...]]
     """The tools that did not pass their self-test, and why."""
 
@@ -66,9 +67,9 @@ class Loaded:
 def read_whole(
     deployment: Deployment, connections: Mapping[str, Connection], settings: Settings
 ) -> tuple[SpecSet, CedarPolicy]:
-    """Read all specs and all policies, or raise `LintFailed`: what serves is whole."""
+    """Read all specs and all policies, or raise `LintFailed`: what serves is whole, but for servers that are away."""
     specs = load_specs(deployment, connections, read_catalogue, settings)
-    return specs, load_policies(deployment.policies, specs.tools)
+    return specs, load_policies(deployment.policies, specs.all)
 
 
 Read = Callable[[Deployment, Mapping[str, Connection], Settings], tuple[SpecSet, CedarPolicy]]
@@ -164,6 +165,7 @@ class House:
             before, self.loaded = self.loaded, self._load()
             before.executors.close()  # calls under way give their sessions back to be closed
             _tell_changes(before.digests, self.loaded.digests)
+            _tell_served(before.unserved, self.loaded)
             del before
             gc.collect()  # a generation has cycles, and the collector looks for them rarely
             self.loaded.must_be_served()
@@ -175,7 +177,8 @@ class House:
         """
         with self._reloading:
             loaded = self.loaded
-            tested = self._tested(loaded.connections, loaded.all_tools, loaded.executors)
+            away = _still_away(loaded.connections, loaded.spec_set.away)
+            tested = self._tested(loaded.connections, replace(loaded.spec_set, away=away), loaded.executors)
         if tested.failures != loaded.unserved:
             self.reload()
         self.loaded.must_be_served()
@@ -200,8 +203,8 @@ class House:
             spend = self._limits.spend_cold_parse
             executors = Executors(connections, spec_set.tools, self.settings, spend, leases, workers=self._workers)
             unless_whole.callback(executors.close)
-            tested = self._tested(connections, spec_set.tools, executors)
-            specs = Specs(spec_set.tools, self.settings.arguments, tested.failures)
+            tested = self._tested(connections, spec_set, executors)
+            specs = Specs(spec_set.all, self.settings.arguments, tested.failures, spec_set.unheld)
             generation = self._enrolled(spec_set, policy, connections_source)
             self._record(tested, generation)
             pipeline = Pipeline(
@@ -216,7 +219,7 @@ class House:
             )
             unless_whole.pop_all()
         digests = {("configuration", ""): generation.config_digest, ("policies", ""): policy.digest}
-        digests |= {("tool", str(spec.name)): spec.digest for spec in spec_set.tools.values()}
+        digests |= {("tool", str(spec.name)): spec.digest for spec in spec_set.all.values()}
         return Loaded(
             pipeline=pipeline,
             specs=specs,
@@ -224,16 +227,15 @@ class House:
             executors=executors,
             connections=connections,
             digests=digests,
-            all_tools=spec_set.tools,
+            spec_set=spec_set,
             unserved=tested.failures,
         )
 
-    def _tested(
-        self, connections: Mapping[str, Connection], tools: Mapping[ToolName, ToolSpec], executors: Executors
-    ) -> SelfTest:
+    def _tested(self, connections: Mapping[str, Connection], spec_set: SpecSet, executors: Executors) -> SelfTest:
         bounds = Bounds.of(self.settings.sql)
         unfit = executors.rehearse()
-        return self_test(connections, tools, executors.ready, unfit, lease_key=self.deployment.lease_key, bounds=bounds)
+        key = self.deployment.lease_key
+        return self_test(connections, spec_set, executors.ready, unfit, lease_key=key, bounds=bounds)
 
     def _record(self, tested: SelfTest, generation: Generation) -> None:
         """Put a self-test on record, unless this process has just put the very same one there."""
@@ -249,17 +251,35 @@ class House:
             build=build_id(),
             spec_indexes={
                 spec.digest: self._log.enroll(RecordKind.SPEC, f"toolspecs/{spec.file}", spec.source)
-                for spec in spec_set.tools.values()
+                for spec in spec_set.all.values()
             },
             policy_digest=policy.digest,
             policy_indexes=self._enroll(RecordKind.POLICY, policy.sources),
             config_digest=digest_of(*configuration.values()),
             config_indexes=self._enroll(RecordKind.CONFIG, configuration),
-            specs=spec_set.tools,
+            specs=spec_set.all,
         )
 
     def _enroll(self, kind: RecordKind, sources: Mapping[str, bytes]) -> tuple[int, ...]:
         return tuple(self._log.enroll(kind, name, source) for name, source in sources.items())
+
+
+def _still_away(connections: Mapping[str, Connection], away: Iterable[str]) -> Mapping[str, str]:
+    """Return those of the connections that are `away` which still are, each with why."""
+    still: dict[str, str] = {}
+    for name in away:
+        try:
+            read_catalogue(connections[name])
+        except Refused as refused:
+            still[name] = refused.message
+    return still
+
+
+def _tell_served(unserved: Iterable[ToolName], loaded: Loaded) -> None:
+    """Tell of the tools that were not served and are now, as their failing was told."""
+    for tool in unserved:
+        if tool in loaded.specs.tools:
+            note("tool served", tool=tool)
 
 
 def _tell_changes(before: Mapping[tuple[str, str], str], after: Mapping[tuple[str, str], str]) -> None:

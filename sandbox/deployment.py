@@ -104,18 +104,20 @@ class Deployment:
         return self.root / "schema"
 
 
-def read_private(path: Path) -> bytes:
-    """Read a key file; raise `Misconfigured` if anybody but its owner may read or write it."""
+def read_private(path: Path, what: str = "key") -> bytes:
+    """Read a key file, or one of `what`; raise `Misconfigured` if anybody but its owner may read or write it."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
-        raise Misconfigured(f"{path}: the key cannot be read ({error.strerror})") from error
+        raise Misconfigured(f"{path}: the {what} cannot be read ({error.strerror})") from error
     with os.fdopen(descriptor, "rb") as file:
         mode = os.fstat(file.fileno()).st_mode
         if not stat.S_ISREG(mode):
-            raise Misconfigured(f"{path}: a key must be a regular file")
+            raise Misconfigured(f"{path}: the {what} must lie in a regular file")
         if mode & 0o077:
-            raise Misconfigured(f"{path}: mode {stat.S_IMODE(mode):04o} lets others at the key; only 0600 is accepted")
+            raise Misconfigured(
+                f"{path}: mode {stat.S_IMODE(mode):04o} lets others at the {what}; only 0600 is accepted"
+            )
         return file.read()
 
 

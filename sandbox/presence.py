@@ -5,12 +5,18 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from sandbox.deployment import Deployment, Misconfigured, replace_file
 from sandbox.settings import read_settings
+
+GLANCES: Final = 5
+GLANCE_S: Final = 0.01
+"""A client's look at the lock takes some microseconds; several clients may look."""
 
 
 def deployment_in(root: Path) -> Deployment:
@@ -37,12 +43,22 @@ def alone(deployment: Deployment) -> Iterator[int]:
 
 def _lock(descriptor: int, deployment: Deployment) -> None:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _take(descriptor)
     except BlockingIOError as error:
         address = _announced_address(deployment)
         at = f" at {address}" if address else ""
         message = f"{deployment.root}: a service runs over this deployment already{at}; call that one, or stop it first"
         raise Misconfigured(message) from error
+
+
+def _take(descriptor: int) -> None:
+    """Lock, or raise `BlockingIOError`; a client that looks whether there is a service holds the lock for a moment."""
+    for _ in range(GLANCES):
+        with suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(GLANCE_S)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @contextmanager

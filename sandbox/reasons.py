@@ -243,6 +243,8 @@ class Fault(Stopped):
         super().__init__(f"internal fault, reference {self.reference}")
 
 
+OPERATORS_FIND: Final = "its operator finds why with `sandbox doctor`, or in the event log that `serve` writes"
+"""What a refusal says whose cause is not the caller's to know."""
 MAX_QUOTE: Final = 60
 """Characters of the caller's own text quoted in a message: enough to recognise it, too few to flood a model."""
 

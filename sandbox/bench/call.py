@@ -16,6 +16,7 @@ from sandbox.bench.process import ServerProcess, client_core, running
 from sandbox.client.credentials import Identity
 from sandbox.client.load import Load, run
 from sandbox.deployment import Deployment
+from sandbox.problems import counted
 from sandbox.v1 import tool_execution_pb2 as pb
 
 CONCURRENCIES: Final = (1, 8, 64)
@@ -74,7 +75,7 @@ def bench_call(
     with _range(seconds, on) as stand:
         for concurrency in CONCURRENCIES:
             for suffix in ("", "Stream"):
-                tell(f"{concurrency} callers{', streamed' if suffix else ''}")
+                tell(f"{counted(concurrency, 'caller')}{', streamed' if suffix else ''}")
                 figures += _round(stand, suffix, concurrency)
     return [asdict(figure) for figure in figures]
 

@@ -21,7 +21,10 @@ LEAST_S: Final = 0.5
 """Shorter, and a slice of a figure could be of no call at all."""
 MOST_S: Final = 3_600.0
 
-SecondsOption = Annotated[float, typer.Option(help="Seconds for each figure, 0.5 to 3600.")]
+CALL_FIGURES: Final = 24
+"""Four, single and streamed, for each number of callers."""
+CALL_EXTRA_S: Final = 25.0
+"""To start the servers and warm each slice up."""
 
 
 @app.callback()
@@ -31,7 +34,13 @@ def benches() -> None:
 
 @app.command("call")
 def call(
-    seconds: SecondsOption = 5.0,
+    seconds: Annotated[
+        float,
+        typer.Option(
+            help=f"Seconds for each of {CALL_FIGURES} figures, 0.5 to 3600; with 5 the whole takes some"
+            f" {round((CALL_FIGURES * 5 + CALL_EXTRA_S) / 60, 1)} minutes."
+        ),
+    ] = 5.0,
     postgres: Annotated[
         str | None,
         typer.Option(
@@ -103,7 +112,12 @@ def memory(
 
 
 @app.command("flood")
-def flood(seconds: SecondsOption = 10.0, json: JsonOption = False) -> None:
+def flood(
+    seconds: Annotated[
+        float, typer.Option(help="Seconds for each of two figures, 0.5 to 3600; the whole takes twice that and some.")
+    ] = 10.0,
+    json: JsonOption = False,
+) -> None:
     """Compare the p99 of hot calls alone and while another caller floods the gate with SQL never met before."""
     from sandbox.bench.steady import bench_flood
 
@@ -113,7 +127,9 @@ def flood(seconds: SecondsOption = 10.0, json: JsonOption = False) -> None:
 
 @app.command("workers")
 def workers(
-    seconds: SecondsOption = 10.0,
+    seconds: Annotated[
+        float, typer.Option(help="Seconds for each of two services, 0.5 to 3600; the whole takes twice that and some.")
+    ] = 10.0,
     workers: Annotated[int, typer.Option(min=2, max=64, help="Workers beside the one process, 2 to 64.")] = 2,
     json: JsonOption = False,
 ) -> None:

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import base64
 import os
-import re
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from threading import Event
-from typing import TYPE_CHECKING, Annotated, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from sandbox.cli.asking import UNTOLD, UNTOLD_OF_ID, asked
 from sandbox.cli.common import (
     DeploymentOption,
     ExitCode,
     JsonOption,
     check_seconds,
     emit,
-    fail,
     printable,
     warn,
     wrapped,
@@ -29,21 +26,10 @@ from sandbox.problems import counted
 from sandbox.values import Cell, JsonObject, JsonValue
 
 if TYPE_CHECKING:
-    from sandbox.client import Answer, Client, ClientError, Explanation, Identity, Receipt, Refusal, Result, Tool
-    from sandbox.deployment import Deployment
+    from sandbox.client import Answer, Client, Explanation, Receipt, Refusal, Result, Tool
 
-STARTING_S: Final = 5.0
-"""How long a service that is being started is waited for; a command pasted after `sandbox serve &` comes too early."""
-
-_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
-_ADDRESS: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
 _LEAST_S: Final = 0.001
 _MOST_S: Final = 86_400.0
-_UNREACHED: Final = "failed to connect to all addresses"
-"""How gRPC says that nothing listens there: nothing was sent, so asking again is safe."""
-
-Told = TypeVar("Told")
-
 ToolArgument = Annotated[str, typer.Argument(help="The tool's name, such as `shop.query`.")]
 NameOption = Annotated[str, typer.Option("--as", help="The identity to call as; its certificate and token are used.")]
 ArgsOption = Annotated[str, typer.Option("--args", help="The arguments as one JSON object, such as '{\"id\": 7}'.")]
@@ -70,7 +56,8 @@ def call(
 
     check_seconds("--timeout", timeout, _LEAST_S, _MOST_S)
     _check_receipt_path(receipt)
-    _tell(_asked(ask, deployment, name, address, is_json=json), receipt, is_json=json)
+    untold = UNTOLD_OF_ID if request_id else UNTOLD
+    _tell(asked(ask, deployment, name, address, is_json=json, untold=untold), receipt, is_json=json)
 
 
 def explain(
@@ -90,7 +77,7 @@ def explain(
 
     check_seconds("--timeout", timeout, _LEAST_S, _MOST_S)
     _check_receipt_path(receipt)
-    _tell(_asked(ask, deployment, name, address, is_json=json), receipt, is_json=json)
+    _tell(asked(ask, deployment, name, address, is_json=json), receipt, is_json=json)
 
 
 def tools(
@@ -100,7 +87,7 @@ def tools(
     json: JsonOption = False,
 ) -> None:
     """List the tools that this identity may see, as the service tells them to a model; policy decides each call."""
-    found = _asked(lambda client: client.tools(), deployment, name, address, is_json=json)
+    found = asked(lambda client: client.tools(), deployment, name, address, is_json=json)
     if json:
         emit([_tool_json(tool) for tool in found])
         return
@@ -110,91 +97,6 @@ def tools(
         for line in filter(None, (tool.summary, use_when, _arguments(tool))):
             sys.stdout.write(wrapped(f"    {printable(line)}", 4) + "\n")
     sys.stdout.write(f"{counted(len(found), 'tool')} within the token's scope; policy decides each call\n")
-
-
-def _asked(ask: Callable[[Client], Told], root: Path, name: str, address: str, *, is_json: bool) -> Told:
-    """Ask the service; turn what the client raises into one sentence and an exit code."""
-    from sandbox.client import ClientError
-
-    _check_address(address)
-    try:
-        return _waited(ask, root, name, address)
-    except ClientError as error:
-        code, reason = _meaning(error)
-        message = str(error)
-        if message.startswith(_UNREACHED):
-            message = f"no service answers at {address or 'the address in state/address'}; is `sandbox serve` running?"
-        if reason and not is_json:
-            message = f"{reason}: {message}"
-        fail(code, message, is_json=is_json, reason=reason)
-
-
-def _waited(ask: Callable[[Client], Told], root: Path, name: str, address: str) -> Told:
-    """Ask, and again for a few seconds where a service of this machine is not up yet."""
-    from sandbox.client import Client, Unavailable, address_of
-
-    identity = _identity(root, name)
-    begun = time.monotonic()
-    ends, is_told = begun + (0 if address else STARTING_S), False
-    while True:
-        try:
-            with Client(address or address_of(root), identity) as client:
-                return ask(client)
-        except Unavailable as error:
-            is_absent = isinstance(error.__cause__, FileNotFoundError) or str(error).startswith(_UNREACHED)
-            if not is_absent or time.monotonic() >= ends:
-                raise
-        if not is_told and time.monotonic() - begun > 1:
-            sys.stderr.write("… waiting for the service\n")
-            is_told = True
-        Event().wait(0.05)
-
-
-def _meaning(error: ClientError) -> tuple[ExitCode, str]:
-    """Return the exit code of what has no receipt, and its reason."""
-    from sandbox.client import NotAuthenticated, ReceiptInvalid, ServiceError
-
-    match error:
-        case NotAuthenticated():
-            return ExitCode.NOT_AUTHENTICATED, error.reason
-        case ReceiptInvalid():
-            return ExitCode.REFUSED, ""
-        case ServiceError(reason=reason) if reason:
-            return ExitCode.REFUSED, reason
-        case _:
-            return ExitCode.FAULT, error.reason
-
-
-def _identity(root: Path, name: str) -> Identity:
-    from sandbox.client import Identity, NotAuthenticated, Unavailable
-    from sandbox.deployment import Deployment, Misconfigured
-    from sandbox.reasons import Reason, Refused, quoted
-
-    if not _NAME.fullmatch(name):
-        raise Misconfigured(f"--as {quoted(name)}: an identity's name has letters, digits, `.`, `_` and `-`")
-    try:
-        return Identity.from_deployment(root, name)
-    except Unavailable as error:
-        raise Misconfigured(f"{error}, --deployment names another") from error
-    except NotAuthenticated as error:
-        missing = error.__cause__.filename if isinstance(error.__cause__, FileNotFoundError) else root
-        what = f"the identity {quoted(name)} lacks it; {_how_to_make(Deployment(root), name)}"
-        raise Refused(Reason.CREDENTIAL_MISSING, f"{missing}: there is no such file; {what}") from error
-    except UnicodeDecodeError as error:
-        token, key = Deployment(root).tokens / f"{name}.jwt", Deployment(root).keys / "log.vkey"
-        raise Misconfigured(f"{token if error.encoding == 'ascii' else key}: not text; is it another file?") from error
-
-
-def _how_to_make(deployment: Deployment, name: str) -> str:
-    """Return the command that makes an identity's files, with a role: a token without one is permitted nothing."""
-    from sandbox.policy import unspoken_roles
-    from sandbox.reasons import quoted
-
-    _, roles = unspoken_roles(deployment.policies, ())
-    if not roles or (deployment.tokens / f"{name}.jwt").exists():
-        return f"`sandbox token new {name}` makes it"
-    spoken = ", ".join(quoted(role) for role in roles)
-    return f"`sandbox token new {name} --role {roles[0]}` makes it (policies speak of the roles {spoken})"
 
 
 def _tool_json(tool: Tool) -> JsonObject:
@@ -214,16 +116,6 @@ def _tool_json(tool: Tool) -> JsonObject:
 def _arguments(tool: Tool) -> str:
     properties = tool.input_schema.get("properties")
     return f"arguments: {', '.join(properties) or 'none'}" if isinstance(properties, Mapping) else ""
-
-
-def _check_address(address: str) -> None:
-    """Raise `Misconfigured` if nothing can be reached under the text; empty is the service over the deployment."""
-    from sandbox.deployment import Misconfigured
-    from sandbox.reasons import quoted
-
-    found = _ADDRESS.fullmatch(address)
-    if address and not (found and 0 < int(found["port"]) < 65_536):
-        raise Misconfigured(f"--address {quoted(address)}: HOST:PORT is accepted, such as `127.0.0.1:7443`")
 
 
 def _check_receipt_path(path: Path | None) -> None:

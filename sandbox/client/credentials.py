@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,7 +87,25 @@ def address_of(deployment: str | os.PathLike[str]) -> str:
     except FileNotFoundError as error:
         _check_deployment(Path(deployment))
         where = Path(deployment).resolve()
+        if _is_served(where):
+            message = f"the service over {where} is stopping, or not up yet: it takes no new calls"
+            raise Unavailable(f"{message}; ask again once it serves") from error
         raise Unavailable(f"no service runs over {where}; start one with `sandbox serve`") from error
+
+
+def _is_served(root: Path) -> bool:
+    """Whether a service holds the deployment: from before it tells its address until its last call has ended."""
+    try:
+        descriptor = os.open(root / "state" / "serve.lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _check_deployment(root: Path) -> None:

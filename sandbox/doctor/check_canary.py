@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Final, LiteralString, final
@@ -13,6 +12,7 @@ from psycopg.conninfo import make_conninfo
 from sandbox.doctor.inspection import Finding, Inspection
 from sandbox.executors.postgres_claims import KEY, SET, WHERE_AND_WHEN, signed
 from sandbox.executors.postgres_talk import own_login
+from sandbox.executors.postgres_trouble import Trouble, trouble_of
 from sandbox.leases.keys import login_password
 
 _FORBIDDEN: Final[tuple[tuple[LiteralString, str], ...]] = (
@@ -28,17 +28,16 @@ _SECONDS: Final = 10
 _NO_RIGHT: Final = "42501"
 _READ_ONLY: Final = "25006"
 """What a read replica says before it looks at rights."""
-_NOT_NOW: Final = re.compile(
-    r"too many (clients|connections)|remaining connection slots|no more connections"
-    r"|the database system is|accepting connections|terminating connection"
-)
-"""In what a server says that is full, starts or stops: psycopg tells its words and not their SQLSTATE. One that speaks
-another language is taken to want no such login."""
 
 
 @final
 class CannotConnect(Exception):
     """A login was not let in, or the server not reached; says which login, and nothing of the dsn."""
+
+    def __init__(self, login: str, trouble: Trouble) -> None:
+        """Say which login, and what kept it out."""
+        super().__init__(login)
+        self.trouble: Trouble = trouble
 
 
 @final
@@ -55,7 +54,7 @@ def connect(parameters: Mapping[str, str]) -> psycopg.Connection:
         connection.execute("SET quote_all_identifiers = off")
         connection.execute("SET statement_timeout = '30s'")
     except psycopg.Error as error:
-        raise CannotConnect(parameters["user"]) from error
+        raise CannotConnect(parameters["user"], trouble_of(str(error))) from error
     return connection
 
 
@@ -87,7 +86,7 @@ def _as(look: Inspection, login: str) -> psycopg.Connection:
     try:
         return connect(parameters)
     except CannotConnect as error:
-        if _NOT_NOW.search(str(error.__cause__)):
+        if error.trouble == "busy":
             raise NotNow(login) from error
         raise
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Final, assert_never, final
 
 from sandbox.deployment import Deployment, Misconfigured
-from sandbox.doctor.check_http import check_credential, credential_check
+from sandbox.doctor.check_http import ADDRESSES, CONNECTS, check_credential, check_hosts, credential_check
 from sandbox.doctor.inspection import Finding
-from sandbox.doctor.postgres import CHECKS, Undecided, shapes_of
+from sandbox.doctor.postgres import Undecided, looked_at, shapes_of
 from sandbox.doctor.script import setup_script, undo_script
 from sandbox.doctor.selftest import (
     HTTP_ADDRESSES,
@@ -162,15 +162,16 @@ def _report(
         case FileTarget():
             checks, findings = FILE_CHECKS, [*_rehearsed(deployment, connection, ready), *check_sqlite()]
         case ServerTarget():
-            checks = (*CHECKS, KNOWN_BAD)
             try:
                 findings = [*check_server(connection, connection.target, ready, catalogues[name], deployment.lease_key)]
             except Undecided as error:
                 return Report(connection=name, engine=connection.engine, checks=(), undecided=str(error))
+            checks = (*looked_at(findings), KNOWN_BAD)
         case HttpTarget():
             target = connection.target
-            checks = (credential_check(target), HTTP_ADDRESSES, KNOWN_BAD)
-            findings = [*check_credential(deployment, connection, target), *check_addresses(target)]
+            checks = (ADDRESSES, CONNECTS, credential_check(target), HTTP_ADDRESSES, KNOWN_BAD)
+            findings = [*check_hosts(connection, target), *check_credential(deployment, connection, target)]
+            findings += check_addresses(target)
         case _:
             assert_never(connection.target)
     findings += _slips(connection, tools)

@@ -63,6 +63,12 @@ class Inspection:
         """Whether it is a read replica, which lets nobody write."""
         return self.ask("SELECT pg_is_in_recovery()") == [(True,)]
 
+    @cached_property
+    def is_set_up(self) -> bool:
+        """Whether the database holds any schema of ours; roles belong to the whole server, and tell nothing."""
+        query = "SELECT FROM pg_namespace WHERE nspname = 'sandbox' OR nspname ~ '^sandbox_[0-9a-f]{12}$'"
+        return bool(self.ask(query))
+
     @property
     def tool_logins(self) -> list[str]:
         """Those that are to be there, by name."""

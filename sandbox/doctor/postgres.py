@@ -27,11 +27,13 @@ from sandbox.doctor.check_roles import check_attributes, check_dsn_login, check_
 from sandbox.doctor.inspection import Finding, Inspection
 from sandbox.doctor.views import views_of
 from sandbox.executors.postgres_shape import GrantShape
+from sandbox.executors.postgres_trouble import SENTENCES
 from sandbox.executors.ready import ReadyTool
 from sandbox.leases import Dsn
 from sandbox.sql import Catalogue
 
 OLDEST: Final = 150000
+NOT_SET_UP: Final = "not-set-up"
 
 CHECKS: Final[Mapping[str, Callable[[Inspection], Iterator[Finding]]]] = MappingProxyType(
     {
@@ -69,6 +71,20 @@ def shapes_of(tools: Iterable[ReadyTool]) -> list[GrantShape]:
     return [shapes[key] for key in sorted(shapes)]
 
 
+def _not_set_up(look: Inspection) -> Finding:
+    """Return the one finding that stands for all that the script makes and takes away."""
+    message = (
+        "nothing of the set-up script is in this database; its administrator runs it, and all else is looked at then"
+    )
+    return Finding(NOT_SET_UP, message, look.run_again)
+
+
+def looked_at(findings: Iterable[Finding]) -> tuple[str, ...]:
+    """Return the names of the checks that `examine` made, which found these."""
+    is_set_up = all(finding.check != NOT_SET_UP for finding in findings)
+    return tuple(CHECKS) if is_set_up else tuple(CHECKS)[:1]
+
+
 def examine(  # noqa: PLR0913 - a connection, and what its tools need of it
     connection: str,
     dsn: Dsn,
@@ -101,6 +117,8 @@ def examine(  # noqa: PLR0913 - a connection, and what its tools need of it
                 without_revokes=without_revokes,
             )
             findings: list[Finding] = []
+            if not look.is_set_up:
+                return (*check_dsn_login(look), _not_set_up(look))
             try:
                 for check in CHECKS.values():
                     findings.extend(check(look))
@@ -112,6 +130,6 @@ def examine(  # noqa: PLR0913 - a connection, and what its tools need of it
                     ) from error
             return tuple(findings)
     except CannotConnect as error:
-        raise Undecided("the server cannot be reached now, or refuses the dsn's login") from error
+        raise Undecided(f"the database cannot be asked now: {SENTENCES[error.trouble]}") from error
     except psycopg.Error as error:
         raise Undecided(f"the server did not answer a question about its catalogue ({error.sqlstate})") from error

@@ -21,6 +21,7 @@ SET LOCAL standard_conforming_strings = on;
 SET LOCAL quote_all_identifiers = off;
 SET LOCAL client_encoding = 'UTF8';
 SET LOCAL lock_timeout = '15s';
+SET LOCAL client_min_messages = warning;  -- not each object that is dropped to be made anew
 """.strip()
 
 

@@ -109,7 +109,7 @@ BEGIN
   FOR one IN SELECT r.rolname FROM pg_roles AS r WHERE {ours} LOOP
     IF EXISTS (SELECT FROM pg_shdepend AS d
         WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = one::regrole) THEN
-      RAISE NOTICE '% stays: another database of this server needs it', one;
+      RAISE WARNING '% stays: another database of this server needs it', one;
     ELSE
       EXECUTE format('DROP ROLE %I', one);
     END IF;

@@ -16,7 +16,7 @@ from typing import Final, assert_never, final
 from sandbox.deployment import Misconfigured
 from sandbox.doctor.inspection import Finding
 from sandbox.doctor.known_bad import slips_of_arguments, slips_of_request, slips_of_sql
-from sandbox.doctor.postgres import CHECKS, Undecided, examine, shapes_of
+from sandbox.doctor.postgres import Undecided, examine, looked_at, shapes_of
 from sandbox.executors.http_requests import RequestMaker
 from sandbox.executors.ready import ReadyTool
 from sandbox.executors.sqlite_canary import slips_of_sqlite
@@ -25,9 +25,11 @@ from sandbox.leases.keys import read_lease_key
 from sandbox.outbound.addresses import is_permitted
 from sandbox.problems import counted
 from sandbox.reasons import Refused, quoted
+from sandbox.specs import SpecSet
 from sandbox.sql import Bounds, Catalogue
 from sandbox.toolspec import Connection, FileTarget, HttpTarget, ServerTarget, ToolName, ToolSpec
 
+CAN_BE_ASKED: Final = "the database can be asked"
 HTTP_ADDRESSES: Final = "addresses that no request may reach"
 KNOWN_BAD: Final = "known-bad calls of each tool"
 REPORT: Final = "report it with the output of `sandbox doctor --json`"
@@ -66,21 +68,29 @@ class SelfTest:
 
 def self_test(  # noqa: PLR0913 - a generation, and what it is held to
     connections: Mapping[str, Connection],
-    specs: Mapping[ToolName, ToolSpec],
+    spec_set: SpecSet,
     ready: Mapping[ToolName, ReadyTool],
     unfit: Mapping[ToolName, str],
     *,
     lease_key: Path,
     bounds: Bounds,
 ) -> SelfTest:
-    """Test the tools of one generation; `ready` are those of SQL, `unfit` those of them that could not be confined."""
+    """Test the tools of one generation; `ready` are those of SQL, `unfit` those of them that could not be confined.
+
+    Of tools whose server could not be asked nothing is looked at but whether it still is away.
+    """
+    specs = spec_set.all
     used = {name: connections[name] for name in sorted({spec.connection for spec in specs.values()})}
+    unheld = {spec.connection for spec in spec_set.unheld.values()}
     # INVARIANT: a tool that was never set up fails alone; what is there of others is looked at without it.
-    checked = _engines(used.values(), [tool for name, tool in ready.items() if name not in unfit], lease_key)
+    fit = [tool for name, tool in ready.items() if name not in unfit]
+    checked = _engines([used[name] for name in used if name not in unheld], fit, lease_key)
+    checked |= {name: _Checked((CAN_BE_ASKED,), tuple(_away(name, spec_set.away))) for name in unheld}
     failures: dict[ToolName, tuple[str, ...]] = {}
     for name, spec in specs.items():
         sentences = [unfit[name]] if name in unfit else []
-        sentences += known_bad(spec, used[spec.connection], ready.get(name), bounds)
+        if name in spec_set.tools:
+            sentences += known_bad(spec, used[spec.connection], ready.get(name), bounds)
         sentences += _in_short(spec.connection, checked[spec.connection].findings)
         if sentences:
             failures[name] = tuple(sentences)
@@ -136,7 +146,12 @@ class _Checked:
     findings: tuple[Finding, ...]
 
 
-def _engines(connections: Iterable[Connection], ready: Sequence[ReadyTool], lease_key: Path) -> Mapping[str, _Checked]:
+def _away(connection: str, away: Mapping[str, str]) -> Iterator[Finding]:
+    if connection in away:
+        yield Finding(CAN_BE_ASKED, away[connection], f"sandbox doctor; [{connection}] in connections.toml")
+
+
+def _engines(connections: Iterable[Connection], ready: Sequence[ReadyTool], lease_key: Path) -> dict[str, _Checked]:
     checked: dict[str, _Checked] = {}
     on_sqlite: _Checked | None = None
     for connection in connections:
@@ -147,9 +162,8 @@ def _engines(connections: Iterable[Connection], ready: Sequence[ReadyTool], leas
                 checked[connection.name] = _Checked((HTTP_ADDRESSES,), tuple(check_addresses(connection.target)))
             case ServerTarget():
                 tools = [tool for tool in ready if tool.connection.name == connection.name]
-                checked[connection.name] = _Checked(
-                    tuple(CHECKS), _server(connection, connection.target, tools, lease_key)
-                )
+                findings = _server(connection, connection.target, tools, lease_key)
+                checked[connection.name] = _Checked(looked_at(findings), findings)
             case _:
                 assert_never(connection.target)
     return checked

@@ -42,11 +42,6 @@ class View:
         return f"{quoted_name(self.schema)}.{quoted_name(self.name)}"
 
     @property
-    def sql_table(self) -> str:
-        """The table it reads, as SQL names it."""
-        return ".".join(map(quoted_name, self.table))
-
-    @property
     def source_digest(self) -> str:
         """SHA-256 of the statement that makes it."""
         return hashlib.sha256(self.create.encode()).hexdigest()

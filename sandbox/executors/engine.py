@@ -46,8 +46,11 @@ class Executor(Protocol):
         """Read what the target has now, within `seconds` or so; raises `Refused` with `EXECUTOR_UNAVAILABLE`."""
         ...
 
-    def rehearse(self, confinement: Confinement, lease: Lease) -> None:
-        """Confine and let go, so that rules the target cannot keep are found at load; raises as `run` does."""
+    def rehearse(self, confinement: Confinement, lease: Lease, seconds: float = 10.0) -> None:
+        """Confine and let go, so that rules the target cannot keep are found at load; raises as `run` does.
+
+        A server is waited for so many seconds.
+        """
         ...
 
     def run(self, plan: SqlPlan, confinement: Confinement, lease: Lease, cancellation: Cancellation) -> Fetched:

@@ -21,7 +21,7 @@ from sandbox.executors.postgres import PostgresExecutor
 from sandbox.executors.ready import Draft, ReadyTool, plan_of
 from sandbox.executors.sqlite import SqliteExecutor
 from sandbox.leases import Leases
-from sandbox.reasons import Reason, Refused, quoted
+from sandbox.reasons import OPERATORS_FIND, Reason, Refused, quoted
 from sandbox.settings import Settings
 from sandbox.sql import Bounds, Catalogue
 from sandbox.stages import (
@@ -199,7 +199,7 @@ class Executors:
         try:
             return self._executors[plan.connection].run(plan, ready.confinement, lease, cancellation)
         except PlanStale as stale:
-            raise self._disagreement(plan, cancellation) from stale
+            raise self._disagreement(plan, ready, lease, cancellation) from stale
 
     def _ready_tool(self, name: ToolName, cancellation: Cancellation) -> ReadyTool:
         ready = self._ready[name]
@@ -234,13 +234,26 @@ class Executors:
             raise _anew(known)
         return known
 
-    def _disagreement(self, plan: SqlPlan, cancellation: Cancellation) -> Refused:
+    def _disagreement(self, plan: SqlPlan, ready: ReadyTool, lease: Lease, cancellation: Cancellation) -> Refused:
         """Say why a proven plan was not taken: the target has changed, or the engine reads the text differently."""
         if self.refresh(plan.connection, _patience(cancellation)):
             message = "the database's tables changed while the tool was in use; the same call may succeed now"
             return Refused(Reason.EXECUTOR_UNAVAILABLE, message, retry_after_s=1.0)
+        unfit = self._unfit(ready, lease, cancellation) if plan.login else None
+        if unfit is not None:
+            return unfit
         message = "the engine does not agree that the statement reads only what the tool allows; a plainer one may pass"
         return Refused(Reason.SQL_OBJECT_FORBIDDEN, message, rule="sql/engine-disagrees")
+
+    def _unfit(self, ready: ReadyTool, lease: Lease, cancellation: Cancellation) -> Refused | None:
+        """Return the refusal of a tool whose login no longer has what the set-up script gave it; None if it has."""
+        name = ready.connection.name
+        try:
+            self._executors[name].rehearse(ready.confinement, lease, _patience(cancellation))
+        except Refused as refused:
+            note_often("set-up not whole", name, causes=refused.message)
+            return refused
+        return None
 
     def _catalogue_now(self, connection_name: str, seconds: float) -> Catalogue:
         # INVARIANT: the caller learns neither where a dsn lies nor what is wrong with it.
@@ -285,7 +298,7 @@ def _patience(cancellation: Cancellation) -> float:
 
 def _unreadable(connection_name: str) -> Refused:
     name = quoted(connection_name)
-    message = f"the tables of connection {name} cannot be looked at now; its operator finds why in the events"
+    message = f"the tables of connection {name} cannot be looked at now; {OPERATORS_FIND}"
     return Refused(Reason.EXECUTOR_UNAVAILABLE, message, retry_after_s=RETRY_S)
 
 

@@ -28,6 +28,8 @@ PASSING: Final = frozenset({502, 503, 504})
 """Statuses of a target that may be well a moment later."""
 
 UNAUTHORIZED: Final = 401
+REFUSING: Final = frozenset({UNAUTHORIZED, 403, 407})
+"""Statuses that speak of the connection's credential rather than of the call; operators are told."""
 
 _UNREACHED: Final = {
     "resolve": "has no address",
@@ -74,6 +76,8 @@ class HttpTools:
         answer = self._answered(plan, question, deadline, cancellation)
         if answer.status == UNAUTHORIZED and isinstance(lease, TokenLease):
             lease.doubt()
+        if answer.status in REFUSING:
+            note_often("http target refuses", plan.connection, causes=f"status {answer.status}")
         if answer.status not in plan.response.statuses:
             raise _status(plan, answer.status)
         try:
@@ -104,7 +108,7 @@ class HttpTools:
         try:
             return exchange(self._destinations[plan.connection], question, deadline, cancellation)
         except Failed as failed:
-            if failed.trouble in {"address", "tls", "resolve"}:
+            if failed.trouble in {"address", "resolve", "connect", "tls"}:
                 note_often("http target not reached", plan.connection, causes=failed.trouble)
             raise
 

@@ -21,12 +21,14 @@ from sandbox.executors.postgres_places import Places
 from sandbox.executors.postgres_session import Outdated, Session, TypeNames
 from sandbox.executors.postgres_shape import grant_shape
 from sandbox.executors.postgres_talk import CONNECT_S, MAX_IDLE_S, Failed, Talk, own_login
+from sandbox.executors.postgres_trouble import SENTENCES
 from sandbox.executors.postgres_wire import Gone, Over
 from sandbox.leases import PostgresLease, read_dsn
 from sandbox.leases.keys import claims_login
 from sandbox.reasons import Fault, Reason, Refused, quoted
 from sandbox.sql import Catalogue
 from sandbox.stages import Cancellation, Lease, SqlPlan
+from sandbox.telemetry.events import note_often
 from sandbox.toolspec import Connection, ServerTarget
 
 MAX_RUNNING: Final = 32
@@ -34,6 +36,9 @@ MAX_RUNNING: Final = 32
 idle, that is no more than the 64 sessions that the set-up script lets a login have, with up to 32 workers."""
 MAX_IDLE: Final = 24
 """Idle sessions kept for one connection, over all logins and workers; each is a process of the server."""
+
+_GONE: Final = frozenset({"3F000", "42501", "42883"})
+"""What a server says of a function that is not there, or not for whoever asks; not of one that is stopping."""
 
 _Key = tuple[str, float]
 
@@ -70,7 +75,10 @@ class PostgresExecutor:
         self._is_closed = False
 
     def read_catalogue(self, seconds: float = CONNECT_S) -> Catalogue:
-        """Read the database's tables as the dsn's login; raises `Refused` with `EXECUTOR_UNAVAILABLE`."""
+        """Read the database's tables as the dsn's login; raises `Refused` with `EXECUTOR_UNAVAILABLE`.
+
+        With a delay where it is the server's affair, which may pass; without one where no dsn can be read.
+        """
         dsn = read_dsn(self._dsn, self._name, seconds)
         password = {} if dsn.password is None else {"password": dsn.password.reveal()}
         try:
@@ -80,24 +88,25 @@ class PostgresExecutor:
             finally:
                 talk.wire.close()
         except (Gone, Over, Failed) as error:
-            message = (
-                f"the database of connection {quoted(self._name)} cannot be reached now, or refuses the dsn's login"
-            )
-            raise Refused(Reason.EXECUTOR_UNAVAILABLE, f"{message}; the operator can tell more") from error
+            message = f"the database of connection {quoted(self._name)} cannot be asked now: {_why(error)}"
+            raise Refused(Reason.EXECUTOR_UNAVAILABLE, message, retry_after_s=1.0) from error
 
-    def rehearse(self, confinement: Confinement, lease: Lease) -> None:
+    def rehearse(self, confinement: Confinement, lease: Lease, seconds: float = CONNECT_S) -> None:
         """Log in once and look at each view that stands for a table of the tool."""
         lent = _lent(lease)
         shape = grant_shape(self._name, confinement.tables)
         try:
-            talk = _talk(own_login(lent.server, lent.login, lent.password), CONNECT_S)
+            talk = _talk(own_login(lent.server, lent.login, lent.password), seconds)
         except (Gone, Over) as error:
             raise self._shut(error) from error
         try:
             if talk.wire.is_superuser:
                 raise self._unfit(f"login {quoted(lent.login)} is a superuser's, whom nothing confines")
             for name, (schema, relation) in shape.views.items():
-                if _columns(talk, schema, relation) != shape.rules[name].columns:
+                columns = _columns(talk, schema, relation)
+                if not columns:
+                    raise self._unfit(f"the view of {quoted(relation)} is gone, or the tool's login may not read it")
+                if columns != shape.rules[name].columns:
                     raise self._unfit(f"the view of {quoted(relation)} is not what the tool's rules say")
         except (Gone, Over) as error:
             raise unavailable() from error
@@ -133,14 +142,19 @@ class PostgresExecutor:
         """Run the plan, and once more where only what this process remembers kept it from running."""
         claims_key = self._key_of_claims(call) if call.plan.claims else b""
         try:
-            return self._run(call, claims_key, is_fresh=False)
-        except Outdated:
-            return self._run(call, claims_key, is_fresh=True)
+            return self._run_somewhere(call, claims_key)
         except PlanStale:
             new_key = self._key_after(claims_key, call) if call.plan.claims else b""
             if not new_key:
                 raise
-            return self._run(call, new_key, is_fresh=False)
+            return self._run_somewhere(call, new_key)
+
+    def _run_somewhere(self, call: _Call, claims_key: bytes) -> Fetched:
+        """Run the plan on an idle session, and on a fresh one where that one is of no use any more."""
+        try:
+            return self._run(call, claims_key, is_fresh=False)
+        except Outdated:
+            return self._run(call, claims_key, is_fresh=True)
 
     def _run(self, call: _Call, claims_key: bytes, *, is_fresh: bool) -> Fetched:
         plan, lent = call.plan, call.lent
@@ -174,6 +188,8 @@ class PostgresExecutor:
         except Gone as error:
             raise self._shut(error) from error
         except Failed as error:
+            if error.state in _GONE:
+                raise self._unfit("the database does not give the key of the claims") from error
             raise unavailable() from error
         if not isinstance(key, bytes) or len(key) < 32:
             raise unavailable()
@@ -225,7 +241,8 @@ class PostgresExecutor:
         return old
 
     def _shut(self, error: Gone | Over) -> Refused:
-        """Return the refusal for a login that was not let in."""
+        """Return the refusal for a login that was not let in; operators are told more."""
+        note_often("database not reached", self._name, causes=_why(error))
         if isinstance(error, Over) or not error.was_refused:
             return unavailable()
         return self._unfit("the database does not let the tool's login in")
@@ -233,6 +250,17 @@ class PostgresExecutor:
     def _unfit(self, what: str) -> Refused:
         setup = f"`sandbox doctor --setup-sql {self._name}` prints the script that its administrator runs"
         return Refused(Reason.EXECUTOR_UNAVAILABLE, f"{what}; {setup}")
+
+
+def _why(error: Gone | Over | Failed) -> str:
+    """Return, for operators, why a server was not asked."""
+    match error:
+        case Gone(trouble=trouble):
+            return SENTENCES[trouble]
+        case Over():
+            return SENTENCES["timed_out"]
+        case _:
+            return "it does not tell its catalogue"
 
 
 def _talk(parameters: Mapping[str, str], seconds: float) -> Talk:

@@ -31,7 +31,7 @@ def with_addresses(parameters: Mapping[str, str], until: float, cancellation: Ca
         for address in _addresses(host, until, cancellation)
     ]
     if not found:
-        raise Gone
+        raise Gone("resolve")
     names, addresses, of_ports = (",".join(part) for part in zip(*found, strict=True))
     return {**parameters, "host": names, "hostaddr": addresses, "port": of_ports}
 

@@ -40,6 +40,8 @@ _ROWS: Final = frozenset({pq.ExecStatus.SINGLE_TUPLE, pq.ExecStatus.TUPLES_OK})
 _CANCELLED: Final = "57014"
 _OUTDATED: Final = frozenset({"0A000", "26000"})
 """What a server says to a statement that was prepared for other tables than there are now."""
+_NO_RIGHT: Final = "42501"
+"""Also what a session is told whose login was dropped and made anew: it is nobody's by then."""
 _NAME_OF_TYPE: Final = b"SELECT pg_catalog.format_type($1::oid, $2::int4)"
 
 TypeNames = dict[tuple[int, int], str]
@@ -75,7 +77,7 @@ class Session:
         self.is_sound = True
         """Whether it may run another plan."""
         self.used_at = 0.0
-        """`time.monotonic()` seconds."""
+        """`time.monotonic()` seconds; 0 until it is kept for the first time."""
 
     @property
     def is_alive(self) -> bool:
@@ -102,6 +104,9 @@ class Session:
         except Failed as error:
             self._recover()
             if prepared is not None and error.state in _OUTDATED:
+                raise Outdated from None
+            if self.used_at and error.state == _NO_RIGHT:
+                self.is_sound = False
                 raise Outdated from None
             raise _refusal(error, plan) from None
         except Over:
@@ -206,14 +211,13 @@ class Session:
 class _Source:
     """The rows of the statement under way, one by one."""
 
-    __slots__ = ("_max_pending", "_prepared", "_taken", "_talk", "is_cut", "is_ended")
+    __slots__ = ("_max_pending", "_prepared", "_taken", "_talk", "is_cut")
 
     def __init__(self, talk: Talk, prepared: _Prepared, max_pending: int) -> None:
         self._talk = talk
         self._prepared = prepared
         self._max_pending = max_pending
         self._taken = 0
-        self.is_ended = False
         self.is_cut = False
         """A row came that is larger than a whole result may be; the session is of no use any more."""
 
@@ -226,7 +230,6 @@ class _Source:
         except TooMuch:
             return self._cut()
         if result is None:
-            self.is_ended = True
             raise StopIteration
         if result.status not in _ROWS:
             raise Failed(result)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import select
 import struct
 import termios
@@ -23,6 +22,7 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
+from sandbox.executors.postgres_trouble import Trouble, trouble_of
 from sandbox.stages import Cancellation
 
 MAX_LET_GO: Final = 1024 * 1024
@@ -34,12 +34,6 @@ _CONNECTING: Final[Mapping[int, int]] = {
     pq.PollingStatus.WRITING: select.POLLOUT,
 }
 
-_NOT_NOW: Final = re.compile(
-    rb"too many (clients|connections)|remaining connection slots|no more connections"
-    rb"|the database system is|accepting connections|terminating connection"
-)
-"""In what a server says that is full (53300), starts, stops or is closed for now (57P01, 57P03, 55000)."""
-
 _Words = ParamSpec("_Words")
 
 Result = pq.abc.PGresult
@@ -49,8 +43,9 @@ Result = pq.abc.PGresult
 class Gone(Exception):
     """The server cannot be reached, or does not answer as PostgreSQL does. `was_refused`: it wants no such login."""
 
-    def __init__(self, *, was_refused: bool = False) -> None:
+    def __init__(self, trouble: Trouble = "other", *, was_refused: bool = False) -> None:
         super().__init__("refused" if was_refused else "gone")
+        self.trouble: Trouble = trouble
         self.was_refused = was_refused
 
 
@@ -252,7 +247,9 @@ class Wire:
         try:
             while (status := connection.connect_poll()) != pq.PollingStatus.OK:
                 if status not in _CONNECTING:
-                    raise Gone(was_refused=_was_refused(connection))
+                    trouble = trouble_of(connection.error_message.decode("utf-8", "replace"))
+                    # A server that is not busy will not let this login in later either; it had to ask for the password.
+                    raise Gone(trouble, was_refused=connection.used_password and trouble != "busy")
                 self._wait(_CONNECTING[status])
             connection.nonblocking = 1
             connection.notice_handler = None
@@ -290,11 +287,3 @@ class Wire:
     def _readable(self) -> int:
         (count,) = struct.unpack("i", fcntl.ioctl(self._connection.socket, termios.FIONREAD, b"\0\0\0\0"))
         return int(count)
-
-
-def _was_refused(connection: pq.abc.PGconn) -> bool:
-    """Whether a server that let nobody in will not let this login in later either; it had to ask for the password.
-
-    # WHY: libpq keeps the words of such an error and not its SQLSTATE; in another language none is known for passing.
-    """
-    return connection.used_password and _NOT_NOW.search(connection.error_message) is None

@@ -94,7 +94,7 @@ class SqliteExecutor:
         """Read the file's tables; raises `Refused` with `EXECUTOR_UNAVAILABLE`."""
         return read_file_catalogue(self._path)
 
-    def rehearse(self, confinement: Confinement, lease: Lease) -> None:
+    def rehearse(self, confinement: Confinement, lease: Lease, seconds: float = BUSY_S) -> None:  # noqa: ARG002 - a writer is waited for a second
         """Open and confine a session, look into each table, and let go."""
         session = Session(_path_of(lease), confinement, is_fenced=False)
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sandbox.leases.asking import CallBounds
 from sandbox.leases.assertions import Subject, read_assertions
+from sandbox.leases.authorization_server import NoToken
 from sandbox.leases.files import FileLease
 from sandbox.leases.http import HttpLease
 from sandbox.leases.keys import create_lease_key
@@ -19,6 +20,7 @@ __all__ = [
     "FileLease",
     "HttpLease",
     "Leases",
+    "NoToken",
     "PostgresLease",
     "Secret",
     "Server",

@@ -13,8 +13,8 @@ from typing import final
 
 from sandbox.leases.asking import CallBounds
 from sandbox.leases.sources import Secret, Secrets
-from sandbox.reasons import Reason, Refused, quoted
-from sandbox.telemetry.events import warn
+from sandbox.reasons import OPERATORS_FIND, Reason, Refused, quoted
+from sandbox.telemetry.events import note_often
 from sandbox.toolspec import Connection, HttpAuth, HttpTarget
 
 
@@ -67,16 +67,14 @@ class HttpLease:
         except Refused as refused:
             if refused.reason is not Reason.EXECUTOR_UNAVAILABLE:
                 raise  # the call was over before the secret came
-            raise self._unreadable(refused.message) from None
+            raise self._unreadable(refused.message) from refused
         if not secret.reveal().isascii():
             raise self._unreadable("a header carries ASCII, and the secret is something else")
         return secret
 
     def _unreadable(self, complaint: str) -> Refused:
-        warn("secret unreadable", connection=self.connection, complaint=complaint)
-        message = (
-            f"the secret of connection {quoted(self.connection)} cannot be read; its operator finds why in the events"
-        )
+        note_often("secret unreadable", self.connection, causes=complaint)
+        message = f"the secret of connection {quoted(self.connection)} cannot be read; {OPERATORS_FIND}"
         return Refused(Reason.EXECUTOR_UNAVAILABLE, message, rule="leases/secret")
 
 

@@ -19,7 +19,7 @@ from sandbox.leases.postgres import PostgresLease, postgres_lease
 from sandbox.leases.servers import Server, read_dsn
 from sandbox.leases.sources import Secrets
 from sandbox.outbound.wire import Resolve, system_resolve
-from sandbox.reasons import Fault, Reason, Refused, quoted
+from sandbox.reasons import OPERATORS_FIND, Fault, Reason, Refused, quoted
 from sandbox.stages import AuthorizedCall, HttpPlan
 from sandbox.telemetry.events import note_often
 from sandbox.toolspec import Connection, FileTarget, HttpAuth, HttpTarget, OAuth, ServerTarget
@@ -63,10 +63,8 @@ class Leases:
         except Refused as refused:
             # INVARIANT: a caller never learns where a secret lies; operators do.
             note_often("secret unreadable", plan.connection, causes=refused.message)
-            message = f"the credential of connection {quoted(plan.connection)} cannot be had now; operators find why"
-            raise Refused(
-                Reason.EXECUTOR_UNAVAILABLE, f"{message} in the events", rule="leases/secret", retry_after_s=1.0
-            ) from None
+            message = f"the credential of connection {quoted(plan.connection)} cannot be had now; {OPERATORS_FIND}"
+            raise Refused(Reason.EXECUTOR_UNAVAILABLE, message, rule="leases/secret", retry_after_s=1.0) from None
 
     def lend(self, connection: str, login: str, *, reads_claims: bool = False) -> FileLease | PostgresLease:
         """Return the lease of a connection and its login; raises `Refused` with `EXECUTOR_UNAVAILABLE`."""

@@ -21,8 +21,8 @@ from sandbox.leases.authorization_server import AccessToken, AuthorizationServer
 from sandbox.leases.once import Once
 from sandbox.leases.sources import Secrets
 from sandbox.outbound.wire import Resolve, system_resolve
-from sandbox.reasons import Reason, Refused, quoted
-from sandbox.telemetry.events import note_often, warn
+from sandbox.reasons import OPERATORS_FIND, Reason, Refused, quoted
+from sandbox.telemetry.events import note_often
 from sandbox.toolspec import Connection, HttpTarget, OAuth
 
 MARGIN_S: Final = 30.0
@@ -61,14 +61,14 @@ class Tokens:
                 key, lambda: self._known(key) or self._remember(key, self._asked(scopes, subject, bounds)), bounds
             )
         except NoToken as error:
-            raise self._none(str(error)) from None
+            raise self._none(str(error)) from error
 
     def _asked(self, scopes: tuple[str, ...], subject: Subject, bounds: CallBounds) -> AccessToken:
         try:
             return self._server.token(scopes, subject, bounds)
         except Refused as refused:
             if refused.reason is Reason.EXECUTOR_UNAVAILABLE:
-                warn("secret unreadable", connection=self.connection.name, complaint=refused.message)
+                note_often("secret unreadable", self.connection.name, causes=refused.message)
                 raise NoToken("client secret") from None
             raise
 
@@ -103,10 +103,8 @@ class Tokens:
 
     def _none(self, word: str) -> Refused:
         note_often("oauth token refused", self.connection.name, causes=word)
-        message = (
-            f"the authorization server of connection {quoted(self.connection.name)} lends no usable token; "
-            "its operator finds why in the events"
-        )
+        server = f"the authorization server of connection {quoted(self.connection.name)}"
+        message = f"{server} lends no usable token; {OPERATORS_FIND}"
         return Refused(Reason.EXECUTOR_UNAVAILABLE, message, rule="leases/token", retry_after_s=1.0)
 
 

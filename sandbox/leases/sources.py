@@ -89,7 +89,7 @@ class Secrets:
 def read_secret(source: SecretSource, what: str, seconds: float = VAULT_S) -> Secret:
     """Read a secret for no call; raises `Refused` with `EXECUTOR_UNAVAILABLE`, which calls it `what`.
 
-    A vault is waited for so many seconds.
+    A vault is waited for so many seconds; where it cannot be asked, the refusal has a delay, for that may pass.
     """
     match source:
         case EnvSecret(variable=variable):
@@ -111,9 +111,9 @@ def _vault_alone(source: VaultSecret, what: str, seconds: float) -> Secret:
     try:
         return _vault(source, CallBounds(time.monotonic() + seconds))[0]
     except VaultRefused as refused:
-        raise _unavailable(f"{what}: {refused}") from None
+        raise _unavailable(f"{what}: {refused}", retry_after_s=1.0) from None
     except Refused:
-        raise _unavailable(f"{what}: the vault gave no answer in time") from None
+        raise _unavailable(f"{what}: the vault gave no answer in time", retry_after_s=1.0) from None
 
 
 def _vault(source: VaultSecret, bounds: CallBounds) -> tuple[Secret, float]:
@@ -133,12 +133,12 @@ def _checked(text: str, where: str) -> Secret:
 
 def _file(path: Path, what: str) -> str:
     try:
-        return read_private(path).decode("utf-8")
+        return read_private(path, "secret").decode("utf-8")
     except Misconfigured as error:
         raise _unavailable(f"{what}: {error}") from error
     except UnicodeDecodeError:
         raise _unavailable(f"{what}: the file {quoted(path.name)} is not UTF-8") from None
 
 
-def _unavailable(message: str) -> Refused:
-    return Refused(Reason.EXECUTOR_UNAVAILABLE, message)
+def _unavailable(message: str, *, retry_after_s: float = 0.0) -> Refused:
+    return Refused(Reason.EXECUTOR_UNAVAILABLE, message, retry_after_s=retry_after_s)

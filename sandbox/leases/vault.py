@@ -127,7 +127,7 @@ def _fields(document: JsonObject) -> JsonObject:
 
 def _line(path: str) -> str:
     try:
-        text = read_private(Path(path)).decode("ascii").strip()
+        text = read_private(Path(path), "id for the vault").decode("ascii").strip()
     except UnicodeDecodeError:
         text = ""
     if not text or not _is_plain(text):

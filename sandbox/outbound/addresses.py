@@ -73,6 +73,18 @@ def is_permitted(address: Address, networks: Sequence[Network]) -> bool:
     return all(_is_within(each, networks) for each in (address, *hidden(address)))
 
 
+def complaint(address: Address, networks: Sequence[Network]) -> str:
+    """Return why an address may not be reached, and how an operator could let it be; empty if it may."""
+    if is_permitted(address, networks):
+        return ""
+    if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
+        return "is of this machine's own links, so no request may reach it"
+    if networks:
+        return "is not in `networks`, so no request may reach it"
+    named = ", ".join(f'"{each}"' for each in (address, *hidden(address)))
+    return f"is not public, so no request may reach it; `networks = [{named}]` names it openly"
+
+
 def hidden(address: Address) -> Iterator[ipaddress.IPv4Address]:
     """Yield the IPv4 addresses that an IPv6 address stands for or leads to."""
     if isinstance(address, ipaddress.IPv4Address):

@@ -13,8 +13,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, cast, final
 
@@ -88,10 +88,23 @@ def system_resolve(host: str, port: int) -> Sequence[str]:
 
 def exchange(destination: Destination, question: Question, deadline: float, cancellation: Cancellation) -> Answer:
     """Send the request and return the response; raises `Failed`. `deadline` is in `time.monotonic()` seconds."""
+    with _opening(destination, deadline, cancellation) as line:
+        return line.exchange(question)
+
+
+def reach(destination: Destination, deadline: float) -> None:
+    """Connect as `exchange` does, agree on TLS and hang up, without a request; raises `Failed`."""
+    with _opening(destination, deadline, Cancellation()) as line:
+        line.connect()
+
+
+@contextmanager
+def _opening(destination: Destination, deadline: float, cancellation: Cancellation) -> Iterator[_Line]:
+    """Give a connection for the block, whatever goes wrong in which is told as `Failed`."""
     line = _Line(destination, deadline)
     cancellation.on_cancel(line.cut)
     try:
-        return line.exchange(question)
+        yield line
     except Failed as failed:
         raise line.told(failed.trouble) from failed
     except TimeoutError as error:
@@ -150,8 +163,7 @@ class _Line:
 
     def exchange(self, question: Question) -> Answer:
         """Do it all once."""
-        request = question.request
-        line = self._secured(self._connected(self._checked()))
+        request, line = question.request, self.connect()
         for start in range(0, len(request), PIECE):
             line.settimeout(self._left())
             self.was_sent = True
@@ -168,6 +180,10 @@ class _Line:
                 return Answer(response.status, b"")
             incoming.room += question.max_body + MAX_HEADER_BYTES  # chunks have headers of their own
             return Answer(response.status, _body(response, question.max_body))
+
+    def connect(self) -> socket.socket:
+        """Connect to one of the host's addresses, and agree on TLS where the destination has it."""
+        return self._secured(self._connected(self._checked()))
 
     def take(self, line: socket.socket, most: int) -> bytes:
         """Return what has come; empty at the end."""

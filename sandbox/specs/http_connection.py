@@ -11,7 +11,7 @@ from sandbox.specs.findings import Findings, Rule, suggestion
 from sandbox.specs.oauth_connection import read_oauth
 from sandbox.specs.secret_places import SecretPlaces
 from sandbox.specs.toml_values import is_table, texts
-from sandbox.specs.trust import read_ca, read_networks
+from sandbox.specs.trust import check_address, read_ca, read_networks
 from sandbox.specs.urls import BASE_URL, SEGMENT, Url, split_url
 from sandbox.toml_places import TomlPlaces
 from sandbox.toolspec import HttpAuth, HttpCeiling, HttpMethod, HttpTarget, OAuth, SecretSource
@@ -74,6 +74,7 @@ class _TargetReader:
         auth, ca = self._auth(), read_ca(self._entry.get("ca"), self._secrets, self._note)
         if base is None:
             return None
+        check_address(base.host, networks, "base_url", self._note)
         if base.scheme == "http" and ca is not None:
             self._note(Rule.CONNECTION_VALUE, "ca", "`ca` is for `https://`; this `base_url` is plain HTTP")
         return HttpTarget(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias, final
@@ -18,7 +18,7 @@ from sandbox.specs.findings import Findings, Rule
 from sandbox.specs.inputs import Inputs
 from sandbox.specs.yaml import Scalar
 from sandbox.sql import Bounds, Catalogue, GateInput, TableShape, ceiling_rules, folded, prove, prove_filter
-from sandbox.toolspec import Connection, FileTarget, TableRule
+from sandbox.toolspec import Connection, FileTarget, ServerTarget, SqlCeiling, TableRule
 
 CatalogueOf: TypeAlias = Callable[[Connection], Catalogue]
 """Reads a connection's catalogue, live; the executors know how."""
@@ -42,15 +42,34 @@ class Target:
 
 
 @final
+@dataclass(frozen=True, slots=True)
+class _Unread:
+    """Why a catalogue could not be read."""
+
+    why: str
+    may_pass: bool
+    """Whether it is a server's affair, such as being down: nobody need mend a file."""
+
+
+@final
 class Targets:
     """The targets of one lint: each catalogue is read once, however many specs name it."""
 
-    def __init__(self, connections: Mapping[str, Connection], catalogue_of: CatalogueOf) -> None:
-        """Read the catalogues of `connections` as they are asked for."""
+    def __init__(
+        self, connections: Mapping[str, Connection], catalogue_of: CatalogueOf, *, may_be_away: bool = False
+    ) -> None:
+        """Read the catalogues of `connections` as they are asked for; a server that `may_be_away` is no finding."""
         self._connections = connections
         self._catalogue_of = catalogue_of
-        self._read: dict[str, Target | str] = {}
+        self._may_be_away = may_be_away
+        self._read: dict[str, Target | _Unread] = {}
         self._told_of_absent: dict[str, str] = {}
+        self._away: dict[str, str] = {}
+
+    @property
+    def away(self) -> Mapping[str, str]:
+        """The connections whose server could not be asked and may be away, each with why."""
+        return self._away
 
     @property
     def absent(self) -> Mapping[str, str]:
@@ -71,8 +90,11 @@ class Targets:
         target = self._read.get(name)
         if target is None:
             target = self._read[name] = self._reached(self._connections[name])
-        if isinstance(target, str):
-            message = f"connection {quoted(name)} cannot be read: {target}"
+        if isinstance(target, _Unread):
+            if target.may_pass and self._may_be_away:
+                self._away[name] = target.why
+                return None
+            message = f"connection {quoted(name)} cannot be read: {quoted(target.why, 300)[1:-1]}"
             findings.add(Rule.CONNECTION_UNREADABLE, mark, message)
             connected = self._connections[name].target
             if isinstance(connected, FileTarget) and not Path(connected.path).exists():
@@ -80,11 +102,13 @@ class Targets:
             return None
         return target
 
-    def _reached(self, connection: Connection) -> Target | str:
+    def _reached(self, connection: Connection) -> Target | _Unread:
         try:
             return Target(connection, self._catalogue_of(connection))
         except (Stopped, Misconfigured) as error:
-            return quoted(str(error), 300)[1:-1]
+            is_away = isinstance(error, Refused) and error.retry_after_s > 0
+            is_server = isinstance(connection.target, ServerTarget)
+            return _Unread(str(error), is_away and is_server)
 
 
 def table_rules(drafts: tuple[TableDraft, ...], target: Target, findings: Findings) -> Mapping[str, TableRule]:
@@ -121,17 +145,35 @@ def check_ceiling(target: Target, mark: Mark, findings: Findings) -> None:
             findings.add(Rule.CONNECTION_CEILING, mark, f"{message}{did_you_mean(column, names)}")
 
 
-def check_statement(statement: Scalar, inputs: Inputs, given: GateInput, findings: Findings) -> None:
-    """Note whether the author's statement is proven and uses every argument."""
+def check_statement(
+    statement: Scalar, inputs: Inputs, given: GateInput, findings: Findings, ceiling_of: Target | None
+) -> None:
+    """Note whether the author's statement is proven and uses every argument.
+
+    Where nothing but a ceiling bounds it, `ceiling_of` says whose.
+    """
     try:
         proven = prove(given)
     except Refused as refused:
         mark = value_mark(statement, findings, refused.line, refused.column)
+        if ceiling_of is not None and _is_proven_without_ceiling(given):
+            what = f"{quoted(refused.metadata.get('construct', ''))}, which is {_beyond(ceiling_of)}"
+            findings.add(Rule.CEILING, mark, f"the statement reads {what}")
+            return
         findings.add(Rule.STATEMENT, mark, f"the statement is refused: {refused.message}")
         return
     for name in sorted(set(inputs.marks) - set(proven.parameters)):
         message = f"argument {quoted(name)} is not used by the statement; use {quoted(':' + name)} or leave it out"
         findings.add(Rule.UNUSED_INPUT, inputs.marks[name], message)
+
+
+def _is_proven_without_ceiling(given: GateInput) -> bool:
+    everything = {rule.table: rule for rule in ceiling_rules(given.catalogue, SqlCeiling(None))}
+    try:
+        prove(replace(given, tables=everything))
+    except Refused:
+        return False
+    return True
 
 
 def gate_input(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, final
@@ -28,7 +28,17 @@ class SpecSet:
     """The tools of one deployment."""
 
     tools: Mapping[ToolName, ToolSpec]
-    """In name order."""
+    """In name order, each held to what its target has."""
+    unheld: Mapping[ToolName, ToolSpec] = field(default_factory=dict)
+    """Those whose server could not be asked: sound as far as their files tell, without tables, never planned with."""
+    away: Mapping[str, str] = field(default_factory=dict)
+    """The connections of those, each with why it could not be asked."""
+
+    @property
+    def all(self) -> Mapping[ToolName, ToolSpec]:
+        """Both, in name order."""
+        both = {**self.tools, **self.unheld}
+        return {name: both[name] for name in sorted(both)}
 
 
 @final
@@ -45,9 +55,9 @@ class SpecsRead:
 def load_specs(
     deployment: Deployment, connections: Mapping[str, Connection], catalogue_of: CatalogueOf, settings: Settings
 ) -> SpecSet:
-    """Return the tools, or raise `LintFailed` with every problem of every file."""
+    """Return the tools, or raise `LintFailed` with every problem of every file; a server that is away is none."""
     read = ConnectionsRead(connections, frozenset(connections), Findings(deployment.connections.name))
-    found = lint_specs(deployment, read, catalogue_of, settings)
+    found = lint_specs(deployment, read, catalogue_of, settings, may_be_away=True)
     if found.problems:
         raise LintFailed(found.problems)
     return found.specs
@@ -75,10 +85,18 @@ def load_one_spec(
 
 
 def lint_specs(
-    deployment: Deployment, connections: ConnectionsRead, catalogue_of: CatalogueOf, settings: Settings
+    deployment: Deployment,
+    connections: ConnectionsRead,
+    catalogue_of: CatalogueOf,
+    settings: Settings,
+    *,
+    may_be_away: bool = False,
 ) -> SpecsRead:
-    """Read every spec file; raises `Misconfigured` only if the folder cannot be read."""
-    targets = Targets(connections.connections, catalogue_of)
+    """Read every spec file; raises `Misconfigured` only if the folder cannot be read.
+
+    A server that cannot be asked is a problem of each spec that needs it, unless it `may_be_away`.
+    """
+    targets = Targets(connections.connections, catalogue_of, may_be_away=may_be_away)
     around = Surroundings(targets, connections.names, settings)
     problems: list[Problem] = []
     reads: list[ToolRead] = []
@@ -94,8 +112,9 @@ def lint_specs(
     problems += _absent_problems(deployment, connections, targets)
     problems += _ceiling_problems(connections, targets)
     good = {read.spec.name: read.spec for read in reads if read.spec and not read.findings.problems}
-    tools = {name: good[name] for name in sorted(good)}
-    return SpecsRead(SpecSet(MappingProxyType(tools)), tuple(problems), len(files))
+    unheld = {name: good[name] for name in sorted(good) if good[name].connection in targets.away}
+    tools = {name: good[name] for name in sorted(good) if name not in unheld}
+    return SpecsRead(SpecSet(MappingProxyType(tools), unheld, targets.away), tuple(problems), len(files))
 
 
 def _files(folder: Path, problems: list[Problem]) -> list[Path]:

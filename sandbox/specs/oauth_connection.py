@@ -10,7 +10,7 @@ from sandbox.reasons import quoted
 from sandbox.specs.findings import Rule, choices, suggestion
 from sandbox.specs.secret_places import SecretPlaces
 from sandbox.specs.toml_values import is_table, texts
-from sandbox.specs.trust import Note, read_ca, read_networks
+from sandbox.specs.trust import Note, check_address, read_ca, read_networks
 from sandbox.specs.urls import Url, split_url
 from sandbox.toolspec import OAuth, SecretSource
 
@@ -51,6 +51,8 @@ def read_oauth(value: object, secret: SecretSource | None, places: SecretPlaces,
     audience, resource = (_text(value, key, reader.note) for key in ("audience", "resource"))
     networks = read_networks(value.get("networks"), reader.note)
     ca = read_ca(value.get("ca"), places, reader.note)
+    if token is not None:
+        check_address(token[0].host, networks, "token_url", reader.note)
     if reader.is_wrong or token is None or secret is None:
         return None
     return OAuth(

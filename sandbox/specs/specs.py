@@ -11,7 +11,7 @@ from typing import Final, final
 import orjson
 
 from sandbox.problems import did_you_mean
-from sandbox.reasons import Reason, Refused, quoted
+from sandbox.reasons import OPERATORS_FIND, Reason, Refused, quoted
 from sandbox.settings import ArgumentSettings
 from sandbox.specs.arguments import Arguments, parse_arguments
 from sandbox.specs.result_schema import result_schema
@@ -20,6 +20,8 @@ from sandbox.toolspec import ToolName, ToolSpec
 
 MAX_SCOPES: Final = 1_024
 """Sets of scope patterns remembered; tokens of one kind share one."""
+AWAY_RETRY_S: Final = 60.0
+"""Within which a database that is away is looked for again."""
 MAX_SUGGESTED_FROM: Final = 200
 """Names compared for a suggestion: comparing is the dearest part of refusing an unknown tool."""
 
@@ -54,11 +56,16 @@ class Specs:
         tools: Mapping[ToolName, ToolSpec],
         settings: ArgumentSettings,
         unserved: Collection[ToolName] = (),
+        away: Collection[ToolName] = (),
     ) -> None:
-        """Compile every spec of `tools` but those `unserved`, which are there and refused; a reload makes a new one."""
+        """Compile every spec of `tools` but those `unserved`, which are there and refused; a reload makes a new one.
+
+        Of those, the ones that are `away` are unserved until their server can be asked, and callers may ask again.
+        """
         served = {name: tools[name] for name in sorted(tools) if name not in unserved}
         self.tools: Mapping[ToolName, ToolSpec] = MappingProxyType(served)
         self._unserved = frozenset(map(str, unserved))
+        self._away = frozenset(map(str, away))
         self._bounds = settings
         self._compiled: Mapping[str, _Tool] = {name: _compiled(spec) for name, spec in self.tools.items()}
         self._scopes: dict[tuple[str, ...], _Scope] = {}
@@ -100,8 +107,7 @@ class Specs:
         # INVARIANT: the sentence depends on the name and on what is in scope, never on what else exists.
         """
         if name in self._unserved and _is_in_scope(name, principal.tools):
-            message = f"the tool {quoted(name)} did not pass its self-test, so it is not served; operators find why in"
-            return Refused(Reason.EXECUTOR_UNAVAILABLE, f"{message} the events", rule="tools/self-test")
+            return self._unfit(name)
         near = list(scope.tools)[:MAX_SUGGESTED_FROM]
         hint = did_you_mean(name, near) if len(name) <= 128 else ""
         return Refused(
@@ -110,6 +116,14 @@ class Specs:
             rule="tools/unknown",
             tool=quoted(name)[1:-1],
         )
+
+    def _unfit(self, name: str) -> Refused:
+        told, delay_s = f"the tool {quoted(name)} did not pass its self-test, so it is not served", 0.0
+        if name in self._away:
+            told = f"the tool {quoted(name)} is not served while its database cannot be asked; it will be once it can"
+            delay_s = AWAY_RETRY_S
+        message = f"{told}; {OPERATORS_FIND}"
+        return Refused(Reason.EXECUTOR_UNAVAILABLE, message, rule="tools/self-test", retry_after_s=delay_s)
 
     def _scope(self, principal: Principal) -> _Scope:
         patterns = principal.tools

@@ -11,7 +11,7 @@ from sandbox.deployment import Misconfigured
 from sandbox.problems import LintFailed, Mark
 from sandbox.reasons import quoted
 from sandbox.settings import Settings
-from sandbox.specs.findings import Findings, suggestion
+from sandbox.specs.findings import Findings, choices, suggestion
 from sandbox.specs.live import CatalogueOf, Target, Targets
 from sandbox.specs.tool import TOOL_NAME, Surroundings, read_tool
 from sandbox.sql import TableShape, folded
@@ -21,6 +21,8 @@ _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _NOT_IN_A_NAME: Final = re.compile(r"[^A-Za-z0-9_.-]+")
 _YAML_WORDS: Final = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
 _OWNER: Final = "your-team@example.com"
+_NUMBERS: Final[Mapping[SqlEngine, str]] = {"sqlite": "", "postgres": "; of a number, claim('NAME')::bigint"}
+"""How a claim is compared with a number, where it is a text to the engine."""
 _ENGINES: Final[Mapping[SqlEngine, str]] = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
 """What a model knows an engine by."""
 
@@ -34,6 +36,7 @@ def starter_spec(
     if name and not TOOL_NAME.fullmatch(name):
         raise Misconfigured(f"--name {quoted(name)}: 1 to 128 of `A-Z a-z 0-9 _ . -` are accepted")
     name = name or _NOT_IN_A_NAME.sub("_", f"{connection}.{shape.name}")[:128]
+    _check_admitted(name, target.connection)
     text = _text(name, target.connection, shape)
     around = Surroundings(Targets(connections, lambda _: target.catalogue), frozenset(connections), Settings())
     read = read_tool(f"{name}.yaml", text.encode(), around)
@@ -60,6 +63,14 @@ def _shape(target: Target, table: str) -> TableShape:
         where = f"connection {quoted(target.connection.name)}"
         raise Misconfigured(f"{where} has no table {quoted(table)} within its ceiling{hint}")
     return shape
+
+
+def _check_admitted(name: str, connection: Connection) -> None:
+    """Raise `Misconfigured` for a tool that may not use the connection."""
+    if not connection.admits(name):
+        admitted = choices(connection.tools or ())
+        message = f"tool {quoted(name)} is outside the ceiling of connection {quoted(connection.name)}"
+        raise Misconfigured(f"{message}, which admits {admitted}; --name gives another name")
 
 
 def _yaml(text: str) -> str:
@@ -89,6 +100,7 @@ def _text(name: str, connection: Connection, shape: TableShape) -> str:
     # WHY: a server's tables are called `schema.table`, in names that need no quotes.
     is_plain = connection.engine != "sqlite"
     identifier = shape.name if is_plain else '"' + shape.name.replace('"', '""') + '"'
+    numbers = _NUMBERS[connection.dialect]
     summary = _yaml(f"Read the {'view' if shape.kind == 'view' else 'table'} {shape.name} with SQL"[:200])
     return f"""\
 # yaml-language-server: $schema=../schema/tool.v1.json
@@ -112,13 +124,14 @@ allow:
     {_yaml(shape.name)}:
       columns:  # what the model may see; delete what the tool does not need
 {_columns(shape)}
-      # row_filter: "COLUMN = claim('NAME')"  # only the rows whose COLUMN equals a claim of the caller's token
+      # row_filter: "COLUMN = claim('NAME')"  # only the rows whose COLUMN equals a claim of the caller's token{numbers}
       # mask: {{COLUMN: initials}}  # show a column in part: null, initials, last4, year or domain
 
 limits: {{seconds: 5, max_rows: 500, max_bytes: 256KiB, rate: 30/min, concurrency: 4}}
 
 examples:  # run by `sandbox test`, shown to the model
   - call: {{sql: {_single(f"SELECT count(*) AS n FROM {identifier}")}}}
+    # as: {{NAME: VALUE}}  # the claim that a row_filter reads; without it the call is refused
     expect: {{row_count: 1}}
   - call: {{sql: {_single(f"DELETE FROM {identifier}")}}}
     expect: {{refused: SQL_NOT_READ_ONLY}}

@@ -292,6 +292,7 @@ class _ToolReader:
         return rules
 
     def _prove(self, statement: Scalar, inputs: Inputs, rules: Mapping[str, TableRule], target: Target) -> None:
-        reach = rules if "allow" in self._known else target.ceiling_rules()
+        is_bounded = "allow" in self._known
+        reach = rules if is_bounded else target.ceiling_rules()
         given = gate_input(statement, frozenset(inputs.marks), reach, target, self._around.settings.sql)
-        check_statement(statement, inputs, given, self._findings)
+        check_statement(statement, inputs, given, self._findings, None if is_bounded else target)

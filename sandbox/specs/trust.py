@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from sandbox.outbound.addresses import complaint
 from sandbox.reasons import quoted
 from sandbox.specs.findings import Rule
 from sandbox.specs.secret_places import SecretPlaces
@@ -31,6 +32,16 @@ def read_networks(value: object, note: Note) -> tuple[str, ...]:
             message = f"network {quoted(text)}; an address or a range such as `10.1.0.0/16` is accepted"
             note(Rule.CONNECTION_VALUE, "networks", message)
     return tuple(networks)
+
+
+def check_address(host: str, networks: Sequence[str], key: str, note: Note) -> None:
+    """Note a host that is an address which no request may reach; what a name leads to, the doctor looks up."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return
+    if why := complaint(address, [ipaddress.ip_network(text) for text in networks]):
+        note(Rule.CONNECTION_VALUE, key, f"{quoted(key)} leads to {address}, which {why}")
 
 
 def read_ca(value: object, places: SecretPlaces, note: Note) -> str | None:

@@ -26,7 +26,8 @@ PAUSES = {
     "sandbox/limits/patience.py": "holds back whoever floods us",
     "sandbox/limits/shared.py": "a lock of the kernel's is waited for without a bound, or not at all",
     "sandbox/audit/signed.py": "no event tells of a signature that another process writes",
-    "sandbox/cli/call.py": "no event tells of another process that starts",
+    "sandbox/presence.py": "a lock of the kernel's is waited for without a bound, or not at all",
+    "sandbox/cli/asking.py": "no event tells of another process that starts",
 }
 """Where time itself is waited for, and why."""
 

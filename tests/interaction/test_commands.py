@@ -19,7 +19,7 @@ requirement = pytest.mark.requirement
 def test_a_call_waits_for_a_service_that_is_starting(
     sandbox: CommandLine, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sandbox.cli import call
+    from sandbox.cli import asking
 
     address = service.deployment.address.read_text()
     service.deployment.address.write_text("127.0.0.1:1")  # what a killed service left behind
@@ -33,8 +33,8 @@ def test_a_call_waits_for_a_service_that_is_starting(
             else:
                 service.deployment.address.write_text(address)
 
-    monkeypatch.setattr(call, "Event", Waiting)
-    monkeypatch.setattr(call, "STARTING_S", 60.0)
+    monkeypatch.setattr(asking, "Event", Waiting)
+    monkeypatch.setattr(asking, "STARTING_S", 60.0)
     told = sandbox.run("call", "shop.order", "--args", '{"id": 1}')
 
     assert (told.code, len(waits)) == (0, 2), told.err
@@ -70,9 +70,9 @@ def test_the_way_to_a_missing_identity_ends_at_a_call_that_is_permitted(sandbox:
 def test_explain_ends_as_the_contract_says(
     sandbox: CommandLine, deployment: Deployment, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sandbox.cli import call
+    from sandbox.cli import asking
 
-    monkeypatch.setattr(call, "STARTING_S", 0.0)
+    monkeypatch.setattr(asking, "STARTING_S", 0.0)
     count = ("explain", "shop.query", "--args", '{"sql": "SELECT count(*) FROM orders"}')
     assert sandbox.run(*count).code == 0
     assert sandbox.run(*count[:-1], '{"sql": "DELETE FROM orders"}').code == 1

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 import grpc
 import pytest
 import watchfiles
+from command_line import CommandLine
 from conftest import POINT
 
 from sandbox.client import Client, Identity, NotAuthenticated, Refusal
@@ -125,6 +126,44 @@ def test_a_second_signal_ends_the_grace_at_once(deployment: Deployment) -> None:
         assert process.stderr is not None
         told = [json.loads(line)["event"] for line in process.stderr]
     assert told == ["draining", "ending at once"]
+
+
+@pytest.mark.requirement("client:connect:stopping")
+def test_a_call_while_the_service_drains_is_told_that_it_is_stopping(
+    deployment: Deployment, sandbox: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream holds it; a service that starts in this moment is not kept out by whoever looks."""
+    monkeypatch.setattr("sandbox.cli.asking.STARTING_S", 0.0)
+    ending = threading.Event()
+
+    def silent() -> Iterator[pb.ExecuteStreamRequest]:
+        yield pb.ExecuteStreamRequest(call=pb.ExecuteRequest(tool="shop.order", arguments_json=b'{"id":1}'))
+        ending.wait(2 * PATIENCE_S)
+
+    call = ("call", "shop.order", "--args", '{"id": 1}')
+    with served(deployment) as (process, address):
+        agent = Identity.from_deployment(deployment.root, "agent")
+        with grpc.secure_channel(address, agent.channel_credentials()) as channel:
+            stream = channel.stream_stream(
+                "/sandbox.v1.ToolExecutionService/ExecuteStream",
+                pb.ExecuteStreamRequest.SerializeToString,
+                pb.ExecuteStreamResponse.FromString,
+            )
+            held = stream(silent(), metadata=agent.metadata())
+            assert next(held).response.HasField("result")
+            process.send_signal(signal.SIGTERM)
+            assert process.stderr is not None
+            assert json.loads(process.stderr.readline())["event"] == "draining"
+            give_up = time.monotonic() + PATIENCE_S
+            while deployment.address.exists() and time.monotonic() < give_up:
+                assert process.poll() is None
+            stopping = sandbox.run(*call)
+            ending.set()
+            held.cancel()
+    gone = sandbox.run(*call)
+    assert (stopping.code, gone.code) == (5, 5)
+    assert "is stopping, or not up yet: it takes no new calls; ask again once it serves" in stopping.err
+    assert "no service runs over" in gone.err
 
 
 @pytest.mark.requirement("app:reload:watched")

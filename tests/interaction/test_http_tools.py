@@ -13,6 +13,7 @@ import pytest
 from command_line import CommandLine
 from conftest import Service
 from http_cast import SECRET, Listener, Target, make_papers, reply, saying
+from test_endings import served
 
 from sandbox.audit.verify import verify_receipt
 from sandbox.client import Explanation, Refusal, Result
@@ -238,6 +239,7 @@ def test_a_target_that_may_not_be_reached_is_not(
     with Listener() as forbidden:
         text = deployment.connections.read_text()
         away = connection("crm", forbidden.port, "CRM_TOKEN").replace('networks = ["127.0.0.1/32"]\n', "")
+        away = away.replace("//127.0.0.1:", "//localhost:")
         deployment.connections.write_text(text[: text.index("\n[crm]")] + away + text[text.index("\n[erp]") :])
         with (
             opened_house(deployment.root, listen="127.0.0.1:0", grace_s=0.0) as (house, door),
@@ -386,3 +388,32 @@ def test_commands_for_tables_say_that_there_are_none(agent: CommandLine) -> None
 
     assert (checked.code, "takes no SQL" in checked.err) == (2, True)
     assert (drafted.code, "has no tables" in drafted.err) == (2, True)
+
+
+@pytest.mark.requirement("http:call:untold")
+@pytest.mark.parametrize("request_id", ["", "note-1"])
+def test_a_write_that_was_cut_off_is_told_with_what_finds_it(
+    request_id: str, agent: CommandLine, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service is killed while its target has the request and says nothing."""
+    target.behaviours = [target.hold]
+    words = ["call", "crm.add_note", "--args", '{"id": 7, "text": "hello"}', "--json"]
+    with served(Deployment(agent.root)) as (process, _):
+
+        def kill() -> None:
+            assert target.arrived.wait(30)
+            process.kill()
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        ended = agent.run(*words, *(["--request-id", request_id] if request_id else []))
+        killer.join()
+    message = str(ended.json()["error"]["message"])  # type: ignore[index,call-overload]
+    assert ended.code == 5
+    assert message.startswith("the service ended before it answered; a call with effects may have taken effect")
+    assert ("the same command with this --request-id" in message) == bool(request_id)
+    assert ("give such calls a --request-id" in message) == (not request_id)
+    opened = agent.run("log", "open")
+    assert (opened.code, "crm.add_note" in opened.out, "`sandbox log open`" in message) == (3, True, True)
+    monkeypatch.setattr("sandbox.cli.asking.STARTING_S", 0.0)
+    assert "may have taken effect" not in agent.run(*words).out, "nothing was sent"

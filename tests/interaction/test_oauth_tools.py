@@ -261,7 +261,7 @@ def test_a_call_that_gets_no_token_reaches_no_target_and_may_be_asked_anew(place
 def test_the_doctor_has_a_token_lent_and_a_secret_read(place: Place, vault: Vault) -> None:
     good = place.agent.run("doctor", "--json")
     assert good.code == 0
-    assert place.target.connections == 0
+    assert place.target.requests == []
     (issued,) = place.server.issued.values()
     assert (issued.subject, issued.is_revoked) == (DOCTOR, True)
 
@@ -272,6 +272,8 @@ def test_the_doctor_has_a_token_lent_and_a_secret_read(place: Place, vault: Vaul
     assert wrong.code == 1
     (crm,), (erp,) = reports["crm"]["findings"], reports["erp"]["findings"]
     assert crm["check"] == "a token can be had for all its scopes"
+    assert "127.0.0.1 lends no usable token: it does not let the client have all of `scopes`" in crm["message"]
+    assert "connection `erp`: the vault has no text" in erp["message"]
     assert "let client `sandbox client` have the scopes customers.read by token exchange" in crm["mend"]
     assert (erp["check"], "`auth` of [erp]" in erp["mend"]) == ("its secret can be read", True)
     assert API_KEY not in good.out + wrong.out

@@ -12,61 +12,14 @@ import pytest
 from command_line import CommandLine
 from executor_cast import CANARY
 from postgres_server import Server
+from whole_cast import BY_ID, CONNECTIONS, QUERY, administer, founded
 
 from sandbox.audit.verify import verify_receipt
 from sandbox.client import Client, Explanation, Refusal, Result
-from sandbox.deployment import Deployment, write_private
-from sandbox.founding import create_deployment
+from sandbox.deployment import Deployment
 from sandbox.serving import opened_house
 
 requirement = pytest.mark.requirement("postgres:whole:commands")
-
-CONNECTIONS = '[shop]\nengine = "postgres"\ndsn = {file = "secrets/shop.dsn"}\nceiling = {tables = "all"}\n'
-QUERY = """\
-spec: tool/v1
-name: shop.query
-version: 1.0.0
-owner: shop@example.com
-summary: Read the shop's orders and customers.
-use_when: A question needs figures.
-kind: sql
-effects: read
-connection: shop
-input:
-  sql: {type: sql, help: One PostgreSQL SELECT statement}
-allow:
-  tables:
-    public.orders: {columns: [id, region, cents, customer], row_filter: "region = claim('region')"}
-    public.customers: {columns: [id, name, mail], mask: {name: initials, mail: domain}}
-limits: {seconds: 5, max_rows: 100, max_bytes: 64KiB}
-examples:
-  - as: {region: EU}
-    call: {sql: "SELECT region, count(*) AS n, sum(cents) AS cents FROM orders GROUP BY region"}
-    expect: {rows: [[EU, 2, "400"]]}
-  - as: {region: EU}
-    call: {sql: "DELETE FROM orders"}
-    expect: {refused: SQL_NOT_READ_ONLY}
-  - as: {}
-    call: {sql: "SELECT id FROM orders"}
-    expect: {refused: CLAIM_MISSING}
-"""
-BY_ID = """\
-spec: tool/v1
-name: shop.by_id
-version: 1.0.0
-owner: shop@example.com
-summary: One order by its id.
-use_when: The id is known.
-kind: sql
-effects: read
-connection: shop
-input:
-  id: {type: integer, help: The order's id}
-statement: SELECT id, cents FROM orders WHERE id = :id
-examples:
-  - call: {id: 3}
-    expect: {rows: [[3, 300]]}
-"""
 
 
 @pytest.fixture(params=["postgres", "postgres_15"])
@@ -79,32 +32,12 @@ def server(request: pytest.FixtureRequest) -> Server:
 
 @pytest.fixture
 def deployment(server: Server, tmp_path: Path, sandbox: CommandLine) -> Deployment:
-    """A deployment whose dsn's login sees the catalogue and reads nothing."""
-    with server.connect("whole") as owner:
-        owner.execute("DROP ROLE IF EXISTS catalogue")
-        owner.execute("CREATE ROLE catalogue LOGIN PASSWORD 'sees-all-reads-nothing'")
-    deployment = create_deployment(tmp_path / "whole", with_example=False, agent_claims={"region": "EU"})
-    deployment.connections.write_text(CONNECTIONS)
-    (deployment.root / "secrets").mkdir(0o700)
-    dsn = f"postgresql://catalogue:sees-all-reads-nothing@/whole?host={server.folder}"
-    write_private(deployment.root / "secrets" / "shop.dsn", dsn.encode())
-    deployment.lease_key.unlink()
-    write_private(deployment.lease_key, postgres_cast.KEY)  # logins are the whole server's, and other tests use them
-    sandbox.over(deployment.root)
-    return deployment
+    return founded(server, tmp_path / "whole", sandbox)
 
 
 @pytest.fixture
 def sandbox(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
     return CommandLine(capsys, monkeypatch)
-
-
-def administer(server: Server, sandbox: CommandLine) -> None:
-    """Run what the service prints, as the database's administrator."""
-    script = sandbox.run("doctor", "--setup-sql", "shop")
-    assert script.code == 0, script.err
-    with server.connect("whole") as owner:
-        owner.execute(script.out.encode())
 
 
 @pytest.fixture
@@ -132,6 +65,18 @@ def test_from_a_first_spec_to_its_examples(deployment: Deployment, server: Serve
     assert sandbox.run("doctor").code == 0
     ended = sandbox.run("test", "--json")
     assert ended.code == 0, ended.out
+
+    for column, hint, value in (("region", "claim('NAME')", "EU"), ("cents", "claim('NAME')::bigint", "100")):
+        draft = Path(first).read_text()
+        assert hint in draft
+        filtered = draft.replace("""# row_filter: "COLUMN = claim('NAME')\"""", f'row_filter: "{column} = {hint}"')
+        followed = filtered.replace("# as: {NAME: VALUE}", f"as: {{NAME: '{value}'}}")
+        assert sandbox.run("new", "tool", "--connection", "shop", "--table", "public.orders").out == draft
+        (deployment.toolspecs / "orders.yaml").write_text(followed)
+        administer(server, sandbox)
+        ended = sandbox.run("test", "--json")
+        assert ended.code == 0, ended.out + ended.err
+        (deployment.toolspecs / "orders.yaml").write_text(draft)
 
 
 @requirement
@@ -276,6 +221,69 @@ def test_sql_check_runs_what_it_permits(served: Client, sandbox: CommandLine, tm
     assert served.call("shop.by_id", {"id": 1}).receipt is not None
 
 
+@pytest.mark.requirement("postgres:whole:set-up-gone")
+def test_a_call_after_the_undo_script_is_told_what_is_gone(
+    served: Client, server: Server, sandbox: CommandLine
+) -> None:
+    """The same reason for an idle session of a login that is no more, and for a statement that nobody sent before."""
+    question = {"sql": "SELECT count(*) AS n FROM orders"}
+    assert isinstance(served.call("shop.query", question), Result)
+    undo = sandbox.run("doctor", "--setup-sql", "shop", "--undo")
+    with server.connect("whole") as owner:
+        owner.execute(undo.out.encode())
+    try:
+        answers = [served.call("shop.query", question), served.call("shop.query", {"sql": "SELECT id FROM orders"})]
+        answers += [served.call("shop.by_id", {"id": 1})]
+        for answer in answers:
+            assert isinstance(answer, Refusal)
+            assert answer.reason == "EXECUTOR_UNAVAILABLE"
+            assert "sandbox doctor --setup-sql shop" in answer.message
+    finally:
+        administer(server, sandbox)
+    assert isinstance(served.call("shop.query", question), Result)
+
+    with server.connect("whole") as owner:
+        owner.execute(undo.out.encode())
+    administer(server, sandbox)
+    assert isinstance(served.call("shop.query", question), Result), "an idle session of a login that was made anew"
+
+
+@pytest.mark.requirement("postgres:whole:set-up-gone")
+def test_a_right_that_is_gone_is_told_and_a_function_that_is_not_the_login_s_is_not(
+    served: Client, server: Server, sandbox: CommandLine
+) -> None:
+    question = {"sql": "SELECT md5(region) AS n FROM orders"}
+    assert isinstance(served.call("shop.query", question), Result)
+    with server.connect("whole") as owner:
+        owner.execute("REVOKE EXECUTE ON FUNCTION md5(text) FROM PUBLIC")
+        function = served.call("shop.query", question)
+        owner.execute("GRANT EXECUTE ON FUNCTION md5(text) TO PUBLIC")
+        ((schema,),) = owner.execute("SELECT schemaname FROM pg_views WHERE viewname = 'public.customers'").fetchall()
+        owner.execute(f'REVOKE SELECT ON {schema}."public.orders" FROM {schema}'.encode())  # noqa: S608 - a name of ours
+    right = served.call("shop.query", question)
+    administer(server, sandbox)
+
+    assert isinstance(function, Refusal)
+    assert (function.reason, function.rule) == ("SQL_OBJECT_FORBIDDEN", "sql/engine-disagrees")
+    assert isinstance(right, Refusal)
+    assert right.reason == "EXECUTOR_UNAVAILABLE"
+    assert "the view of `public.orders` is gone, or the tool's login may not read it" in right.message
+
+
+@pytest.mark.requirement("postgres:whole:set-up-gone")
+def test_a_key_of_the_claims_that_is_gone_is_told(served: Client, server: Server, sandbox: CommandLine) -> None:
+    """Logins stay after the undo script where another database of the server needs them; what they may ask does not."""
+    question = {"sql": "SELECT count(*) AS n FROM orders"}
+    with server.connect("whole") as owner:
+        owner.execute("DROP SCHEMA sandbox CASCADE")
+    answers = [served.call("shop.query", question) for _ in range(2)]
+    administer(server, sandbox)
+    for answer in answers:
+        assert isinstance(answer, Refusal)
+        assert answer.reason == "EXECUTOR_UNAVAILABLE"
+        assert "sandbox doctor --setup-sql shop" in answer.message
+
+
 @requirement
 def test_lint_tells_a_server_that_is_not_there(deployment: Deployment, sandbox: CommandLine) -> None:
     (deployment.toolspecs / "shop.by_id.yaml").write_text(BY_ID)
@@ -287,7 +295,7 @@ def test_lint_tells_a_server_that_is_not_there(deployment: Deployment, sandbox: 
 
     assert (unset.code, gone.code) == (1, 1)
     assert "the environment variable 'NO_SUCH_DSN' is not set" in unset.out
-    assert "cannot be reached now, or refuses the dsn's login" in gone.out
+    assert "cannot be asked now: nobody takes a connection at its address" in gone.out
     assert "hunter2" not in gone.out
 
 

@@ -231,7 +231,7 @@ def test_columns_named_like_words_of_sql_do_not_fail_a_tool(deployment: Deployme
 @pytest.mark.requirement("doctor:selftest:gate")
 def test_a_tool_whose_gate_cannot_be_asked_is_not_served(service: Service) -> None:
     loaded = service.house.loaded
-    spec = loaded.all_tools[ToolName("shop.query")]
+    spec = loaded.spec_set.tools[ToolName("shop.query")]
     connection = loaded.connections[spec.connection]
     assert list(known_bad(spec, connection, None, Bounds.of(Settings().sql))) == [
         "its tables are gone, so its gate cannot be asked"

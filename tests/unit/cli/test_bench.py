@@ -11,6 +11,7 @@ from postgres_server import OWNER, Server
 
 from sandbox.bench import call
 from sandbox.bench.grounds import Ground, http_ground, postgres_ground, sqlite_ground
+from sandbox.cli.bench import CALL_FIGURES
 from sandbox.deployment import Deployment, Misconfigured
 from sandbox.founding import create_deployment
 from sandbox.trial import run_examples
@@ -21,18 +22,20 @@ from sandbox.trial import run_examples
 def test_every_figure_has_its_yardstick_in_the_same_run(
     monkeypatch: pytest.MonkeyPatch, on: Callable[[Deployment], AbstractContextManager[Ground]], driver: str
 ) -> None:
-    monkeypatch.setattr(call, "CONCURRENCIES", (2,))
+    many = len(call.CONCURRENCIES)
+    monkeypatch.setattr(call, "CONCURRENCIES", (1,))
     told: list[str] = []
 
     figures = call.bench_call(0.5, told.append, on)
 
+    assert len(figures) * many == CALL_FIGURES, "what `--help` says"
     names = [figure["name"] for figure in figures]
     assert names == [
         f"{name}{suffix}" for suffix in ("", "-stream") for name in ("bare-echo", "echo", "governed", driver)
     ]
-    assert told == ["2 callers", "2 callers, streamed"]
+    assert told == ["1 caller", "1 caller, streamed"]
     for figure in figures:
-        assert figure["concurrency"] == 2
+        assert figure["concurrency"] == 1
         assert figure["cpu_us"] > 0  # type: ignore[operator] - a number
         assert 0 < figure["p50_ms"] <= figure["p99_ms"]  # type: ignore[operator] - numbers
 

@@ -121,3 +121,18 @@ def test_a_pattern_that_fits_no_tool_is_warned_of(shop: Deployment, sandbox: Com
     assert asked.json()["unmatched_tools"] == ["shp.query", "x"]
     (shop.toolspecs / "bad.yaml").write_text("spec: tool/v1\n")
     assert sandbox.run(*words).err == ""
+
+
+@pytest.mark.requirement("specs:new:hints")
+def test_the_hints_of_a_first_spec_can_be_followed(shop: Deployment, sandbox: CommandLine) -> None:
+    first = shop.toolspecs / "shop.first.yaml"
+    new = ("new", "tool", "--connection", "shop", "--table", "orders", "--name", "shop.first", "--out", str(first))
+    assert sandbox.run(*new).code == 0
+    draft = first.read_text()
+    filtered = draft.replace("# row_filter: \"COLUMN = claim('NAME')\"", "row_filter: \"region = claim('region')\"")
+    first.write_text(filtered)
+    forgotten = sandbox.run("test", "shop.first")
+    assert (forgotten.code, "CLAIM_MISSING" in forgotten.out) == (1, True)
+    first.write_text(filtered.replace("# as: {NAME: VALUE}", "as: {region: EU}"))
+    ended = sandbox.run("test", "shop.first")
+    assert (ended.code, filtered != draft) == (0, True), ended.out

@@ -84,11 +84,15 @@ def test_undo_leaves_every_right_and_role_as_it_was(bare: Ledger) -> None:
 
 
 @pytest.mark.requirement("doctor:script:idempotent")
-def test_a_second_run_changes_nothing(ledger: Ledger) -> None:
+def test_a_second_run_changes_nothing_and_says_nothing(ledger: Ledger) -> None:
     key = ledger.claims_key()
     before = [row for row in state(ledger) if "pg_toast" not in str(row[1])]
 
-    ledger.run(ledger.script())
+    said: list[str] = []
+    with ledger.owner() as connection:
+        connection.add_notice_handler(lambda notice: said.append(notice.message_primary or ""))
+        connection.execute(ledger.script().encode())
+    assert said == []
 
     assert [row for row in state(ledger) if "pg_toast" not in str(row[1])] == before
     assert ledger.claims_key() == key
@@ -313,3 +317,22 @@ def test_the_owner_of_a_database_sets_it_up_and_is_told_what_only_a_superuser_ca
         bare.run(
             "ALTER DATABASE ledger OWNER TO owner; REASSIGN OWNED BY dba TO owner; DROP OWNED BY dba; DROP ROLE dba"
         )
+
+
+@pytest.mark.requirement("doctor:checks:not-set-up")
+def test_a_database_that_was_never_set_up_is_one_finding(ledger: Ledger) -> None:
+    """Roles that another database of the server needs do not make it look set up."""
+    ledger.undo()
+    ledger.run("CREATE ROLE sandbox_owner NOLOGIN")
+    try:
+        assert [(found.check, found.mend) for found in ledger.findings()] == [
+            ("not-set-up", "sandbox doctor --setup-sql ledger")
+        ]
+        of_owner = ledger.findings(ledger.dsn("owner", ledger.server.password))
+        assert [found.check for found in of_owner] == ["dsn-login", "not-set-up"]
+        ledger.run("CREATE SCHEMA sandbox")
+        assert len(ledger.findings()) > 100
+    finally:
+        ledger.run("DROP SCHEMA IF EXISTS sandbox; DROP ROLE sandbox_owner")
+        ledger.run(ledger.script())
+    assert ledger.findings() == ()

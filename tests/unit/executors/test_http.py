@@ -113,13 +113,18 @@ def test_cancelling_ends_the_wait_for_a_retry(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.requirement("http:status:number")
 @pytest.mark.parametrize("status", [100 + 3, 201, 204, 206, 400, 401, 403, 404, 409, 418, 429, 500, 503, 999])
-def test_another_status_is_told_by_its_number_and_nothing_else(status: int) -> None:
+def test_another_status_is_told_by_its_number_and_nothing_else(
+    status: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sandbox.telemetry.events._often", {})
     said = reply(b"TELL-NOBODY", f"{status} TELL-NOBODY")
     with Target([saying(said)]) as target, pytest.raises(Refused) as refused:
         Tool(connection_to(target.port)).call()
 
     assert (refused.value.reason, refused.value.metadata["status"]) == (Reason.HTTP_STATUS, str(status))
-    assert "TELL-NOBODY" not in str(refused.value.__dict__)
+    told = capsys.readouterr().err
+    assert "TELL-NOBODY" not in str(refused.value.__dict__) + told
+    assert (f'"causes": "status {status}"' in told) == (status in {401, 403})
 
 
 @pytest.mark.requirement("http:status:number")

@@ -308,9 +308,9 @@ def test_what_is_set_up_is_rehearsed(shop: PostgresShop) -> None:
         ("ALTER ROLE {login} PASSWORD 'another'", "let the tool's login in"),
         ("ALTER ROLE {login} NOLOGIN", "let the tool's login in"),
         ("ALTER ROLE {login} SUPERUSER", "is a superuser's"),
-        ('DROP VIEW {login}."public.orders"', "`public.orders` is not what"),
+        ('DROP VIEW {login}."public.orders"', "view of `public.orders` is gone"),
         ('ALTER VIEW {login}."public.customers" RENAME COLUMN born TO mail', "`public.customers` is not what"),
-        ('REVOKE SELECT ON {login}."public.customers" FROM {login}', "`public.customers` is not what"),
+        ('REVOKE SELECT ON {login}."public.customers" FROM {login}', "`public.customers` is gone, or"),
     ],
 )
 def test_a_set_up_that_is_not_the_tools_stops_the_load(

@@ -35,6 +35,7 @@ def complaint_of(source: VaultSecret) -> str:
     with pytest.raises(Refused) as refused:
         read_secret(source, "the dsn")
     assert refused.value.reason is Reason.EXECUTOR_UNAVAILABLE
+    assert refused.value.retry_after_s == 1.0, "it may pass, so that it keeps no service from starting"
     return refused.value.message
 
 

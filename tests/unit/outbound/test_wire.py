@@ -313,10 +313,15 @@ def test_the_callers_own_time_counts_and_one_cancelled_before_asks_nobody(target
 
 
 @pytest.mark.requirement("http:unreachable:word")
-def test_whoever_is_not_there_is_told_by_a_fixed_word() -> None:
+def test_whoever_is_not_there_is_told_by_a_fixed_word(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sandbox.telemetry.events._often", {})
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     refused = refusal_of(Tool(connection_to(port)))
+    told = capsys.readouterr().err
+    assert ("http target not reached" in told, '"causes": "connect"' in told) == (True, True)
     unknown = refusal_of(Tool(connection_to(port, "crm.invalid", networks=())))
 
     assert (refused.reason, refused.metadata["error"]) == (Reason.EXECUTOR_UNAVAILABLE, "connect")

@@ -99,9 +99,13 @@ def test_a_statement_without_rules_reads_no_column_beyond_the_ceiling(linted: Li
     statement = SPEC.replace("NAME", "shop.sum").replace("input:\n  sql: {type: sql}\n", "")
     statement = statement.replace("allow:\n  tables:\n    orders: RULE\n", "statement: SELECT secret FROM orders\n")
     statement = statement.replace('{sql: "SELECT 1"}', "{}")
-    ((rule, _, message),) = _told(linted(a=statement))
-    assert rule == "spec/statement"
-    assert "secret" in message
+    of_columns = _told(linted(a=statement))
+    of_tables = _told(linted(a=statement.replace("SELECT secret FROM orders", "SELECT orders.id FROM orders, ledger")))
+    neither = _told(linted(a=statement.replace("SELECT secret FROM orders", "SELECT secret, nothing FROM orders")))
+    beyond = "which is outside the ceiling of connection `shop`; its operator can widen it"
+    assert of_columns == [("spec/ceiling", 9, f"the statement reads `secret`, {beyond}")]
+    assert of_tables == [("spec/ceiling", 9, f"the statement reads `ledger`, {beyond}")]
+    assert [rule for rule, _, _ in neither] == ["spec/statement"], "no ceiling is what keeps it from being proven"
 
 
 @pytest.mark.requirement("specs:access:ceiling-tools")

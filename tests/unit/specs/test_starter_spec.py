@@ -1,6 +1,7 @@
 """Does a first spec pass lint as it is written, whatever the table is called?"""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 import pytest
@@ -78,3 +79,17 @@ def test_what_cannot_be_is_told(connection: str, table: str, name: str, message:
         starter_spec(connections, connection, table, name, lambda _: catalogue)
     assert not isinstance(failed.value, LintFailed), "a wrong flag ends with 2, not 1"
     assert str(failed.value) == message
+
+
+@pytest.mark.requirement("specs:new:passes-lint")
+def test_a_tool_that_the_ceiling_does_not_admit_is_told_by_its_flag_not_by_a_file_that_is_not_there() -> None:
+    connections, catalogue = _shop("orders")
+    bounded = {"shop": replace(connections["shop"], tools=("sales.*", "crm.one"))}
+    with pytest.raises(Misconfigured) as failed:
+        starter_spec(bounded, "shop", "orders", "", lambda _: catalogue)
+    assert not isinstance(failed.value, LintFailed)
+    assert str(failed.value) == (
+        "tool `shop.orders` is outside the ceiling of connection `shop`, which admits `sales.*`, `crm.one`;"
+        " --name gives another name"
+    )
+    assert starter_spec(bounded, "shop", "orders", "sales.orders", lambda _: catalogue)[0] == "sales.orders"

@@ -1,0 +1,83 @@
+"""The shop on PostgreSQL as a deployment has it, from its connection to the script of its administrator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import postgres_cast
+from command_line import CommandLine
+from postgres_server import Server
+
+from sandbox.deployment import Deployment, write_private
+from sandbox.founding import create_deployment
+
+CONNECTIONS = '[shop]\nengine = "postgres"\ndsn = {file = "secrets/shop.dsn"}\nceiling = {tables = "all"}\n'
+QUERY = """\
+spec: tool/v1
+name: shop.query
+version: 1.0.0
+owner: shop@example.com
+summary: Read the shop's orders and customers.
+use_when: A question needs figures.
+kind: sql
+effects: read
+connection: shop
+input:
+  sql: {type: sql, help: One PostgreSQL SELECT statement}
+allow:
+  tables:
+    public.orders: {columns: [id, region, cents, customer], row_filter: "region = claim('region')"}
+    public.customers: {columns: [id, name, mail], mask: {name: initials, mail: domain}}
+limits: {seconds: 5, max_rows: 100, max_bytes: 64KiB}
+examples:
+  - as: {region: EU}
+    call: {sql: "SELECT region, count(*) AS n, sum(cents) AS cents FROM orders GROUP BY region"}
+    expect: {rows: [[EU, 2, "400"]]}
+  - as: {region: EU}
+    call: {sql: "DELETE FROM orders"}
+    expect: {refused: SQL_NOT_READ_ONLY}
+  - as: {}
+    call: {sql: "SELECT id FROM orders"}
+    expect: {refused: CLAIM_MISSING}
+"""
+BY_ID = """\
+spec: tool/v1
+name: shop.by_id
+version: 1.0.0
+owner: shop@example.com
+summary: One order by its id.
+use_when: The id is known.
+kind: sql
+effects: read
+connection: shop
+input:
+  id: {type: integer, help: The order's id}
+statement: SELECT id, cents FROM orders WHERE id = :id
+examples:
+  - call: {id: 3}
+    expect: {rows: [[3, 300]]}
+"""
+
+
+def founded(server: Server, folder: Path, sandbox: CommandLine, host: Path | None = None) -> Deployment:
+    """Return a deployment whose dsn's login sees the catalogue and reads nothing; `host` stands for the server's."""
+    with server.connect("whole") as owner:
+        owner.execute("DROP ROLE IF EXISTS catalogue")
+        owner.execute("CREATE ROLE catalogue LOGIN PASSWORD 'sees-all-reads-nothing'")
+    deployment = create_deployment(folder, with_example=False, agent_claims={"region": "EU"})
+    deployment.connections.write_text(CONNECTIONS)
+    (deployment.root / "secrets").mkdir(0o700)
+    dsn = f"postgresql://catalogue:sees-all-reads-nothing@/whole?host={host or server.folder}"
+    write_private(deployment.root / "secrets" / "shop.dsn", dsn.encode())
+    deployment.lease_key.unlink()
+    write_private(deployment.lease_key, postgres_cast.KEY)  # logins are the whole server's, and other tests use them
+    sandbox.over(deployment.root)
+    return deployment
+
+
+def administer(server: Server, sandbox: CommandLine) -> None:
+    """Run what the service prints, as the database's administrator."""
+    script = sandbox.run("doctor", "--setup-sql", "shop")
+    assert script.code == 0, script.err
+    with server.connect("whole") as owner:
+        owner.execute(script.out.encode())
