@@ -68,9 +68,9 @@ def _logins(look: Inspection) -> list[str]:
 
 
 def _level(look: Inspection, owner: object) -> Level:
-    """How bad it is that everybody may: what somebody else has, and has made public, is theirs to show.
+    """How bad a grant is: what somebody else has, and lets everybody or a login have, is theirs to show.
 
-    # WHY: an error stops every tool of the database, and any user may grant what is theirs to PUBLIC.
+    # WHY: an error stops every tool of the database, and any user may grant what is theirs to anybody.
     """
     return "error" if owner in look.concerned else "warning"
 
@@ -82,7 +82,7 @@ def check_reach(look: Inspection) -> Iterator[Finding]:
     for login, what, privilege, is_public, owner in rows:
         if not is_public:
             mend = f"REVOKE {privilege} ON {what} FROM {login};"
-            yield Finding("reach", f"{login} may {privilege} on {what}", mend)
+            yield Finding("reach", f"{login} may {privilege} on {what}", mend, _level(look, owner))
         elif (what, privilege) not in through_public:
             through_public.add((what, privilege))
             message = f"every tool's login may {privilege} on {what}, for PUBLIC may"
@@ -116,17 +116,17 @@ def check_builtin_functions(look: Inspection) -> Iterator[Finding]:
 
 
 def check_granted_functions(look: Inspection) -> Iterator[Finding]:
-    """Find PostgreSQL's own functions granted to a login by name."""
+    """Find functions granted to a login by name."""
     rows = look.ask(
-        "SELECT p.oid::regprocedure::text, a.grantee::regrole::text FROM pg_proc AS p, aclexplode(p.proacl) AS a"
+        "SELECT p.oid::regprocedure::text, a.grantee::regrole::text, p.proowner::regrole::text"
+        " FROM pg_proc AS p, aclexplode(p.proacl) AS a"
         " WHERE p.pronamespace <> coalesce(to_regnamespace('sandbox'), 0)"
         " AND a.grantee::regrole::text = ANY (%(logins)s)",
         logins=_logins(look),
     )
-    for signature, login in rows:
-        yield Finding(
-            "function-right", f"{login} may call {signature}", f"REVOKE EXECUTE ON FUNCTION {signature} FROM {login};"
-        )
+    for signature, login, owner in rows:
+        mend = f"REVOKE EXECUTE ON FUNCTION {signature} FROM {login};"
+        yield Finding("function-right", f"{login} may call {signature}", mend, _level(look, owner))
 
 
 def check_other_functions(look: Inspection) -> Iterator[Finding]:
@@ -162,7 +162,7 @@ def check_default_rights(look: Inspection) -> Iterator[Finding]:
         what = _MADE_NEXT[str(kind)]
         mend = f"ALTER DEFAULT PRIVILEGES FOR ROLE {owner}{where} REVOKE {privilege} ON {what} FROM {grantee};"
         message = f"{grantee} will have {privilege} on {what.lower()} that {owner} makes next"
-        yield Finding("default-rights", message, mend, _level(look, owner) if grantee == "PUBLIC" else "error")
+        yield Finding("default-rights", message, mend, _level(look, owner))
 
 
 def check_row_security(look: Inspection) -> Iterator[Finding]:

@@ -100,9 +100,10 @@ class Inspection:
         rows = self.ask(
             "SELECT oid::regrole::text FROM pg_roles WHERE rolsuper OR rolname = ANY (%(ours)s)"
             " UNION SELECT datdba::regrole::text FROM pg_database WHERE datname = current_database()"
-            " UNION SELECT c.relowner::regrole::text FROM pg_class AS c WHERE EXISTS (SELECT FROM ("
-            "   SELECT c.relacl AS acl UNION ALL SELECT t.attacl FROM pg_attribute AS t WHERE t.attrelid = c.oid"
-            " ) AS o, aclexplode(o.acl) AS a WHERE a.grantee = to_regrole(%(owner)s))",
+            " UNION SELECT t.relowner::regrole::text FROM pg_class AS c JOIN pg_rewrite AS r ON r.ev_class = c.oid"
+            "   JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid"
+            "     AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> c.oid"
+            "   JOIN pg_class AS t ON t.oid = d.refobjid WHERE c.relowner = to_regrole(%(owner)s)",
             ours=self.owners,
             owner=VIEWS_OWNER,
         )
