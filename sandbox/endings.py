@@ -25,6 +25,8 @@ class Endings:
         os.set_blocking(told, False)
         signal.set_wakeup_fd(told, warn_on_full_buffer=False)
         for number in ENDING:
+            if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+                continue  # `nohup` started us, to go on without a terminal
             signal.signal(number, lambda *_: None)
 
     def fileno(self) -> int:

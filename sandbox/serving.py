@@ -20,7 +20,7 @@ from sandbox.deployment import Deployment, Misconfigured
 from sandbox.doctor.selftest import SelfTestFailed
 from sandbox.doors.rpc.server import AddMore, RpcDoor, add_nothing, open_door
 from sandbox.endings import SAME_ENDING_S, Endings
-from sandbox.leases import afterwards
+from sandbox.leases.afterwards import RETURNS
 from sandbox.presence import alone, announced, deployment_in
 from sandbox.problems import LintFailed
 from sandbox.reasons import Refused
@@ -164,7 +164,7 @@ def _hurry(endings: Endings, door: RpcDoor) -> None:
         endings.wait()
     note("ending at once")
     door.hurry()
-    afterwards.hurry()
+    RETURNS.hurry()
 
 
 Stamp: TypeAlias = tuple[str, int, int, int]

@@ -118,7 +118,7 @@ def _untold(fetched: Fetched, lease: HttpLease | TokenLease) -> Fetched:
 
     # INVARIANT: a target that repeats its requests gives no caller, author or log the credential it was asked with.
     """
-    if any(isinstance(cell, str) and lease.tells(cell) for row in fetched.rows for cell in row):
+    if any(lease.tells(str(cell)) for row in fetched.rows for cell in row if isinstance(cell, str | int | float)):
         note_often("http target tells its credential", lease.connection)
         raise invalid("credential", "repeats the credential that it was asked with")
     return fetched

@@ -8,13 +8,14 @@ from __future__ import annotations
 import atexit
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Final, final
 
 from sandbox.leases.asking import CallBounds
 from sandbox.outbound.wire import Failed
 from sandbox.reasons import Refused
-from sandbox.telemetry.events import note_often
+from sandbox.telemetry.events import broke, note, note_often
 
 WAIT_S: Final = 1.0
 """For which an answer waits at most until its credential is void; whoever gives back more slowly does so behind it."""
@@ -24,32 +25,14 @@ MAX_UNDER_WAY: Final = 256
 """In one process; beyond it credentials are left to their own end, and operators are told."""
 
 
-def give_back(revoke: Callable[[], None], event: str, kind: str, waits: CallBounds | None = None) -> None:
-    """Do it in a thread of its own; tell operators of `event` if that fails. Never raises.
-
-    The call whose bounds `waits` are waits for it a little, so that its answer comes after its credential's end.
-    """
-    _RETURNS.begin(_Return(revoke, event, kind), waits)
-
-
-def settle(seconds: float = SETTLE_S) -> None:
-    """Wait for what is under way, as every process does at its end; tells operators of what is left."""
-    _RETURNS.settle(seconds)
-
-
-def hurry() -> None:
-    """Have a process that ends wait no longer for what is under way."""
-    _RETURNS.hurry()
-
-
 @final
 class _Return:
     """One credential on its way back."""
 
     def __init__(self, revoke: Callable[[], None], event: str, kind: str) -> None:
         self._revoke = revoke
-        self._event = event
-        self._kind = kind
+        self.event = event
+        self.kind = kind
 
     def go(self) -> None:
         try:
@@ -58,21 +41,29 @@ class _Return:
             self.tell(failed.trouble)
         except Refused:
             self.tell("secret unreadable")
+        except Exception as error:  # noqa: BLE001 - nobody else hears of it
+            broke(self.event, error, kind=self.kind)
 
     def tell(self, cause: str) -> None:
-        note_often(self._event, self._kind, causes=cause)
+        note_often(self.event, self.kind, causes=cause)
 
 
 @final
-class _Returns:
+class Returns:
     """All that are under way in this process."""
 
     def __init__(self) -> None:
+        """Begin with none."""
         self._changed = threading.Condition()
         self._under_way: set[_Return] = set()
         self._is_hurried = False
 
-    def begin(self, one: _Return, waits: CallBounds | None) -> None:
+    def begin(self, revoke: Callable[[], None], event: str, kind: str, waits: CallBounds | None = None) -> None:
+        """Give one back in a thread of its own; tell operators of `event` if that fails. Never raises.
+
+        The call whose bounds `waits` are waits for it a little, so that its answer comes after its credential's end.
+        """
+        one = _Return(revoke, event, kind)
         with self._changed:
             is_full = len(self._under_way) >= MAX_UNDER_WAY
             if not is_full:
@@ -92,14 +83,16 @@ class _Returns:
             woken.wait(max(0.0, min(WAIT_S, waits.deadline - time.monotonic())))
             waits.cancellation.forget(woken.set)
 
-    def settle(self, seconds: float) -> None:
+    def settle(self, seconds: float = SETTLE_S) -> None:
+        """Wait for what is under way, as every process does at its end; tells operators of what is left."""
         with self._changed:
             self._changed.wait_for(lambda: self._is_hurried or not self._under_way, seconds)
-            left = list(self._under_way)
-        for one in left:
-            one.tell("the process ended")
+            left = Counter((one.event, one.kind) for one in self._under_way)
+        for (event, kind), times in left.items():
+            note(event, kind=kind, times=times, causes="the process ended")
 
     def hurry(self) -> None:
+        """Have a process that ends wait no longer for what is under way."""
         with self._changed:
             self._is_hurried = True
             self._changed.notify_all()
@@ -117,5 +110,5 @@ class _Returns:
             self._changed.notify_all()
 
 
-_RETURNS: Final = _Returns()
-atexit.register(settle)
+RETURNS: Final = Returns()
+atexit.register(RETURNS.settle)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, final
 from urllib.parse import quote_plus, urlencode
 
-from sandbox.leases.afterwards import give_back
+from sandbox.leases.afterwards import RETURNS
 from sandbox.leases.asking import CallBounds, Reply, ask
 from sandbox.leases.assertions import Assertions, Subject
 from sandbox.leases.sources import Secret, Secrets
@@ -79,7 +79,6 @@ class AuthorizationServer:
     ) -> None:
         """Know where it is; raises `Misconfigured` for a `ca` that cannot be used."""
         self._connection = connection.name
-        self._kind = connection.name
         self._auth = auth
         self._secrets = secrets
         self._assertions = assertions
@@ -114,14 +113,15 @@ class AuthorizationServer:
     def give_back(self, token: Secret, bounds: CallBounds) -> None:
         """Have a call's token made void (RFC 7009) if the server can do that; never raises."""
         if self._auth.revoke_path is not None:
-            give_back(lambda: self._revoke(token), NOT_REVOKED, self._kind, bounds)
+            RETURNS.begin(lambda: self._revoke(token), NOT_REVOKED, self._connection, bounds)
 
     def _revoke(self, token: Secret) -> None:
         form = [("token", token.reveal()), ("token_type_hint", "access_token")]
         # The call is over, so its bounds are not these.
-        status = self._post(self._auth.revoke_path or "", form, CallBounds(), REVOKE_S).status
+        bounds = CallBounds(time.monotonic() + REVOKE_S)
+        status = self._post(self._auth.revoke_path or "", form, bounds, REVOKE_S).status
         if status != 200:
-            note_often(NOT_REVOKED, self._kind, causes=str(status))
+            note_often(NOT_REVOKED, self._connection, causes=str(status))
 
     def _grant(self, scopes: Sequence[str], subject: Subject) -> list[tuple[str, str]]:
         form = [("grant_type", "client_credentials")]

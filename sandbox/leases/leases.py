@@ -71,8 +71,10 @@ class Leases:
         key = (connection, login, reads_claims)
         lease = self._made.get(key)
         if lease is None:
+            # A generation's rehearsal has made each before anybody calls, so nobody waits here for a vault.
             with self._lock:
-                lease = self._made[key] = self._make(connection, login, reads_claims=reads_claims)
+                lease = self._made.get(key) or self._make(connection, login, reads_claims=reads_claims)
+                self._made[key] = lease
         return lease
 
     def lend_http(

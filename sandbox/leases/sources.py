@@ -21,8 +21,8 @@ TELLING: Final = 8
 _MAX_SECRET: Final = 8 * 1024
 """Characters of a secret; what is longer is another file."""
 
-
 VAULT_S: Final = 10.0
+"""For which a vault is waited where no call says how long: three questions of three seconds, and a little."""
 
 
 @final

@@ -11,7 +11,7 @@ from typing import Final, TypeGuard, final
 import orjson
 
 from sandbox.deployment import Misconfigured, read_private
-from sandbox.leases.afterwards import give_back
+from sandbox.leases.afterwards import RETURNS
 from sandbox.leases.asking import CallBounds, Reply, ask
 from sandbox.outbound.destinations import destination
 from sandbox.outbound.wire import Destination, Failed, system_resolve
@@ -87,7 +87,7 @@ class _Visit:
                 note_often(NOT_REVOKED, f"vault {self._server.host}", causes=str(status))
 
         # WHY: the call waits for its secret, and has the rest of its time for its target.
-        give_back(revoke, NOT_REVOKED, f"vault {self._server.host}")
+        RETURNS.begin(revoke, NOT_REVOKED, f"vault {self._server.host}")
 
     def _ask(self, method: str, path: str, token: str, body: bytes = b"", *, is_after: bool = False) -> Reply:
         headers = [("X-Vault-Request", "true")]

@@ -223,10 +223,11 @@ class _Line:
     def _connected(self, addresses: Sequence[Address]) -> socket.socket:
         for index, address in enumerate(addresses):
             family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-            line = self._held(socket.socket(family, socket.SOCK_STREAM))
-            # WHY: an address that swallows packets leaves time for the others.
-            line.settimeout(self._left() / (len(addresses) - index))
+            left_s = self._left()
             try:
+                line = self._held(socket.socket(family, socket.SOCK_STREAM))
+                # WHY: an address that swallows packets leaves time for the others.
+                line.settimeout(left_s / (len(addresses) - index))
                 line.connect((str(address), self._to.port))  # a number: nothing is resolved again
             except OSError:
                 self.close()

@@ -6,6 +6,7 @@ reload or drain may hang on that.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import queue
@@ -18,6 +19,8 @@ import structlog
 
 PATIENCE_S: Final = 0.25
 """How long whoever tells waits for the line to be written."""
+LAST_S: Final = 1.0
+"""How long a process that ends waits for what is not written yet."""
 MAX_WAITING: Final = 1_000
 """Lines that wait for a reader of stderr; what comes beyond is lost, and counted."""
 
@@ -29,6 +32,8 @@ class _Line:
     def __init__(self, text: str) -> None:
         self.text = text
         self.is_over = threading.Event()
+        self.is_left = False
+        """Whether nobody waits for it."""
         self.failure: Exception | None = None
 
     def write(self) -> None:
@@ -64,6 +69,7 @@ class _Stderr:
     def __init__(self) -> None:
         self._lines: queue.Queue[_Line] = queue.Queue(MAX_WAITING)
         self._begin = threading.Lock()
+        self._idle = threading.Condition()
         self._thread: threading.Thread | None = None
         self._is_stuck = False
 
@@ -72,10 +78,12 @@ class _Stderr:
         if not self._has_thread():
             line.write()
         else:
+            line.is_left = self._is_stuck  # nobody waits until it is read again
             self._lines.put_nowait(line)
-            if self._is_stuck:  # nobody waits until it is read again
+            if line.is_left:
                 return
-            self._is_stuck = not line.is_over.wait(PATIENCE_S)
+            if not line.is_over.wait(PATIENCE_S):
+                self._is_stuck = line.is_left = True
         if line.failure is not None:
             raise line.failure
 
@@ -93,20 +101,33 @@ class _Stderr:
                 self._thread = thread
         return True
 
+    def end(self) -> None:
+        """Wait a moment for what is not written yet, as a process does at its end."""
+        with self._idle:
+            self._idle.wait_for(lambda: not self._lines.unfinished_tasks, LAST_S)
+
     def _work(self) -> None:
         while True:
-            self._lines.get().write()
+            line = self._lines.get()
+            line.write()
+            if line.failure is not None and line.is_left:
+                _lose(1)
+            with self._idle:
+                self._lines.task_done()
+                self._idle.notify_all()
             if self._lines.empty():
                 self._is_stuck = False
 
 
+_STDERR: Final = _Stderr()
+atexit.register(_STDERR.end)
 structlog.configure(
     processors=[
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.JSONRenderer(),
     ],
-    logger_factory=structlog.WriteLoggerFactory(file=_Stderr()),  # type: ignore[arg-type]  # all of a file that it uses
+    logger_factory=structlog.WriteLoggerFactory(file=_STDERR),  # type: ignore[arg-type]  # all of a file that it uses
     cache_logger_on_first_use=True,
 )
 _logger = structlog.get_logger()
@@ -124,7 +145,7 @@ _lost = 0
 
 
 def _say(level: str, event: str, facts: dict[str, str | float | bool]) -> None:
-    global _lost  # noqa: PLW0603 - one stderr, one count
+    global _lost
     with _lost_lock:
         before, _lost = _lost, 0
     if before:
@@ -132,8 +153,13 @@ def _say(level: str, event: str, facts: dict[str, str | float | bool]) -> None:
     try:
         getattr(_logger, level)(event, **facts)
     except Exception:  # noqa: BLE001 - what cannot be told must not stop what it tells of
-        with _lost_lock:
-            _lost += before + 1
+        _lose(before + 1)
+
+
+def _lose(count: int) -> None:
+    global _lost  # noqa: PLW0603 - one stderr, one count
+    with _lost_lock:
+        _lost += count
 
 
 def note(event: str, **facts: str | float | bool) -> None:

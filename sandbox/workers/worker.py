@@ -15,7 +15,7 @@ from sandbox.app import Company
 from sandbox.deployment import Deployment, Misconfigured
 from sandbox.doors.rpc.server import RpcDoor
 from sandbox.endings import ENDING
-from sandbox.leases import afterwards
+from sandbox.leases.afterwards import RETURNS
 from sandbox.limits.shared import SharedCounts
 from sandbox.serving import open_house, stamps, watch
 from sandbox.settings import Settings
@@ -75,7 +75,7 @@ def _word() -> bytes:
 def _hurry(door: RpcDoor) -> None:
     if _word() == HURRY:
         door.hurry()
-        afterwards.hurry()
+        RETURNS.hurry()
 
 
 def _switchboard(orders: Orders) -> Switchboard:

@@ -230,6 +230,19 @@ def test_a_terminal_that_closes_drains_as_any_signal_does(deployment: Deployment
         assert [json.loads(line)["event"] for line in process.stderr] == ["draining"]
 
 
+@pytest.mark.requirement("app:serve:ends")
+def test_a_service_that_nohup_started_goes_on_without_its_terminal(deployment: Deployment) -> None:
+    def as_nohup_does() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    with served(deployment, preexec_fn=as_nohup_does) as (process, address):
+        process.send_signal(signal.SIGHUP)
+        with Client(address, Identity.from_deployment(deployment.root, "agent")) as client:
+            assert client.tools()
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.3)
+
+
 def wait_until(deployment: Deployment, is_so: Callable[[], bool]) -> None:
     """Wait until the service has brought it about: whatever it loads goes into its log."""
     give_up = time.monotonic() + PATIENCE_S

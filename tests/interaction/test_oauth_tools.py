@@ -199,6 +199,17 @@ def test_a_target_that_repeats_its_requests_tells_no_credential(place: Place, to
         assert base64.b64encode(token.encode()).decode().rstrip("=") not in told
 
 
+@pytest.mark.requirement("http:secret:repeated")
+def test_a_credential_of_digits_is_not_told_as_a_number(place: Place, vault: Vault) -> None:
+    vault.put("erp", key="123456789012")
+    place.target.behaviours = [saying(reply(b'{"customer": {"id": 123456789012, "name": "Ada"}}'))]
+
+    answer = place.call("erp.customer")
+
+    assert isinstance(answer, Refusal)
+    assert answer.metadata["error"] == "credential"
+
+
 @pytest.mark.requirement("leases:oauth:secret")
 def test_no_secret_of_a_lease_is_told_or_written(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     echo = json.dumps({"error": CLIENT[1], "error_description": CLIENT[1]}).encode()

@@ -31,6 +31,8 @@ SALES_TO_ALL = "GRANT USAGE ON SCHEMA sales TO PUBLIC"
 OF_SECRETS = 'id, word AS name, word AS "order", word AS a$b'
 COLUMNS = "id, region, cents, customer, mail"
 
+PLAIN = f"CREATE FUNCTION {BYSTANDER}.f() RETURNS int LANGUAGE sql AS 'SELECT 1'"
+TAKEN = f"REVOKE ALL ON FUNCTION {BYSTANDER}.f()"
 DEFINER = f"CREATE FUNCTION {BYSTANDER}.f() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'"
 
 FAULTS = {
@@ -212,8 +214,7 @@ def test_a_fault_is_found_named_and_mended_by_what_the_finding_says(ledger: Ledg
         (f"GRANT CREATE ON SCHEMA {BYSTANDER} TO {LOGIN}", "reach"),
         (f"CREATE TABLE {BYSTANDER}.own (x int); GRANT SELECT ON {BYSTANDER}.own TO sandbox_views", "column-extra"),
         (
-            f"{DEFINER.replace('SECURITY DEFINER ', '')}; REVOKE ALL ON FUNCTION {BYSTANDER}.f() FROM PUBLIC;"
-            f" GRANT EXECUTE ON FUNCTION {BYSTANDER}.f() TO {LOGIN}",
+            f"{PLAIN}; {TAKEN} FROM PUBLIC; GRANT EXECUTE ON FUNCTION {BYSTANDER}.f() TO {LOGIN}",
             "function-right",
         ),
         (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -20,11 +21,12 @@ from sandbox.deployment import Misconfigured
 from sandbox.executors.http import HttpTools
 from sandbox.leases import Subject, read_assertions
 from sandbox.leases import oauth as oauth_module
-from sandbox.leases.afterwards import WAIT_S
+from sandbox.leases.afterwards import WAIT_S, Returns
 from sandbox.leases.asking import CallBounds
 from sandbox.reasons import Reason, Refused
 from sandbox.specs.secret_places import SecretPlaces
 from sandbox.stages import Cancellation
+from sandbox.telemetry import events
 from sandbox.toolspec import VaultSecret
 
 HELD = threading.Event()
@@ -112,6 +114,39 @@ def test_an_answer_waits_for_revocation_within_its_call_s_time_alone(cast: Cast)
         with lent(leases, bounds=CallBounds.of_call(seconds, Cancellation())):
             pass
         assert least <= time.monotonic() - begun < most
+
+
+@pytest.mark.requirement("leases:oauth:drained")
+def test_at_the_end_all_that_is_left_is_told_whatever_was_told_a_moment_before(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The attack: what is told once a second hides how many tokens live on."""
+    returns, held = Returns(), threading.Event()
+    events.note_often("oauth token not revoked", "crm", causes="timed_out")
+    for _ in range(3):
+        returns.begin(lambda: held.wait(20) and None, "oauth token not revoked", "crm")
+    capsys.readouterr()
+    returns.settle(0.05)
+    told = json.loads(capsys.readouterr().err)
+    held.set()
+    returns.settle()
+    assert (told["event"], told["times"], told["causes"]) == ("oauth token not revoked", 3, "the process ended")
+
+
+@pytest.mark.requirement("leases:oauth:revoked")
+def test_whatever_goes_wrong_with_a_revocation_is_an_event_and_frees_its_place(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    returns = Returns()
+
+    def breaks() -> None:
+        raise ValueError("TELL-NOBODY")
+
+    returns.begin(breaks, "oauth token not revoked", "crm", CallBounds())
+    returns.settle(5)
+    told = capsys.readouterr().err
+    assert json.loads(told)["error_class"] == "ValueError"
+    assert "TELL-NOBODY" not in told
 
 
 @pytest.mark.requirement("leases:oauth:reused")

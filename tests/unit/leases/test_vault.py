@@ -14,7 +14,7 @@ from openbao_server import Vault
 
 from sandbox.leases import read_dsn, sources
 from sandbox.leases import vault as vault_module
-from sandbox.leases.afterwards import WAIT_S, settle
+from sandbox.leases.afterwards import RETURNS, WAIT_S
 from sandbox.leases.asking import CallBounds
 from sandbox.leases.sources import Secrets, read_secret
 from sandbox.reasons import Reason, Refused
@@ -66,7 +66,7 @@ def test_the_token_that_read_is_given_back(vault: Vault, tmp_path: Path) -> None
 
     read_secret(secret_at("secret/data/crm#token", vault, tmp_path), "it")
     complaint_of(secret_at("secret/data/none#token", vault, tmp_path))
-    settle()
+    RETURNS.settle()
 
     assert vault.tokens() == before
 
@@ -224,7 +224,7 @@ def test_a_vault_that_is_slow_to_log_out_takes_nothing_of_its_call_s_time(vault:
         assert Secrets().read(source, "it", CallBounds()).reveal() == SECRET
         assert time.monotonic() - begun < WAIT_S
         slow.set()
-        settle()
+        RETURNS.settle()
 
 
 @pytest.mark.requirement("leases:vault:bounded")

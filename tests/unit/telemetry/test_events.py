@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -140,6 +141,46 @@ def test_a_stderr_that_is_full_holds_nobody_and_what_is_lost_is_counted() -> Non
     seconds, lost = told.stdout.split()
     assert float(seconds) < 20
     assert int(lost) > 2000
+
+
+SLOW = """
+import os
+from sandbox.telemetry import events
+for number in range(200):
+    events.note("told", filling="x" * 4000)
+"""
+
+
+@pytest.mark.requirement("telemetry:stderr:never-waits")
+def test_what_a_slow_reader_has_not_read_at_the_end_is_waited_for_a_moment() -> None:
+    with subprocess.Popen([sys.executable, "-c", SLOW], stderr=subprocess.PIPE, text=True) as process:  # noqa: S603 - ours
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.6)  # 64 KiB are in the pipe, and the rest in the queue
+        told = [json.loads(line) for line in process.stderr]
+        assert process.wait(20) == 0
+    assert json.loads(first)["event"] == "told"
+    assert len(told) == 199
+
+
+@pytest.mark.requirement("telemetry:stderr:never-waits")
+def test_a_line_that_nobody_waited_for_is_counted_when_it_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe that is stuck, and then breaks."""
+    held, gone = threading.Event(), threading.Event()
+
+    def write(_: str) -> None:
+        held.wait(20)
+        gone.set()
+        raise BrokenPipeError
+
+    monkeypatch.setattr(events, "_write", write)
+    for _ in range(3):
+        events.note("told")
+    held.set()
+    assert gone.wait(20)
+    events._STDERR.end()
+    assert events._lost == 3
 
 
 @pytest.mark.requirement("telemetry:stderr:json")
