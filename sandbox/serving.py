@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
 import sys
@@ -26,13 +25,13 @@ from sandbox.problems import LintFailed
 from sandbox.reasons import Refused
 from sandbox.settings import Settings
 from sandbox.telemetry.events import broke, note, note_often, take_libraries, warn
+from sandbox.tidying import Tidying
 
 BENCH_GRACE_S: Final = 1.0
 
 FIRST_RETRY_S: Final = 1.0
 """When a reload that failed is tried again; each further try waits twice as long."""
 MAX_RETRY_S: Final = 60.0
-TIDY_EVERY_S: Final = 60.0
 LOOK_EVERY_MS: Final = 1_000
 """How often the watcher looks whether a retry is due."""
 
@@ -107,29 +106,6 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
-
-
-@final
-class Tidying:
-    """Gives memory back to the system, once a minute.
-
-    The C library keeps what was freed between what is still used; under an hour of calls and reloads that grew by a
-    third of its heap while no more was in use (docs/operating.md, Under fire).
-    """
-
-    def __init__(self, trim: Callable[[int], int] | None = None, now: Callable[[], float] = time.monotonic) -> None:
-        """Trim with the C library's `malloc_trim`, where it has one, unless `trim` is given."""
-        self._trim = trim or getattr(ctypes.CDLL(None), "malloc_trim", None)
-        self._now = now
-        self._next = now() + TIDY_EVERY_S
-
-    def tick(self) -> None:
-        """Do it if it is time."""
-        if self._now() >= self._next:
-            self._next = self._now() + TIDY_EVERY_S
-            gc.collect()
-            if self._trim is not None:
-                self._trim(0)
 
 
 def serve_forever(root: Path, *, listen: str, grace_s: float) -> None:

@@ -50,7 +50,7 @@ ROOMS_OF = {
     "marshal": (),
     "shelve": (),
     "copy": (),
-    "ctypes": (),
+    "ctypes": ("sandbox.tidying",),
 }
 """What may be imported only in certain rooms, and there."""
 

@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import quote
 
 import psycopg
+import pytest
 from postgres_server import _DEBIAN, PYPI, Server, running
 
 from sandbox.doctor.inspection import Finding
@@ -146,3 +147,17 @@ def told(connection: psycopg.Connection, claims: Mapping[str, str], key: bytes) 
     token = signed(dict(claims), key, str(pid), str(began)).decode("ascii")
     connection.execute(SET.replace(b"$1", b"%s"), [token])
     return token
+
+
+@contextmanager
+def ledger_set_up(version: int) -> Iterator[Ledger]:
+    """A ledger on which the script has run; skips where that version is not installed."""
+    if not (PROGRAMS[version] / "postgres").exists():
+        pytest.skip("needs Debian's package `postgresql-15`")
+    with ledger_on(version) as made:
+        made.run(made.script())
+        yield made
+
+
+PROBE: Final = "CREATE VIEW sales.probe AS SELECT * FROM {}; ALTER VIEW sales.probe OWNER TO sandbox_views"
+"""A view as the tools have them, of what a test has made."""
