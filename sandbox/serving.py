@@ -25,7 +25,7 @@ from sandbox.problems import LintFailed
 from sandbox.reasons import Refused
 from sandbox.settings import Settings
 from sandbox.telemetry.events import broke, note, note_often, take_libraries, warn
-from sandbox.tidying import Tidying
+from sandbox.tidying import Tidying, share_heaps
 
 BENCH_GRACE_S: Final = 1.0
 
@@ -83,6 +83,7 @@ def open_house(
             return settings
         return settings.model_copy(update={"server": settings.server.model_copy(update={"listen": listen})})
 
+    share_heaps()
     with ExitStack() as stack:
         house = House.open(root, listening, company=company or ALONE)
         stack.callback(house.close)

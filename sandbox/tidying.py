@@ -9,6 +9,20 @@ from collections.abc import Callable
 from typing import Final, final
 
 TIDY_EVERY_S: Final = 60.0
+_M_ARENA_MAX: Final = -8
+"""Of `mallopt` (malloc.h of the GNU C library)."""
+ARENAS: Final = 2
+"""Heaps of the C library for all threads; it takes eight a core, each of which keeps what its threads freed."""
+
+
+def share_heaps() -> None:
+    """Have threads that are started from now on share heaps, where the C library can do that.
+
+    In an hour's soak the heaps of a worker's threads had twice the size that they have in a young one.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, ARENAS)
 
 
 @final
