@@ -73,6 +73,31 @@ def served(deployment: Deployment, *options: str, **more: object) -> Iterator[tu
         process.communicate()
 
 
+@contextmanager
+def held_by_a_stream(deployment: Deployment, address: str) -> Iterator[None]:
+    """Keep a stream open for the block, which a service that drains waits for."""
+    ending = threading.Event()
+
+    def silent() -> Iterator[pb.ExecuteStreamRequest]:
+        yield pb.ExecuteStreamRequest(call=pb.ExecuteRequest(tool="shop.order", arguments_json=b'{"id":1}'))
+        ending.wait(2 * PATIENCE_S)
+
+    agent = Identity.from_deployment(deployment.root, "agent")
+    with grpc.secure_channel(address, agent.channel_credentials()) as channel:
+        stream = channel.stream_stream(
+            "/sandbox.v1.ToolExecutionService/ExecuteStream",
+            pb.ExecuteStreamRequest.SerializeToString,
+            pb.ExecuteStreamResponse.FromString,
+        )
+        held = stream(silent(), metadata=agent.metadata())
+        assert next(held).response.HasField("result")
+        try:
+            yield
+        finally:
+            ending.set()
+            held.cancel()
+
+
 @pytest.mark.requirement("app:serve:ends")
 def test_signals_that_come_at_any_moment_are_taken() -> None:
     with subprocess.Popen([sys.executable, "-c", TOLD_AT_ONCE], stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
@@ -93,36 +118,18 @@ def test_signals_that_another_thread_takes_wake_who_waits() -> None:
 
 @pytest.mark.requirement("app:serve:ends")
 def test_a_second_signal_ends_the_grace_at_once(deployment: Deployment) -> None:
-    ending = threading.Event()
-
-    def silent() -> Iterator[pb.ExecuteStreamRequest]:
-        yield pb.ExecuteStreamRequest(call=pb.ExecuteRequest(tool="shop.order", arguments_json=b'{"id":1}'))
-        ending.wait(2 * PATIENCE_S)
-
     with served(deployment) as (process, address):
-        agent = Identity.from_deployment(deployment.root, "agent")
-        with grpc.secure_channel(address, agent.channel_credentials()) as channel:
-            stream = channel.stream_stream(
-                "/sandbox.v1.ToolExecutionService/ExecuteStream",
-                pb.ExecuteStreamRequest.SerializeToString,
-                pb.ExecuteStreamResponse.FromString,
-            )
-            held = stream(silent(), metadata=agent.metadata())
-            assert next(held).response.HasField("result")
+        with held_by_a_stream(deployment, address):
             begun = time.monotonic()
             give_up = time.monotonic() + GRACE_S / 2
-            try:
-                for number in (signal.SIGINT, *[signal.SIGTERM] * 1_000):
-                    process.send_signal(number)  # those of the first half second count as one
-                    with suppress(subprocess.TimeoutExpired):
-                        process.wait(0.1)
-                        break
-                assert process.poll() == 0
-                assert time.monotonic() - begun > SAME_ENDING_S
-                assert time.monotonic() < give_up
-            finally:
-                ending.set()
-                held.cancel()
+            for number in (signal.SIGINT, *[signal.SIGTERM] * 1_000):
+                process.send_signal(number)  # those of the first half second count as one
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(0.1)
+                    break
+            assert process.poll() == 0
+            assert time.monotonic() - begun > SAME_ENDING_S
+            assert time.monotonic() < give_up
         assert process.stderr is not None
         told = [json.loads(line)["event"] for line in process.stderr]
     assert told == ["draining", "ending at once"]
@@ -134,32 +141,15 @@ def test_a_call_while_the_service_drains_is_told_that_it_is_stopping(
 ) -> None:
     """A stream holds it; a service that starts in this moment is not kept out by whoever looks."""
     monkeypatch.setattr("sandbox.cli.asking.STARTING_S", 0.0)
-    ending = threading.Event()
-
-    def silent() -> Iterator[pb.ExecuteStreamRequest]:
-        yield pb.ExecuteStreamRequest(call=pb.ExecuteRequest(tool="shop.order", arguments_json=b'{"id":1}'))
-        ending.wait(2 * PATIENCE_S)
-
     call = ("call", "shop.order", "--args", '{"id": 1}')
-    with served(deployment) as (process, address):
-        agent = Identity.from_deployment(deployment.root, "agent")
-        with grpc.secure_channel(address, agent.channel_credentials()) as channel:
-            stream = channel.stream_stream(
-                "/sandbox.v1.ToolExecutionService/ExecuteStream",
-                pb.ExecuteStreamRequest.SerializeToString,
-                pb.ExecuteStreamResponse.FromString,
-            )
-            held = stream(silent(), metadata=agent.metadata())
-            assert next(held).response.HasField("result")
-            process.send_signal(signal.SIGTERM)
-            assert process.stderr is not None
-            assert json.loads(process.stderr.readline())["event"] == "draining"
-            give_up = time.monotonic() + PATIENCE_S
-            while deployment.address.exists() and time.monotonic() < give_up:
-                assert process.poll() is None
-            stopping = sandbox.run(*call)
-            ending.set()
-            held.cancel()
+    with served(deployment) as (process, address), held_by_a_stream(deployment, address):
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
+        assert json.loads(process.stderr.readline())["event"] == "draining"
+        give_up = time.monotonic() + PATIENCE_S
+        while deployment.address.exists() and time.monotonic() < give_up:
+            assert process.poll() is None
+        stopping = sandbox.run(*call)
     gone = sandbox.run(*call)
     assert (stopping.code, gone.code) == (5, 5)
     assert "is stopping, or not up yet: it takes no new calls; ask again once it serves" in stopping.err
