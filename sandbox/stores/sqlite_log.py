@@ -48,6 +48,7 @@ class SqliteLog:
         not those of its schema.
         """
         self._path = path
+        self._wal = Path(f"{path}-wal")
         self._is_read_only = is_read_only
         self._flags = apsw.SQLITE_OPEN_READONLY if is_read_only else apsw.SQLITE_OPEN_READWRITE
         self._free: list[apsw.Connection] = []
@@ -99,7 +100,7 @@ class SqliteLog:
 
         # INVARIANT: what is committed is found by others; a file without a name still takes what nobody finds.
         """
-        wal = _identity(Path(f"{self._path}-wal"))
+        wal = _identity(self._wal)
         if self._wal_opened_as is None:
             self._wal_opened_as = wal
         if (_identity(self._path), wal) != (self._opened_as, self._wal_opened_as):
