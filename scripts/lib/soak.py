@@ -1,11 +1,13 @@
-"""Serve mixed calls for an hour while workers are killed, specs reloaded and tokens revoked; is anything lost?
+"""Serve mixed calls for an hour while workers are killed, specs reloaded, tokens revoked and the log archived.
 
 A deployment of `sandbox serve --workers 3` answers about 130 calls a second: SQL of authors and models on SQLite and
 PostgreSQL, refusals, HTTP reads and writes (with a request_id, some from two connections at one moment, and without)
-against a server that counts, and a stream. The bar: nothing is lost; and the memory of all processes (just before a
-kill, when each worker is as old as at the kill before), and that of the one worker that is never killed, each grow by
-at most 5 % after the first five minutes. A run in which nothing was killed or written, or a kind of call not answered,
-holds no bar. Exit code 1 if it is not held. `--json` prints one object, not the tables.
+against a server that counts, and a stream. In turns the log is audited from the checkpoint that the last audit
+remembered, and archived, relieved of the archive's payloads, and the archive audited. Is anything lost? The bar:
+nothing is; and the memory of all processes (just before a kill, when each worker is as old as at the kill before), and
+that of the one worker that is never killed, each grow by at most 5 % after the first five minutes. A run in which
+nothing was killed, written, audited or archived, or a kind of call not answered, holds no bar. Exit code 1 if it is not
+held. `--json` prints one object, not the tables.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ AT_EACH_END: Final = 3
 EXAMPLES_TOLD: Final = 5
 FIGURES: Final = (
     *("minutes", "calls", "records", "receipts", "effects", "intents", "orphans", "kills", "reloads"),
-    *("refused_reloads", "revocations", "lost", "whole_growth_percent", "kept_growth_percent"),
+    *("refused_reloads", "revocations", "audits", "archives", "lost", "whole_growth_percent", "kept_growth_percent"),
 )
 """Of what was found, those that the table shows."""
 
@@ -66,7 +68,8 @@ def main() -> int:
         events = stack.enter_context((Path(folder) / "events").open("w", encoding="utf-8"))
         service = stack.enter_context(serving(deployment, WORKERS, events))
         callers = Callers(deployment, service.address, Ledger(), has_postgres=not options.without_postgres)
-        troubles = Troubles(service, callers, options.kill_every)
+        read = LogRead(deployment)
+        troubles = Troubles(service, callers, options.kill_every, options.keep_every, read)
         _live(callers, troubles, options.minutes * 60)
         service.end()
         with serving(deployment, 1, events) as last:  # what the last kill left open, this start closes
@@ -75,7 +78,7 @@ def main() -> int:
         missing = _missing(troubles, counted.times(), growth, has_warmed_up=options.minutes > options.warm_up)
         callers.ledger.wrong += [f"nothing is proven: {each}" for each in missing]
         _tell("comparing what callers hold with the log")
-        judgement = judge(deployment, LogRead(deployment), callers.ledger, counted.times())
+        judgement = judge(deployment, read, callers.ledger, counted.times())
     found = _found(troubles, judgement, growth, options.minutes)
     print(json.dumps(found, indent=2) if options.json else _page(troubles, found, judgement))
     return int(judgement.count_lost() > 0 or not growth.is_held())
@@ -88,6 +91,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=60.0, help="how long (default: 60)")
     parser.add_argument("--warm-up", type=float, default=5.0, help="minutes before memory is compared (default: 5)")
     parser.add_argument("--kill-every", type=float, default=31.0, help="seconds between two kills (default: 31)")
+    parser.add_argument(
+        "--keep-every", type=float, default=150.0, help="seconds between an audit and an archiving (default: 150)"
+    )
     parser.add_argument("--without-postgres", action="store_true", help="leave PostgreSQL's calls out")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     return parser.parse_args()
@@ -122,6 +128,8 @@ def _missing(troubles: Troubles, effects: Mapping[str, int], growth: Growth, *, 
         yield "no worker was killed"
     if not effects:
         yield "no effect took place"
+    if not (troubles.audits and troubles.archives):
+        yield "the log was not audited and archived while it was served"
     for lane in troubles.callers.unanswered():
         yield f"no call was answered: {lane}"
     if has_warmed_up and None in {growth.whole_percent, growth.kept_percent}:
@@ -155,6 +163,8 @@ def _found(troubles: Troubles, judgement: Judgement, growth: Growth, minutes: fl
         "reloads": troubles.reloads,
         "refused_reloads": troubles.refused_reloads,
         "revocations": troubles.revocations,
+        "audits": troubles.audits,
+        "archives": troubles.archives,
         "lost": judgement.count_lost(),
         "lost_by_kind": {what: len(each) for what, each in judgement.lost.items()},
         "whole_growth_percent": growth.whole_percent,

@@ -1,8 +1,9 @@
-"""What happens to the service meanwhile? Workers are killed, spec files rewritten well and badly, tokens revoked."""
+"""What happens to the service meanwhile? Workers are killed, specs rewritten, tokens revoked, its log archived."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 from contextlib import suppress
@@ -11,7 +12,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Final, final
 
-from held import Ledger, watched
+from held import Ledger, LogRead, sandbox, watched
 from served import Served, memory_mib
 from soak_lanes import Callers
 from soak_tools import BY_ID, BY_ID_SPEC
@@ -67,18 +68,24 @@ class Troubles:
     service: Served
     callers: Callers
     kill_every_s: float
+    keep_every_s: float
+    read: LogRead
+    """What the log held before its payloads were removed."""
     samples: list[Sample] = field(default_factory=list)
     kills: int = 0
     reloads: int = 0
     refused_reloads: int = 0
     revocations: int = 0
+    audits: int = 0
+    archives: int = 0
     begun_at: float = field(default_factory=monotonic)
     _is_whole: threading.Lock = field(default_factory=threading.Lock)
     """Held while the spec is broken, and while a worker starts that must find it whole."""
 
     def threads(self) -> list[threading.Thread]:
         """Return a thread for each kind of trouble."""
-        return [watched(self._ledger, each.__name__, each) for each in (self._kill, self._reload, self._revoke)]
+        troubles = (self._kill, self._reload, self._revoke, self._keep)
+        return [watched(self._ledger, each.__name__, each) for each in troubles]
 
     @property
     def _deployment(self) -> Deployment:
@@ -173,3 +180,24 @@ class Troubles:
                 return True
             self.callers.ending.wait(AGAIN_S)
         return False
+
+    def _keep(self) -> None:
+        """Audit the log from what the last audit remembered, then archive it and remove its payloads, in turns."""
+        root = self._deployment.root
+        key, remembered, archive = self._deployment.keys / "log.vkey", root / "remembered", root / "archive"
+        audit = ("log", "audit", "--key", str(key))
+        while not self.callers.ending.wait(self.keep_every_s):
+            self.audits += self._is_done(*audit, "--remember", str(remembered))
+            if self.callers.ending.wait(self.keep_every_s):
+                return
+            self.read.read_on()
+            before = str(len(self.read.digests))
+            if self._is_done("log", "archive", str(archive), "--before", before, "--prune"):
+                self.archives += self._is_done(*audit, "--archive", str(archive))
+            shutil.rmtree(archive, ignore_errors=True)
+
+    def _is_done(self, *command: str) -> bool:
+        done = sandbox(self._deployment, *command)
+        if done.returncode:
+            self._ledger.wrong.append(f"{' '.join(command[:2])}: exit code {done.returncode}: {done.stderr.strip()}")
+        return done.returncode == 0
