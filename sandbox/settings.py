@@ -74,6 +74,8 @@ class SqlSettings(_Section):
     max_tokens: int = Field(default=5_000, ge=16, le=50_000)
     max_depth: int = Field(default=60, ge=1, le=100)
     """Nested parentheses; 60 keeps the pure and the compiled parser in agreement (research: 150 fails pure)."""
+    min_group_size: int = Field(default=5, ge=2, le=1_000_000)
+    """Values that an aggregate of an `aggregate_only` column is made of at the least."""
     plan_cache: int = Field(default=4_096, ge=0, le=1_000_000)
     """Proven statements remembered."""
 

@@ -36,6 +36,8 @@ class TableRule:
     row_filter: str | None = None
     """A boolean SQL expression over this table's columns and `claim('name')`, proven by `sql` at lint."""
     masks: Mapping[str, MaskName]
+    aggregate_only: tuple[str, ...] = ()
+    """Of the columns, those that a statement may only read as an aggregate over a group of the least size."""
 
 
 @final

@@ -31,7 +31,7 @@ MESSAGE_ROOM: Final = 64 * 1024
 """Bytes of a reply that are not rows: columns, receipt, metadata."""
 
 _ALLOW: Final = Shape("`allow`", ("tables",), ("tables",))
-_TABLE: Final = Shape("a table's rules", ("columns", "row_filter", "mask"), ("columns",))
+_TABLE: Final = Shape("a table's rules", ("columns", "row_filter", "mask", "aggregate_only"), ("columns",))
 _LIMITS: Final = Shape("`limits`", ("seconds", "max_rows", "max_bytes", "max_response_bytes", "rate", "concurrency"))
 MAX_RESPONSE_BYTES: Final = 4 * 1024 * 1024
 """JSON of 40 MiB came to 1.2 GB of objects, and held everybody up for five seconds."""
@@ -68,6 +68,7 @@ class TableDraft:
     columns: tuple[NamedColumn, ...] | Literal["all"]
     row_filter: Scalar | None
     masks: Mapping[str, tuple[MaskName, Mark]]
+    aggregate_only: tuple[NamedColumn, ...]
 
 
 def read_allow(node: Node, findings: Findings) -> tuple[TableDraft, ...]:
@@ -84,20 +85,29 @@ def read_allow(node: Node, findings: Findings) -> tuple[TableDraft, ...]:
 def _table(entry: Entry, findings: Findings) -> TableDraft:
     known = fields(entry.node, _TABLE, findings)
     columns = _columns(known["columns"].node, findings) if "columns" in known else ()
+    masks = _masks(known["mask"].node, columns, findings) if "mask" in known else MappingProxyType({})
+    aggregate_only: tuple[NamedColumn, ...] = ()
+    if "aggregate_only" in known:
+        aggregate_only = _aggregate_only(known["aggregate_only"].node, columns, masks, findings)
     return TableDraft(
         name=entry.key,
         mark=entry.mark,
         columns=columns,
         row_filter=_row_filter(known["row_filter"].node, findings) if "row_filter" in known else None,
-        masks=_masks(known["mask"].node, columns, findings) if "mask" in known else MappingProxyType({}),
+        masks=masks,
+        aggregate_only=aggregate_only,
     )
 
 
 def _columns(node: Node, findings: Findings) -> tuple[NamedColumn, ...] | Literal["all"]:
     if isinstance(node, Scalar) and node.value == "all":
         return "all"
+    return _named(node, "a list of columns, or `all`", findings)
+
+
+def _named(node: Node, accepted: str, findings: Findings) -> tuple[NamedColumn, ...]:
     named: dict[str, NamedColumn] = {}
-    for item in items(node, "a list of columns, or `all`", findings, most=2_000):
+    for item in items(node, accepted, findings, most=2_000):
         name = text(item, findings, most=1_000, accepted="a column's name")
         if name in named:
             findings.add(Rule.VALUE, item.mark, f"column {quoted(name)} stands here twice")
@@ -125,6 +135,24 @@ def _masks(
         if mask is not None:
             masks[entry.key] = (mask, entry.mark)
     return MappingProxyType(masks)
+
+
+def _aggregate_only(
+    node: Node,
+    columns: tuple[NamedColumn, ...] | Literal["all"],
+    masks: Mapping[str, tuple[MaskName, Mark]],
+    findings: Findings,
+) -> tuple[NamedColumn, ...]:
+    shown = None if columns == "all" else [column.name for column in columns]
+    named = _named(node, "a list of columns", findings)
+    for column in named:
+        if shown is not None and column.name not in shown:
+            message = f"column {quoted(column.name)} is for aggregates alone and not in `columns`"
+            findings.add(Rule.UNKNOWN_COLUMN, column.mark, f"{message}{suggestion(column.name, shown)}")
+        if column.name in masks:
+            message = f"column {quoted(column.name)} is masked and for aggregates alone; one of them is accepted"
+            findings.add(Rule.VALUE, column.mark, message)
+    return named
 
 
 def _mask(node: Node, findings: Findings) -> MaskName | None:

@@ -16,7 +16,6 @@ from sandbox.specs.yaml import Broken, Entries, Entry, Items, Node, Scalar
 NOT_BUILT_KEYS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "labels": "leave it out",
-        "aggregate_only": "leave it out, or leave the columns out of `columns`",
         "max_cost": "leave it out; `seconds`, `max_rows` and `max_bytes` bound the tool",
         "control": "leave it out",
         "subject": "leave it out",

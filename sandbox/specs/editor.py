@@ -80,6 +80,10 @@ def _table() -> JsonObject:
                 "description": "Columns shown in part",
                 "additionalProperties": {"enum": [*MASKS, None]},
             },
+            "aggregate_only": {
+                "description": "Columns that a statement may only read as sum, avg or count of enough values",
+                **columns,
+            },
         },
         "What of one table the tool may show",
         ["columns"],

@@ -119,13 +119,14 @@ def table_rules(drafts: tuple[TableDraft, ...], target: Target, findings: Findin
         if shape is None:
             continue
         columns = _columns(draft, shape, target, findings)
-        _check_masks(draft, columns, findings)
+        _check_named(draft, columns, findings)
         _check_filter(draft, shape, target, findings)
         rules[shape.name] = TableRule(
             table=shape.name,
             columns=columns,
             row_filter=None if draft.row_filter is None else str(draft.row_filter.value),
             masks=MappingProxyType({name: mask for name, (mask, _) in draft.masks.items()}),
+            aggregate_only=tuple(column.name for column in draft.aggregate_only),
         )
     return MappingProxyType(rules)
 
@@ -247,10 +248,12 @@ def _column(named: NamedColumn, shape: TableShape, findings: Findings) -> str | 
     return spelled
 
 
-def _check_masks(draft: TableDraft, columns: tuple[str, ...], findings: Findings) -> None:
+def _check_named(draft: TableDraft, columns: tuple[str, ...], findings: Findings) -> None:
     if draft.columns != "all":
         return  # held to the listed columns already
-    for name, (_, mark) in draft.masks.items():
+    named = [(name, mark) for name, (_, mark) in draft.masks.items()]
+    named += [(column.name, column.mark) for column in draft.aggregate_only]
+    for name, mark in named:
         if name not in columns:
             message = f"table {quoted(draft.name)} has no column {quoted(name)}{did_you_mean(name, columns)}"
             findings.add(Rule.UNKNOWN_COLUMN, mark, message)

@@ -18,17 +18,19 @@ _THEMSELVES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({})
 @final
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How large a text may be before anything reads it."""
+    """How large a text may be before anything reads it, and how small a group of what is for aggregates alone."""
 
     max_bytes: int
     max_tokens: int
     max_depth: int
     """Parentheses and CASEs within each other, and prefix operators in a row."""
+    min_group_size: int
+    """Values that an aggregate of an `aggregate_only` column is made of at the least."""
 
     @classmethod
     def of(cls, settings: SqlSettings) -> Self:
         """Return the bounds that a deployment's settings say."""
-        return cls(settings.max_bytes, settings.max_tokens, settings.max_depth)
+        return cls(settings.max_bytes, settings.max_tokens, settings.max_depth, settings.min_group_size)
 
 
 @final

@@ -21,7 +21,7 @@ from sandbox.toolspec import Digest, SqlEngine, TableRule
 
 RULE: Final = "sql/row-filter"
 
-_BOUNDS: Final = Bounds(max_bytes=4096, max_tokens=500, max_depth=20)
+_BOUNDS: Final = Bounds(max_bytes=4096, max_tokens=500, max_depth=20, min_group_size=2)
 _CLAUSES: Final = frozenset({"expressions", "from_", "where"})
 
 

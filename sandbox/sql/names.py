@@ -24,6 +24,7 @@ FindingKind: TypeAlias = Literal[
     "shared-column",
     "in-table",
     "cte-name",
+    "aggregate-only",
     "construct",
 ]
 
@@ -39,12 +40,24 @@ class Finding:
 
 
 @final
+@dataclass(frozen=True, slots=True, eq=False)
+class GuardedUse:
+    """A place where a statement names a column that is for aggregates alone; no two places are equal."""
+
+    node: exp.Expr
+    """The column as sqlglot has it."""
+    origin: tuple[str, str]
+    scope: Scope | None
+    """The SELECT it stands in; None if the column is one of a SELECT further out."""
+
+
+@final
 class Names:
     """Looks names up and notes where they stood, what they read and what they failed to find."""
 
     __slots__ = (
-        "_counted", "_naming", "_row_ids", "_strings", "_text", "columns", "effort", "findings", "named_at", "stars",
-        "table_functions", "tables",
+        "_counted", "_naming", "_row_ids", "_strings", "_text", "columns", "effort", "findings", "guarded", "named_at",
+        "stars", "table_functions", "tables",
     )  # fmt: skip
 
     def __init__(self, parsed: Parsed) -> None:
@@ -61,6 +74,7 @@ class Names:
         self.columns: set[tuple[str, str]] = set()
         self.stars: set[str] = set()
         self.findings: list[Finding] = []
+        self.guarded: list[GuardedUse] = []
         self.named_at: set[int] = set()
 
     def find(self, kind: FindingKind, node: exp.Expr | None, name: str = "") -> None:
@@ -101,7 +115,7 @@ class Names:
         is_row = False
         level: Scope | None = scope
         while level is not None:
-            if self._column_at(level, name, qualifier, this):
+            if self._column_at(level, name, qualifier, this, scope):
                 return
             is_row = is_row or any(source.name == name for source in level.sources)
             level = level.outer
@@ -113,7 +127,7 @@ class Names:
         else:
             self.find("column", this, name)
 
-    def _column_at(self, level: Scope, name: str, qualifier: str | None, node: exp.Expr) -> bool:
+    def _column_at(self, level: Scope, name: str, qualifier: str | None, node: exp.Expr, within: Scope) -> bool:
         """Whether the name is settled at this level; visible columns are noted, hidden ones found."""
         self.effort.spend(len(level.sources) + 1)
         origins: list[Origin] = []
@@ -127,6 +141,9 @@ class Names:
         if origins:
             if not self._note(origins):
                 self.find("column", node, name)
+            if node.parent is not None:
+                whose = within if level is within else None
+                self.guarded += [GuardedUse(node.parent, at, whose) for at in self._guarded(origins)]
             return True
         if is_near and name in self._row_ids:
             self.find("row-id", node, name)
@@ -155,12 +172,23 @@ class Names:
                     self.columns.add(origin)
         return is_shown
 
+    def _guarded(self, origins: Iterable[Origin]) -> list[tuple[str, str]]:
+        """Return the columns among `origins` that are for aggregates alone."""
+        guarded = self.tables.guarded
+        return [origin for origin in origins if origin is not None and origin in guarded] if guarded else []
+
+    def _must_not_be_guarded(self, origins: Iterable[Origin], node: exp.Expr | None, name: str) -> None:
+        """Find columns for aggregates alone where no aggregate can be around them."""
+        if self._guarded(origins):
+            self.find("aggregate-only", node, name)
+
     def all_of(self, source: Source, *, is_star: bool) -> None:
         """Note every visible column of a source, and that a `*` of the statement expands it."""
         self.effort.spend(len(source.columns))
         source.is_read = True
         if is_star and source.table:
             self.stars.add(source.table)
+            self._must_not_be_guarded(source.columns.values(), None, "*")
         self._note(source.columns.values())
 
     def shared(self, name: str, left: list[Source], right: list[Source], node: exp.Expr) -> bool:
@@ -173,6 +201,7 @@ class Names:
             if any(origin is HIDDEN for origin in side):
                 self.find("shared-column", node, name)
             self._note(side)
+            self._must_not_be_guarded(side, node, name)
         return all(sides)
 
     def counted(self, sources: Iterable[Source]) -> None:
@@ -200,4 +229,6 @@ class Names:
             for columns in self.tables.columns.values():
                 if name in columns and not self._note([columns[name]]):
                     self.findings.append(Finding("column", start, name))
+                if name in columns and self._guarded([columns[name]]):
+                    self.findings.append(Finding("aggregate-only", start, name))
         return tuple(start for _, start in self._strings)

@@ -16,7 +16,7 @@ from typing import Final, final
 from sqlglot import exp
 
 from sandbox.sql.dialects.base import Token
-from sandbox.sql.names import Finding
+from sandbox.sql.names import Finding, GuardedUse
 from sandbox.sql.parse import Parsed
 from sandbox.sql.scope import HIDDEN, Cte, Environment, Output, Scope, Source, derived
 from sandbox.sql.sources import Sources
@@ -34,6 +34,8 @@ class Resolved:
     stars: frozenset[str]
     """Tables that a `*` expands."""
     findings: tuple[Finding, ...]
+    guarded: tuple[GuardedUse, ...]
+    """Where columns are named that are for aggregates alone."""
     named_at: frozenset[int]
     """Where the names that were looked up begin."""
     calls: tuple[Token, ...]
@@ -71,6 +73,7 @@ def resolve(parsed: Parsed) -> Resolved:
         columns=frozenset(names.columns),
         stars=frozenset(names.stars),
         findings=tuple(names.findings),
+        guarded=tuple(names.guarded),
         named_at=frozenset(names.named_at),
         calls=tuple(
             tokens[index]

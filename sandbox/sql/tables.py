@@ -15,7 +15,7 @@ from sandbox.toolspec import TableRule
 class Tables:
     """Finds allowed tables and remembers which were found."""
 
-    __slots__ = ("_dialect", "_given", "columns", "read")
+    __slots__ = ("_dialect", "_given", "columns", "guarded", "read")
 
     def __init__(self, given: GateInput, dialect: Dialect) -> None:
         """Look in `given`'s rules and catalogue."""
@@ -25,6 +25,8 @@ class Tables:
         """By the catalogue's name."""
         self.columns: dict[str, Columns] = {}
         """By folded name: every column, those that the rule does not show as `HIDDEN`."""
+        self.guarded: set[tuple[str, str]] = set()
+        """Columns, of the tables found, that only an aggregate may read."""
 
     def find(self, name: str) -> tuple[str, Columns] | None:
         """Return the catalogue's name and the columns of an allowed table; None for any other, existing or not."""
@@ -40,6 +42,7 @@ class Tables:
                 key = folded(column.name)
                 columns[key] = (shape.name, column.name) if key in shown else HIDDEN
             self.columns[name] = columns
+            self.guarded.update((shape.name, column) for column in rule.aggregate_only)
         return shape.name, self.columns[name]
 
     def is_allowed(self, name: str) -> bool:

@@ -146,7 +146,7 @@ def _sql(house: House) -> Target:
                 tables=tables,
                 parameters=frozenset(),
                 may_claim=False,
-                bounds=Bounds(64 * 1024, 5_000, 60),
+                bounds=Bounds(64 * 1024, 5_000, 60, 5),
             )
         )
 

@@ -46,6 +46,41 @@ def test_each_kind_of_bad_input_is_carried() -> None:
     assert list(unmatched_rows(planted, ["a:b"]))[-2:] == ["x", "z"]
 
 
+BY_HAND = {
+    "none can be asked for",
+    "there is none",
+    "the engine's alone",
+    "not held",
+    "the server's own limits",
+}
+"""What a cell of docs/read-only.md may say instead of naming a requirement."""
+
+
+def unkept_cells(page: str, known: Collection[str]) -> Iterator[str]:
+    """Yield the cells of the table of what read-only means that no requirement carries."""
+    table = page.split("<!-- read-only:", 1)[1]
+    for row in re.findall(r"^\| (.+) \|$", table, re.MULTILINE)[1:]:
+        promised, *cells = row.split(" | ")
+        yield from (f"{promised}: {cell}" for cell in cells if not _is_kept(cell, known))
+        if len(cells) != 4 or not any("`" in cell for cell in cells):
+            yield f"{promised}: nobody keeps it"
+
+
+def _is_kept(cell: str, known: Collection[str]) -> bool:
+    patterns = re.findall(r"`([a-z0-9-]+:[a-z0-9*:-]+)`", cell)
+    return cell in BY_HAND or (bool(patterns) and all(fnmatch.filter(known, pattern) for pattern in patterns))
+
+
+@pytest.mark.requirement("house:read-only:bound")
+def test_each_cell_of_what_read_only_means_is_carried() -> None:
+    page = (ROOT / "docs" / "read-only.md").read_text("utf-8")
+
+    assert list(unkept_cells(page, requirements())) == []
+    assert len(list(unkept_cells(page, ()))) > 40
+    planted = "<!-- read-only:\n| p | a | b | c | d |\n|---|\n| x | `a:b` | not held | `no:such` | no |\n"
+    assert list(unkept_cells(planted, ["a:b"])) == ["x: `no:such`", "x: no"]
+
+
 @pytest.mark.requirement("house:threat-model:bound")
 def test_each_promise_is_carried_or_says_not_yet() -> None:
     found = list(gaps((ROOT / "docs" / "threat-model.md").read_text("utf-8"), requirements()))

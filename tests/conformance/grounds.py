@@ -151,5 +151,5 @@ class PostgresGround:
 
 
 _SETTINGS = Settings().sql
-_BOUNDS = Bounds(_SETTINGS.max_bytes, _SETTINGS.max_tokens, _SETTINGS.max_depth)
+_BOUNDS = Bounds(_SETTINGS.max_bytes, _SETTINGS.max_tokens, _SETTINGS.max_depth, _SETTINGS.min_group_size)
 EU = executor_cast.EU

@@ -13,6 +13,7 @@ from sandbox.sql.lex import Lexed
 from sandbox.sql.parse import Parsed
 from sandbox.sql.resolve import Resolved
 from sandbox.sql.rules import (
+    aggregate_only,
     backtracking,
     casts,
     claims,
@@ -66,6 +67,7 @@ NAME_RULES: Final[tuple[Callable[[Resolved], None], ...]] = (
     shared_columns.check,
     cte_names.check,
     columns.check,
+    aggregate_only.check,
     constructs.check,
     same_words.check,
 )

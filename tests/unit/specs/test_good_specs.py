@@ -26,6 +26,7 @@ def test_the_example_of_the_design_loads(good: Good) -> None:
     assert spec.tables["orders"].row_filter == "region = claim('region')"
     assert spec.tables["customers"].columns == ("id", "name", "city")
     assert dict(spec.tables["customers"].masks) == {"name": "initials"}
+    assert spec.tables["customers"].aggregate_only == ("city",)
     assert spec.limits == ToolLimits(
         seconds=5.0, max_rows=500, max_bytes=256 * 1024, rate=Rate(30, 60.0), concurrency=4
     )
@@ -48,12 +49,9 @@ def test_the_example_of_the_design_is_refused_with_the_keys_not_built(
     problems: Callable[[str], tuple[Problem, ...]],
 ) -> None:
     text = (GOOD / "design.yaml").read_text()
-    full = text.replace("mask: {name: initials}}", "mask: {name: initials}, aggregate_only: [city]}") + (
-        "labels: {integrity: trusted, confidentiality: internal}\n"
-    )
+    full = text + "labels: {integrity: trusted, confidentiality: internal}\n"
     assert [(p.rule, p.message.split(";")[0]) for p in problems(full)] == [
         ("spec/not-built", "`labels` is not built yet in this version"),
-        ("spec/not-built", "`aggregate_only` is not built yet in this version"),
     ]
 
 

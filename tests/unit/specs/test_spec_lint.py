@@ -52,7 +52,7 @@ def test_all_files_are_told_in_one_pass(linted: Callable[..., SpecsRead]) -> Non
 @pytest.mark.requirement("specs:lint:not-built")
 @pytest.mark.parametrize(
     "key",
-    ["labels", "aggregate_only", "max_cost", "control", "subject", "idempotent", "default", "python"],
+    ["labels", "max_cost", "control", "subject", "idempotent", "default", "python"],
 )
 def test_what_is_not_built_is_refused_by_name(key: str, problems: Callable[[str], tuple[Problem, ...]]) -> None:
     told = [problem.message for problem in problems((BAD / "not_built.yaml").read_text())]

@@ -26,7 +26,7 @@ RULES: Final = {
 }
 SCHEMA: Final = "sandbox_ab12cd34ef56"
 VIEWS: Final = {name: (SCHEMA, name) for name in RULES}
-BOUNDS: Final = Bounds(max_bytes=64 * 1024, max_tokens=5_000, max_depth=60)
+BOUNDS: Final = Bounds(max_bytes=64 * 1024, max_tokens=5_000, max_depth=60, min_group_size=5)
 
 
 def ask(sql: str, *, parameters: frozenset[str] = frozenset(), may_claim: bool = False) -> Proven:

@@ -39,7 +39,7 @@ RULES: Final = {
     "order lines": TableRule(table="order lines", columns=("order_id", "Unit Price", "quantity"), masks={}),
 }
 
-BOUNDS: Final = Bounds(max_bytes=64 * 1024, max_tokens=5_000, max_depth=60)
+BOUNDS: Final = Bounds(max_bytes=64 * 1024, max_tokens=5_000, max_depth=60, min_group_size=5)
 
 
 def open_shop() -> apsw.Connection:

@@ -1,0 +1,111 @@
+"""Does a column for aggregates alone come out only as an aggregate of enough values?
+
+Decided from where the column stands, not from what comes out: `sum(c)`, `avg(c)` or `count(c)` of the column itself,
+in a SELECT from its table alone whose HAVING begins with `count(c) >= N`. A join could repeat one row N times, and an
+expression or a FILTER pick one. What else stands in HAVING is also evaluated for groups that are too small, and may
+raise an error: it comes after that condition, and none of it reads such a column.
+
+What this cannot stop: two aggregates that differ by one row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from itertools import takewhile
+from typing import Final
+
+from sqlglot import exp
+
+from sandbox.reasons import Reason, quoted
+from sandbox.sql.names import Finding, GuardedUse
+from sandbox.sql.parse import start_of
+from sandbox.sql.refusals import refused
+from sandbox.sql.resolve import Resolved
+from sandbox.sql.rules.findings import refuse_first
+
+RULE: Final = "sql/aggregate-only"
+AGGREGATES: Final = ("avg", "count", "sum")
+"""Each is made of all values of its group. `min` and `max` are one of them."""
+_CALLS: Final[Mapping[type[exp.Expr], str]] = {exp.Avg: "avg", exp.Count: "count", exp.Sum: "sum"}
+_AROUND: Final = (exp.Window, exp.Filter, exp.WithinGroup, exp.IgnoreNulls, exp.RespectNulls)
+"""What makes another aggregate of one: over other rows than its group's."""
+_AT_LEAST: Final[Mapping[type[exp.Expr], int]] = {exp.GTE: 0, exp.GT: 1}
+
+
+def check(resolved: Resolved) -> None:
+    """Refuse every other use of such a column."""
+    if resolved.findings:
+        refuse_first(resolved, "aggregate-only", Reason.SQL_OBJECT_FORBIDDEN, RULE, _spread)
+    if not resolved.guarded:
+        return
+    counts = {id(use.node): use for use in resolved.guarded if _aggregate(use) == "count"}
+    least = resolved.parsed.lexed.given.bounds.min_group_size
+    for use in sorted(resolved.guarded, key=lambda use: start_of(use.node)):
+        why = _why_not(use, counts, least)
+        if why:
+            raise refused(
+                Reason.SQL_OBJECT_FORBIDDEN,
+                RULE,
+                f"the column {quoted(use.node.name)} is for aggregates alone: {why}",
+                text=resolved.parsed.lexed.text,
+                start=start_of(use.node),
+                construct=use.node.name[:40],
+            )
+
+
+def _spread(finding: Finding) -> str:
+    if finding.name == "*":
+        return "`*` holds a column that is for aggregates alone; name the columns you need"
+    return f"the column {quoted(finding.name)} is for aggregates alone and cannot join rows"
+
+
+def _why_not(use: GuardedUse, counts: Mapping[int, GuardedUse], least: int) -> str:
+    name = use.node.name
+    if not _aggregate(use):
+        return f"`sum({name})`, `avg({name})` and `count({name})` are accepted, without DISTINCT, FILTER or OVER"
+    select = use.node.find_ancestor(exp.Select, exp.SetOperation)
+    if use.scope is None or not isinstance(select, exp.Select) or not _is_alone(use, select):
+        return "it is aggregated in a SELECT from its table alone; join to the result of that SELECT"
+    having = select.args.get("having")
+    demands = list(takewhile(partial(_is_demand, counts=counts, least=least), _conjuncts(having)))
+    counted = [counts[id(node)] for each in demands for node in each.this.iter_expressions()]
+    if not any(each.origin == use.origin and each.scope is use.scope for each in counted):
+        return f"begin the HAVING of that SELECT with `count({name}) >= {least}`"
+    if isinstance(use.node.find_ancestor(exp.Having, exp.Select), exp.Having) and use not in counted:
+        return "HAVING only counts it; set conditions on its aggregates in a query around that SELECT"
+    return ""
+
+
+def _aggregate(use: GuardedUse) -> str:
+    """Return the permitted aggregate that has this column, and nothing else, as its argument; or nothing."""
+    call = use.node.parent
+    if call is None or isinstance(call.parent, _AROUND) or list(call.iter_expressions()) != [use.node]:
+        return ""
+    name = call.name.lower() if type(call) is exp.Anonymous else _CALLS.get(type(call), "")
+    return name if name in AGGREGATES else ""
+
+
+def _is_alone(use: GuardedUse, select: exp.Select) -> bool:
+    sources = use.scope.sources if use.scope else []
+    return not select.args.get("joins") and [source.table for source in sources] == [use.origin[0]]
+
+
+def _conjuncts(having: exp.Expr | None) -> Iterator[exp.Expr]:
+    """Yield the conditions that must all hold, as they are written."""
+    stack = [having.this] if having is not None else []
+    while stack:
+        part = stack.pop()
+        if type(part) is exp.And:
+            stack += [part.expression, part.this]
+        else:
+            yield part
+
+
+def _is_demand(part: exp.Expr, counts: Mapping[int, GuardedUse], least: int) -> bool:
+    """Whether a condition is `count(c) >= N` with an N that is large enough."""
+    if type(part) not in _AT_LEAST or not any(id(node) in counts for node in part.this.iter_expressions()):
+        return False
+    bound = part.expression
+    is_whole = type(bound) is exp.Literal and not bound.is_string and bound.name.isdecimal()
+    return is_whole and int(bound.name) + _AT_LEAST[type(part)] >= least

@@ -1,0 +1,200 @@
+"""Does a column for aggregates alone come out in no other way? Each attack tells one value where it may be read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import apsw
+import psycopg
+import pytest
+from postgres_server import Server
+from postgres_shop import CATALOGUE as POSTGRES_CATALOGUE
+from postgres_shop import RULES as POSTGRES_RULES
+from postgres_shop import VIEWS
+from sql_shop import BOUNDS, CATALOGUE, RULES
+
+from sandbox.reasons import Reason, Refused
+from sandbox.sql import GateInput, prove
+from sandbox.toolspec import SqlEngine
+
+ENGINES: Final[tuple[SqlEngine, ...]] = ("sqlite", "postgres")
+
+
+def ask(engine: SqlEngine, sql: str, *guarded: str, least: int = 5) -> None:
+    """Take a text through the gate of a tool for which `guarded` columns of orders are for aggregates alone."""
+    is_sqlite = engine == "sqlite"
+    table = "orders" if is_sqlite else "public.orders"
+    rules = dict(RULES if is_sqlite else POSTGRES_RULES)
+    rules[table] = replace(rules[table], aggregate_only=guarded)
+    prove(
+        GateInput(
+            dialect=engine,
+            text=sql,
+            catalogue=CATALOGUE if is_sqlite else POSTGRES_CATALOGUE,
+            tables=rules,
+            parameters=frozenset(),
+            may_claim=False,
+            bounds=replace(BOUNDS, min_group_size=least),
+            stands_for={} if is_sqlite else VIEWS,
+        )
+    )
+
+
+@pytest.mark.requirement("sql:aggregate-only:permitted")
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT region, sum(cents) FROM orders GROUP BY region HAVING count(cents) >= 5",
+        "SELECT avg(o.cents) AS mean FROM orders AS o WHERE region = 'EU' HAVING count(cents) > 4 AND count(*) < 100",
+        (
+            "SELECT region, sum(cents) * 1.0 / count(cents) FROM orders GROUP BY region HAVING count(cents) >= 5"
+            " ORDER BY sum(cents) DESC LIMIT 3"
+        ),
+        "SELECT CASE WHEN sum(cents) > 5 THEN 'much' END FROM orders HAVING count(cents) >= 5",
+        (
+            "SELECT region, s FROM (SELECT region, sum(cents) AS s FROM orders GROUP BY region HAVING count(cents) >= 5"
+            ") x WHERE s > 100"
+        ),
+        (
+            "WITH x AS (SELECT region, avg(cents) AS a FROM orders GROUP BY region HAVING count(cents) >= 5)"
+            " SELECT o.id, x.a FROM x JOIN orders o ON o.region = x.region"
+        ),
+        "SELECT id FROM orders WHERE (SELECT avg(o.cents) FROM orders o HAVING count(o.cents) >= 5) > 100",
+        "SELECT region, sum(cents) AS cents FROM orders GROUP BY region HAVING count(cents) >= 5 ORDER BY cents",
+        "SELECT sum(cents), sum(customer_id) FROM orders HAVING count(customer_id) >= 5 AND count(cents) >= 5",
+        "SELECT id, region FROM orders",
+        "SELECT count(*) FROM orders",
+    ],
+)
+def test_aggregates_of_enough_values_are_permitted(engine: SqlEngine, sql: str) -> None:
+    ask(engine, sql, "cents", "customer_id")
+
+
+ALONE, GROUP, ONCE, OWN, STAR, JOIN = (
+    "are accepted, without DISTINCT, FILTER or OVER",
+    "begin the HAVING of that SELECT with `count(cents) >= 5`",
+    "HAVING only counts it",
+    "it is aggregated in a SELECT from its table alone",
+    "`*` holds a column that is for aggregates alone",
+    "and cannot join rows",
+)
+
+
+@pytest.mark.requirement("sql:aggregate-only:refused")
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("sql", "why"),
+    [
+        ("SELECT cents FROM orders", ALONE),
+        ("SELECT id FROM orders ORDER BY cents", ALONE),
+        ("SELECT id FROM orders WHERE cents > 5", ALONE),
+        ("SELECT count(*) FROM orders GROUP BY cents", ALONE),
+        ("SELECT DISTINCT id, cents FROM orders", ALONE),
+        ("SELECT CASE WHEN cents > 5 THEN 1 END FROM orders", ALONE),
+        ("SELECT 'it is ' || cents FROM orders", ALONE),
+        ("SELECT id IN (SELECT cents FROM orders) FROM orders", ALONE),
+        ("SELECT a.id FROM orders a JOIN orders b ON a.cents = b.id", ALONE),
+        ("SELECT max(cents) FROM orders HAVING count(cents) >= 5", ALONE),
+        ("SELECT sum(cents + 0) FROM orders HAVING count(cents) >= 5", ALONE),
+        ("SELECT sum(CASE WHEN id = 7 THEN cents END) FROM orders HAVING count(cents) >= 5", ALONE),
+        ("SELECT sum(DISTINCT cents) FROM orders HAVING count(cents) >= 5", ALONE),
+        ("SELECT sum(cents) FILTER (WHERE id = 7) FROM orders HAVING count(cents) >= 5", ALONE),
+        ("SELECT sum(cents) OVER (PARTITION BY id) FROM orders", ALONE),
+        ("WITH x AS (SELECT id, cents FROM orders) SELECT sum(cents) FROM x HAVING count(cents) >= 5", ALONE),
+        ("SELECT count(cents) FROM orders UNION SELECT cents FROM orders", GROUP),
+        ("SELECT sum(cents) FROM orders", GROUP),
+        ("SELECT sum(cents) FROM orders GROUP BY id HAVING count(*) >= 5", GROUP),
+        ("SELECT sum(cents) FROM orders HAVING count(cents) >= 4", GROUP),
+        ("SELECT sum(cents) FROM orders HAVING count(cents) > 3", GROUP),
+        ("SELECT sum(cents) FROM orders HAVING count(cents) <= 5", GROUP),
+        ("SELECT sum(cents) FROM orders HAVING count(cents) >= 5e0", GROUP),
+        ("SELECT sum(cents) FROM orders HAVING count(cents) >= '5'", GROUP),
+        ("SELECT sum(cents) FROM orders HAVING NOT count(cents) >= 5", GROUP),
+        ("SELECT sum(cents) FROM orders HAVING count(cents) >= 5 OR 1 = 1", GROUP),
+        ("SELECT sum(cents) FROM orders HAVING count(id) >= 5", GROUP),
+        ("SELECT sum(cents) FROM orders HAVING count(customer_id) >= 5", GROUP),
+        ("SELECT sum(cents) FROM orders HAVING count(DISTINCT cents) >= 5", GROUP),
+        ("SELECT sum(cents) FROM orders HAVING 1 / (count(*) - 1) > 0 AND count(cents) >= 5", GROUP),
+        ("SELECT sum(cents) FROM orders HAVING count(cents) >= 5 AND sum(cents) > 5", ONCE),
+        ("SELECT 1 FROM orders HAVING count(cents) >= 5 AND 1 / (sum(cents) - 1) > 0", ONCE),
+        ("SELECT sum(o.cents) FROM orders o, (VALUES (1), (2), (3), (4), (5)) v HAVING count(o.cents) >= 5", OWN),
+        ("SELECT sum(o.cents) FROM orders o JOIN orders p ON p.id > 1 HAVING count(o.cents) >= 5", OWN),
+        ("SELECT sum(p.cents) FROM orders o LEFT JOIN orders p ON p.id = 7 HAVING count(p.cents) >= 5", OWN),
+        ("SELECT (SELECT sum(o.cents) FROM orders HAVING count(o.cents) >= 5) FROM orders o", OWN),
+        ("SELECT id FROM orders UNION SELECT 1 ORDER BY sum(cents)", OWN),
+        ("SELECT * FROM orders", STAR),
+        ("SELECT o.* FROM orders o", STAR),
+        ("SELECT sum(cents) FROM (SELECT * FROM orders) x HAVING count(cents) >= 5", STAR),
+        ("SELECT count(*) FROM orders NATURAL JOIN (SELECT 5 AS cents) z", JOIN),
+        ("SELECT count(*) FROM orders JOIN (SELECT 5 AS cents) z USING (cents)", JOIN),
+    ],
+)
+def test_every_other_use_is_refused_and_told_what_is_accepted(engine: SqlEngine, sql: str, why: str) -> None:
+    with pytest.raises(Refused) as caught:
+        ask(engine, sql, "cents", "customer_id")
+
+    assert (caught.value.rule, caught.value.reason) == ("sql/aggregate-only", Reason.SQL_OBJECT_FORBIDDEN)
+    assert why in caught.value.message
+    ask(engine, "SELECT 1")
+
+
+@pytest.mark.requirement("sql:aggregate-only:refused")
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_least_group_is_the_deployment_s(engine: SqlEngine) -> None:
+    sql = "SELECT sum(cents) FROM orders HAVING count(cents) >= 19"
+    ask(engine, sql, "cents", least=19)
+    with pytest.raises(Refused, match="count\\(cents\\) >= 20"):
+        ask(engine, sql, "cents", least=20)
+
+
+SALARY: Final = 41_700
+"""Of the one whom the attacks ask about; everybody has another."""
+PEOPLE: Final = f"""
+    CREATE TABLE orders (id INTEGER PRIMARY KEY, customer_id INTEGER, region TEXT, cents BIGINT);
+    INSERT INTO orders VALUES (1, 1, 'EU', 100), (2, 2, 'EU', 200), (3, 3, 'EU', 300), (4, 4, 'EU', 400),
+                              (5, 5, 'EU', 500), (6, 6, 'EU', 600), (7, 7, 'EU', {SALARY});
+"""  # noqa: S608 - a constant
+TELLING: Final = {
+    "a group of one": "SELECT sum(cents) FROM orders WHERE id = 7",
+    "many rows of nothing": "SELECT sum(CASE WHEN id = 7 THEN cents END) FROM orders HAVING count(*) >= 5",
+    "a filter": "SELECT sum(cents) FILTER (WHERE id = 7) FROM orders HAVING count(cents) >= 5",
+    "one row five times": "SELECT avg(o.cents) FROM orders o, (VALUES (1), (2), (3), (4), (5)) v WHERE o.id = 7"
+    " HAVING count(o.cents) >= 5",
+    "the largest": "SELECT max(cents) FROM orders HAVING count(cents) >= 5",
+    "a window": "SELECT max(s) FROM (SELECT sum(cents) OVER (PARTITION BY id) AS s FROM orders) x",
+    "a guess": f"SELECT sum(id) * {SALARY} / 7 FROM orders WHERE cents = {SALARY}",  # noqa: S608 - constants
+    "a guess by a join": f"SELECT sum(id) * {SALARY} / 7 FROM orders NATURAL JOIN (SELECT {SALARY} AS cents) z",  # noqa: S608
+}  # fmt: skip
+
+
+@pytest.mark.requirement("sql:aggregate-only:attacks")
+@pytest.mark.parametrize("name", TELLING)
+def test_what_tells_one_value_on_an_engine_is_refused(name: str, postgres: Server) -> None:
+    sql = TELLING[name]
+    sqlite = apsw.Connection(":memory:")
+    sqlite.execute(PEOPLE)
+    postgres.make_database("aggregate_only", PEOPLE)
+    with postgres.connect("aggregate_only") as owner:
+        answers = [sqlite.execute(sql).fetchone(), owner.execute(sql.encode()).fetchone()]
+
+    assert [answer is not None and int(answer[0]) == SALARY for answer in answers] == [True, True]
+    for engine in ENGINES:
+        ask(engine, sql)  # where the column may be read
+        with pytest.raises(Refused) as caught:
+            ask(engine, sql, "cents")
+        assert caught.value.rule == "sql/aggregate-only"
+
+
+@pytest.mark.requirement("sql:aggregate-only:attacks")
+def test_an_error_in_having_that_tells_of_a_group_of_one_is_refused(postgres: Server) -> None:
+    sql = "SELECT 1 FROM orders GROUP BY id HAVING CASE WHEN 1 / (sum(cents) - {}) < 2 THEN count(cents) >= 5 END"
+    postgres.make_database("aggregate_only_errors", PEOPLE)
+    with postgres.connect("aggregate_only_errors") as owner:
+        assert owner.execute(sql.format(SALARY + 1).encode()).fetchall() == []
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            owner.execute(sql.format(SALARY).encode())
+    with pytest.raises(Refused, match="begin the HAVING"):
+        ask("postgres", sql.format(SALARY), "cents")
+    assert ask("postgres", sql.format(SALARY)) is None  # where the column may be read
