@@ -115,7 +115,7 @@ def test_a_run_in_which_nothing_happened_holds_no_bar(monkeypatch: pytest.Monkey
     monkeypatch.syspath_prepend(SCRIPTS)
     soak, lanes, troubles, held = (import_module(name) for name in ("soak", "soak_lanes", "soak_troubles", "held"))
     callers = lanes.Callers(Deployment(tmp_path), "", held.Ledger(), has_postgres=True)
-    beside = troubles.Troubles(None, callers, 1.0)
+    beside = troubles.Troubles(None, callers, 1.0, 1.0, held.LogRead(callers.deployment))
 
     def missing(*effects: str, grown: float | None = 0.0, has_warmed_up: bool = True) -> list[str]:
         growth = soak.Growth(grown, grown)
@@ -125,10 +125,11 @@ def test_a_run_in_which_nothing_happened_holds_no_bar(monkeypatch: pytest.Monkey
     assert [told.split(":")[0] for told in missing(grown=None)] == [
         "no worker was killed",
         "no effect took place",
+        "the log was not audited and archived while it was served",
         *["no call was answered"] * len(names),
         "memory was measured less than 6 times after the warm-up; let it run longer",
     ]
-    beside.kills = 1
+    beside.kills = beside.audits = beside.archives = 1
     for name in names[1:]:
         callers.ledger.count(name, "result")
     callers.ledger.count(names[0], held.UNHEARD)
@@ -144,13 +145,15 @@ def test_a_thread_of_a_run_that_dies_is_told_as_wrong(monkeypatch: pytest.Monkey
     ended: list[str] = []
     monkeypatch.setattr(threading, "excepthook", lambda told: ended.append(told.exc_type.__name__))
     callers = lanes.Callers(Deployment(tmp_path / "nowhere"), "", held.Ledger(), has_postgres=False)
-    threads = [*callers.threads(), *troubles.Troubles(None, callers, 0.0).threads()]
+    beside = troubles.Troubles(None, callers, 0.0, 0.0, held.LogRead(callers.deployment))
+    threads = [*callers.threads(), *beside.threads()]
 
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
-    told = [wrong.split(": ended by ")[0] for wrong in callers.ledger.wrong]
+    told = [wrong.split(": ended by ")[0] for wrong in callers.ledger.wrong if ": ended by " in wrong]
+    assert any(wrong.startswith("log audit: exit code 2") for wrong in callers.ledger.wrong)
     assert sorted(told) == sorted(thread.name for thread in threads)
     assert len(ended) == len(threads)
