@@ -103,8 +103,8 @@ REASONS: Final[Mapping[Reason, ReasonInfo]] = MappingProxyType(
         Reason.CALL_UNKNOWN: ReasonInfo(Status.NOT_FOUND, "There is no such call among the caller's own.", "agent"),
         Reason.PAYLOAD_REMOVED: ReasonInfo(
             Status.NOT_FOUND,
-            "What the call said or was answered is older than payloads are kept; its record and receipt are kept.",
-            "nobody",
+            "What the call said or was answered was removed, by age or into an archive; record and receipt are kept.",
+            "operator, with the archive",
         ),
         Reason.REQUEST_INVALID: ReasonInfo(
             Status.INVALID_ARGUMENT, "A field of the request is out of its range.", "agent developer"
@@ -155,7 +155,9 @@ REASONS: Final[Mapping[Reason, ReasonInfo]] = MappingProxyType(
             Status.DEADLINE_EXCEEDED, "The tool's time, or the caller's, ran out; the engine was stopped.", "agent"
         ),
         Reason.EXECUTOR_UNAVAILABLE: ReasonInfo(
-            Status.UNAVAILABLE, "The target cannot be reached or has changed under its spec.", "operator"
+            Status.UNAVAILABLE,
+            "The target cannot be reached, has changed, gives no credential, or failed its self-test.",
+            "operator",
         ),
         Reason.HTTP_STATUS: ReasonInfo(
             Status.FAILED_PRECONDITION,

@@ -234,6 +234,7 @@ class Reloader:
         self._retry_at = float("inf")
         self._delay_s = FIRST_RETRY_S
         self._told = ""
+        self._is_refused = False
 
     def changed(self) -> bool:
         """Load now; whether the new set is in force. The last good set stays otherwise, and operators are told why."""
@@ -256,9 +257,13 @@ class Reloader:
             self._put_off(error)
             return False
         self._retry_at = float("inf")
+        if self._is_refused:
+            self._is_refused = False
+            note("reload accepted")
         return True
 
     def _put_off(self, error: Exception) -> None:
+        self._is_refused = not isinstance(error, SelfTestFailed)
         self._next = self._test_again if isinstance(error, SelfTestFailed) else self._reload
         self._retry_at = self._now() + self._delay_s
         self._delay_s = min(self._delay_s * 2, MAX_RETRY_S)

@@ -96,7 +96,7 @@ def tools(
         use_when = f"use when: {tool.use_when}" if tool.use_when else ""
         for line in filter(None, (tool.summary, use_when, _arguments(tool))):
             sys.stdout.write(wrapped(f"    {printable(line)}", 4) + "\n")
-    sys.stdout.write(f"{counted(len(found), 'tool')} within the token's scope; policy decides each call\n")
+    sys.stdout.write(f"{counted(len(found), 'tool')} served within the token's scope; policy decides each call\n")
 
 
 def _tool_json(tool: Tool) -> JsonObject:

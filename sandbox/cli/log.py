@@ -97,7 +97,10 @@ def show(
         return
     lines = [fact_line(field, value) for field, value in facts.items()]
     lines += [f"{role}:\n{text}" if "\n" in text else fact_line(role, text) for role, text in shown.items()]
-    lines += [fact_line(role, f"removed by retention, as leaf {found.removed_by} says") for role in found.removed]
+    lines += [
+        fact_line(role, f"removed, as leaf {found.removed_by} says; an archive may hold it (--archive)")
+        for role in found.removed
+    ]
     lines += ["this reading is on record"] if shown else [_NOTHING_LEFT if found.removed else _NO_PAYLOAD]
     sys.stdout.write("\n".join(lines) + "\n")
 

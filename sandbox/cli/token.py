@@ -218,14 +218,23 @@ def _facts(shown: Inspected) -> dict[str, JsonValue]:
     }
 
 
-def _without_role(name: str, named: Sequence[str]) -> str:
-    """Return what is said of a token without a role, and how its owner gets one."""
+def _without_role(shown: Inspected, named: Sequence[str]) -> str:
+    """Return what is said of a token without a role, and how its owner gets one and keeps what it says else."""
+    from json import dumps
+    from shlex import quote
+
     from sandbox.reasons import quoted
 
     if not named:
         return "none, and policies name none"
     spoken = ", ".join(quoted(each) for each in named)
-    return f"none; policies speak of the roles {spoken}: `sandbox token new {name} --role {named[0]}`"
+    scope = shown.scope
+    kept = [("--tools", each) for each in scope.tools if each != "*"]
+    kept += [("--claim", f"{key}={dumps(value, ensure_ascii=False)}") for key, value in scope.claims.items()]
+    kept += [("--actor", each) for each in scope.actors]
+    options = "".join(f" {option} {quote(value)}" for option, value in kept)
+    command = f"sandbox token new {shown.subject} --role {named[0]}{options}"
+    return f"none; policies speak of the roles {spoken}: `{command}`"
 
 
 def _print_shown(shown: Inspected, named: Sequence[str]) -> None:
@@ -235,7 +244,7 @@ def _print_shown(shown: Inspected, named: Sequence[str]) -> None:
     lines = {
         "subject": shown.subject,
         "acting": " for ".join(shown.scope.actors),
-        "roles": ", ".join(shown.scope.roles) or _without_role(shown.subject, named),
+        "roles": ", ".join(shown.scope.roles) or _without_role(shown, named),
         "tools": ", ".join(shown.scope.tools),
         "claims": dumps(shown.scope.claims, ensure_ascii=False) if shown.scope.claims else "",
         "issued": told_time(shown.issued_at, now),

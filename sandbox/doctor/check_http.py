@@ -51,7 +51,11 @@ _ANSWERED: Final = MappingProxyType(
         "unsupported_grant_type": ("it does not know this grant", "check `grant` and `token_url`"),
         "invalid_scope": ("it does not let the client have all of `scopes`", ""),
         "invalid_target": ("it does not know `audience` or `resource`", "check both"),
-        "client secret": ("the client's secret cannot be read", "set what `client_secret` names"),
+        "client secret": ("the client's secret cannot be read", "see to what `client_secret` names"),
+        "issued_token_type": (
+            "its answer does not say that the token is an access token",
+            "have it send `issued_token_type` (RFC 8693, section 2.2.1)",
+        ),
         "wider scope": ("it lends more than was asked for", "have it lend the scopes that are asked for and no more"),
         "expires_in": ("it does not say that its token ends within a day", "have it lend tokens of a day at most"),
     }
@@ -118,7 +122,7 @@ def _of_certificate(failed: Failed) -> str:
 def check_credential(deployment: Deployment, connection: Connection, target: HttpTarget) -> Iterator[Finding]:
     """Take the connection's lease once, as a call does; a token is asked for all of its scopes."""
     name, auth, check = connection.name, target.auth, credential_check(target)
-    mend = f"set what `auth` of [{name}] in connections.toml names"
+    mend = f"see to what `auth` of [{name}] in connections.toml names"
     scopes = tuple(sorted(auth.scopes)) if isinstance(auth, OAuth) else ()
     try:
         issuer = read_settings(deployment.settings)[0].identity.issuer
@@ -131,18 +135,19 @@ def check_credential(deployment: Deployment, connection: Connection, target: Htt
     except Refused as refused:
         cause = refused.__cause__
         if isinstance(auth, OAuth) and isinstance(cause, NoToken):
-            yield _no_token(auth, str(cause))
+            yield _no_token(auth, str(cause), cause.__cause__)
         else:
             yield Finding(check, str(cause or refused), mend)
 
 
-def _no_token(auth: OAuth, word: str) -> Finding:
-    """Say what kept a token from being lent, and who changes what."""
+def _no_token(auth: OAuth, word: str, why: BaseException | None) -> Finding:
+    """Say what kept a token from being lent, why if it is known, and who changes what."""
     mend = _allowed(auth)
     if word in _NOT_REACHED:
         said, mend = f"its host {_NOT_REACHED[word]}", "check `token_url`, `networks` and `ca` of `oauth`"
     elif word in _ANSWERED:
         said, mend = _ANSWERED[word][0], _ANSWERED[word][1] or mend
+        said += f": {why}" if isinstance(why, Refused) else ""
     else:
         said = f"it answered {quoted(word)}"
     return Finding(TOKEN, f"the authorization server {auth.host} lends no usable token: {said}", mend)

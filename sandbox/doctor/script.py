@@ -65,8 +65,8 @@ def setup_script(
 
 def undo_script(connection: str) -> str:
     """Return the script that takes back everything a set-up script did, whatever the rules were then."""
-    begun = [script_public.undo_header(connection), parts.BEGIN, script_public.RESTORED]
-    return "\n\n".join([*begun, script_public.dropped(connection), "COMMIT;"]) + "\n"
+    begun = [script_public.undo_header(connection), parts.BEGIN, script_roles.joined((OWNER, VIEWS_OWNER))]
+    return "\n\n".join([*begun, script_public.RESTORED, script_public.dropped(connection), "COMMIT;"]) + "\n"
 
 
 def _section(title: str, text: str) -> str:

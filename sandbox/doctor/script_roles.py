@@ -32,12 +32,23 @@ BEGIN
       EXECUTE format('REVOKE %s FROM %I', held.role, one);
     END LOOP;
   END LOOP;
-  -- Who is no superuser must be a member of the owners, as long as this transaction takes, to give them anything.
+END
+""") + "\n" + joined(owners) + "".join(f"\nALTER ROLE {owner} NOLOGIN PASSWORD NULL;" for owner in owners)  # fmt: skip
+
+
+def joined(owners: Sequence[str]) -> str:
+    """Make who runs the script a member of the owners: else only a superuser gives or takes what is theirs."""
+    return do(f"""
+DECLARE
+  one text;
+BEGIN
   IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
-    EXECUTE format('GRANT {", ".join(owners)} TO %I', current_user);
+    FOR one IN SELECT r.rolname FROM pg_roles AS r WHERE r.rolname = ANY ({_array(owners)}) LOOP
+      EXECUTE format('GRANT %I TO %I', one, current_user);
+    END LOOP;
   END IF;
 END
-""") + "\n" + "\n".join(f"ALTER ROLE {owner} NOLOGIN PASSWORD NULL;" for owner in owners)  # fmt: skip
+""")
 
 
 def superuser_setting(login: str, name: str, value: str) -> str:

@@ -69,7 +69,7 @@ class Tokens:
         except Refused as refused:
             if refused.reason is Reason.EXECUTOR_UNAVAILABLE:
                 note_often("secret unreadable", self.connection.name, causes=refused.message)
-                raise NoToken("client secret") from None
+                raise NoToken("client secret") from refused
             raise
 
     def give_back(self, token: AccessToken, bounds: CallBounds) -> None:

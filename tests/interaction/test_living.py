@@ -228,6 +228,7 @@ def test_a_reload_whose_cause_may_pass_is_tried_again_without_another_change(mon
     told: list[str] = []
     monkeypatch.setattr(serving, "warn", lambda _, problem: told.append(problem))
     monkeypatch.setattr(serving, "broke", lambda _, error: told.append(type(error).__name__))
+    monkeypatch.setattr(serving, "note", told.append)
     locked = Refused(Reason.EXECUTOR_UNAVAILABLE, "the database is locked")
     vanished = Misconfigured("connections.toml: cannot be read")
     reload, tried, clock = failing(vanished, locked, locked, ValueError("unforeseen"))
@@ -237,7 +238,9 @@ def test_a_reload_whose_cause_may_pass_is_tried_again_without_another_change(mon
         clock.now = tenth / 10
         reloader.tick()
     assert tried == [0, 1, 3, 7, 15]
-    assert told == [str(vanished), str(locked), "ValueError"]
+    assert told == [str(vanished), str(locked), "ValueError", "reload accepted"]
+    assert reloader.changed() is True
+    assert told[4:] == []
 
 
 @pytest.mark.requirement("doctor:selftest:told")

@@ -290,6 +290,12 @@ def test_the_doctor_has_a_token_lent_and_a_secret_read(place: Place, vault: Vaul
     assert API_KEY not in good.out + wrong.out
     assert "invalid_scope" in wrong.err
 
+    vault.put("crm", other="x")
+    (crm,) = {each["connection"]: each for each in place.agent.run("doctor", "--json").json()["connections"]}["crm"][
+        "findings"
+    ]
+    assert "the client's secret cannot be read: the client secret of connection `crm`: the vault has no" in crm["message"]
+
     place.deployment.assertion_key.unlink()
     (crm,) = {each["connection"]: each for each in place.agent.run("doctor", "--json").json()["connections"]}["crm"][
         "findings"

@@ -40,7 +40,7 @@ def test_log_show_says_what_was_removed_and_shows_the_rest(deployment: Deploymen
     (record,) = listed
     leaf = record["index"]
     assert record["payload_days"] == 1
-    assert f"removed by retention, as leaf {leaf} says" in told.out
+    assert f"removed, as leaf {leaf} says" in told.out
     assert "nothing was left to be read, and no reading is recorded" in told.out
     found = asked.json()
     assert (found["payloads"], found["removed_by"]) == ({}, leaf)

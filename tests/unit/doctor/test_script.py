@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import psycopg
 import pytest
@@ -312,8 +313,15 @@ def test_the_owner_of_a_database_sets_it_up_and_is_told_what_only_a_superuser_ca
         with bare.login(OTHER_SHAPE.login) as connection:
             query = f'SELECT goal FROM {OTHER_SHAPE.schema}."sales.targets"'
             assert connection.execute(query.encode()).fetchall() == [(987654321,)]
+
+        with bare.server.connect(bare.database, user="dba", password="dba") as connection:
+            connection.execute(undo_script(CONNECTION).encode())
+        with bare.owner() as connection:
+            left = connection.execute("SELECT rolname FROM pg_roles WHERE rolname LIKE 'sandbox%'").fetchall()
+            assert (left, connection.execute("SELECT to_regnamespace('sandbox')").fetchall()) == ([], [(None,)])
     finally:
-        bare.undo()
+        with suppress(psycopg.errors.RaiseException):
+            bare.undo()
         bare.run(
             "ALTER DATABASE ledger OWNER TO owner; REASSIGN OWNED BY dba TO owner; DROP OWNED BY dba; DROP ROLE dba"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from pathlib import Path
 
@@ -204,3 +205,7 @@ def test_a_token_without_a_role_names_those_that_policies_speak_of(kit: Kit) -> 
     assert sentence in told
     assert sentence in run(kit, "show", "zed")
     assert "roles     agent\n" in run(kit, "new", "zed", "--role", "agent")
+    told = run(kit, "new", "zed", "--claim", "region=EU west", "--tools", "shop.*", "--actor", "bot")
+    command = "sandbox token new zed --role agent --tools 'shop.*' --claim 'region=\"EU west\"' --actor bot"
+    assert f"`{command}`\n" in told
+    assert "none;" not in run(kit, *shlex.split(command)[2:])
