@@ -294,7 +294,7 @@ def test_the_doctor_has_a_token_lent_and_a_secret_read(place: Place, vault: Vaul
     (crm,) = {each["connection"]: each for each in place.agent.run("doctor", "--json").json()["connections"]}["crm"][
         "findings"
     ]
-    assert "the client's secret cannot be read: the client secret of connection `crm`: the vault has no" in crm["message"]
+    assert "secret cannot be read: the client secret of connection `crm`: the vault has no" in crm["message"]
 
     place.deployment.assertion_key.unlink()
     (crm,) = {each["connection"]: each for each in place.agent.run("doctor", "--json").json()["connections"]}["crm"][
