@@ -28,7 +28,7 @@ def test_nothing_is_lost_over_a_dozen_seconds_of_troubles() -> None:
 
 @pytest.mark.requirement("app:soak:nothing-lost")
 def test_a_soak_in_which_nobody_was_killed_does_not_hold_its_bar() -> None:
-    command = [sys.executable, str(SCRIPT), "--minutes", "0.1", "--kill-every", "600", "--without-postgres"]
+    command = [sys.executable, str(SCRIPT), "--minutes", "0.03", "--kill-every", "600", "--without-postgres"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603 - our own script
 
     assert done.returncode == 1
