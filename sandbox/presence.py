@@ -46,8 +46,11 @@ def _lock(descriptor: int, deployment: Deployment) -> None:
         _take(descriptor)
     except BlockingIOError as error:
         address = _announced_address(deployment)
-        at = f" at {address}" if address else ""
-        message = f"{deployment.root}: a service runs over this deployment already{at}; call that one, or stop it first"
+        message = (
+            f"{deployment.root}: a service runs over this deployment already at {address}; call that one, or stop it"
+        )
+        if not address:
+            message = f"{deployment.root}: a service starts or ends over this deployment; wait until it has"
         raise Misconfigured(message) from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from sandbox.deployment import Deployment
     from sandbox.doctor.diagnosis import Report
     from sandbox.doctor.inspection import Finding
+
+MOST_OF_A_KIND = 3
+"""Findings of one check that are told one by one: a hosted database has 180 functions that only a superuser revokes."""
 
 
 def doctor(
@@ -91,8 +95,13 @@ def _tell(report: Report) -> None:
         return
     said = "wrong" if report.is_wrong else "good"
     sys.stdout.write(wrapped(f"{name}: {said}; looked at {', '.join(report.checks)}") + "\n")
-    for found in report.findings:
-        _tell_finding(found)
+    for (check, level), findings in groupby(report.findings, lambda found: (found.check, found.level)):
+        told = list(findings)
+        shown = MOST_OF_A_KIND if len(told) > MOST_OF_A_KIND + 1 else len(told)
+        for found in told[:shown]:
+            _tell_finding(found)
+        if told[shown:]:
+            sys.stdout.write(f"  {level}: and {len(told) - shown} more like it; `--json` lists all [{check}]\n")
 
 
 def _tell_finding(found: Finding) -> None:

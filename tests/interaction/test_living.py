@@ -136,6 +136,10 @@ def test_a_second_service_is_refused_in_a_sentence_and_leaves_the_first_alone(se
     ):
         raise AssertionError("two services over one deployment")
     assert service.house.log._log.store.head() == head, "the second wrote into the log"
+    service.deployment.address.unlink()  # as while it starts or drains
+    with pytest.raises(Misconfigured, match="a service starts or ends over this deployment"):
+        opened_house(service.deployment.root, listen="127.0.0.1:0").__enter__()
+    service.deployment.address.write_text(f"{service.address}\n", "ascii")
     assert address_of(service.deployment.root) == service.address
     with Client.from_deployment(service.deployment.root, "agent") as client:
         assert isinstance(client.call("shop.order", {"id": 1}), Result)

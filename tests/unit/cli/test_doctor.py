@@ -12,6 +12,8 @@ from command_line import CommandLine
 from ledger_cast import Ledger, ledger_on
 
 from sandbox.deployment import Deployment
+from sandbox.doctor import diagnosis
+from sandbox.doctor.inspection import Finding
 from sandbox.founding import create_deployment
 
 VARIABLE = "LEDGER_DSN"
@@ -39,6 +41,24 @@ def with_ledger(deployment: Deployment, ledger: Ledger, monkeypatch: pytest.Monk
     host = quote(str(ledger.server.folder), safe="")
     monkeypatch.setenv(VARIABLE, f"postgresql://looks_only:looks@/{ledger.database}?host={host}")
     return deployment
+
+
+@pytest.mark.requirement("doctor:cli:many")
+@pytest.mark.usefixtures("deployment")
+def test_of_many_findings_of_one_check_three_are_told_and_json_holds_all(
+    sandbox: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = tuple(Finding("revoke-missing", f"may call f{number}()", "REVOKE …;") for number in range(180))
+    several = tuple(Finding("reach", f"reads t{number}", "REVOKE …;") for number in range(4))
+    found = (*many, *several)
+    report = diagnosis.Report(connection="shop", engine="sqlite", checks=("everything",), findings=found)
+    monkeypatch.setattr(diagnosis, "diagnose", lambda *_: (report,))
+    told = sandbox.run("doctor")
+
+    assert told.out.count("may call f") == 3
+    assert "  error: and 177 more like it; `--json` lists all [revoke-missing]\n" in told.out
+    assert told.out.count("reads t") == 4  # one more than three is told, not counted
+    assert len(sandbox.run("doctor", "--json").json()["connections"][0]["findings"]) == 184
 
 
 @pytest.mark.requirement("doctor:cli:files")
