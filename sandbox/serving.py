@@ -24,7 +24,7 @@ from sandbox.presence import alone, announced, deployment_in
 from sandbox.problems import LintFailed
 from sandbox.reasons import Refused
 from sandbox.settings import Settings
-from sandbox.telemetry.events import broke, note, note_often, take_libraries, warn
+from sandbox.telemetry.events import broke, note, take_libraries, warn, warn_often
 from sandbox.tidying import Tidying, share_heaps
 
 BENCH_GRACE_S: Final = 1.0
@@ -181,7 +181,7 @@ def _reload_on_change(house: House, ending: threading.Event, seen: frozenset[Sta
                 else:
                     reloader.tick()
         except Exception as error:  # noqa: BLE001 - a folder vanished, the system has no watch left, or worse
-            note_often("watching failed", type(error).__name__)
+            warn_often("watching failed", type(error).__name__)
             seen = frozenset()  # nobody looked for a while
             ending.wait(FIRST_RETRY_S)
 

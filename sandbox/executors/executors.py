@@ -35,7 +35,7 @@ from sandbox.stages import (
     SqlPlan,
     TracedCall,
 )
-from sandbox.telemetry.events import note_often
+from sandbox.telemetry.events import warn_often
 from sandbox.toolspec import Connection, ToolName, ToolSpec
 from sandbox.values import JsonObject
 
@@ -251,7 +251,7 @@ class Executors:
         try:
             self._executors[name].rehearse(ready.confinement, lease, _patience(cancellation))
         except Refused as refused:
-            note_often("set-up not whole", name, causes=refused.message)
+            warn_often("set-up not whole", name, causes=refused.message)
             return refused
         return None
 
@@ -260,7 +260,7 @@ class Executors:
         try:
             return self._executors[connection_name].read_catalogue(seconds)
         except Refused as refused:
-            note_often("catalogue not read", connection_name, causes=refused.message)
+            warn_often("catalogue not read", connection_name, causes=refused.message)
             raise _unreadable(connection_name) from refused
 
     def _first_catalogue(self, connection: Connection) -> Catalogue:

@@ -18,7 +18,7 @@ from sandbox.outbound.destinations import destination, request_bytes
 from sandbox.outbound.wire import Answer, Destination, Failed, Question, Resolve, exchange, system_resolve
 from sandbox.reasons import Effect, Fault, Reason, Refused, quoted
 from sandbox.stages import Cancellation, HttpPlan, Lease
-from sandbox.telemetry.events import note_often
+from sandbox.telemetry.events import note_often, warn_often
 from sandbox.toolspec import Connection, HttpTarget, ToolName, ToolSpec
 from sandbox.values import JsonObject
 
@@ -109,7 +109,7 @@ class HttpTools:
             return exchange(self._destinations[plan.connection], question, deadline, cancellation)
         except Failed as failed:
             if failed.trouble in {"address", "resolve", "connect", "tls"}:
-                note_often("http target not reached", plan.connection, causes=failed.trouble)
+                warn_often("http target not reached", plan.connection, causes=failed.trouble)
             raise
 
 
@@ -119,7 +119,7 @@ def _untold(fetched: Fetched, lease: HttpLease | TokenLease) -> Fetched:
     # INVARIANT: a target that repeats its requests gives no caller, author or log the credential it was asked with.
     """
     if any(lease.tells(str(cell)) for row in fetched.rows for cell in row if isinstance(cell, str | int | float)):
-        note_often("http target tells its credential", lease.connection)
+        warn_often("http target tells its credential", lease.connection)
         raise invalid("credential", "repeats the credential that it was asked with")
     return fetched
 

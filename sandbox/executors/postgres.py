@@ -28,7 +28,7 @@ from sandbox.leases.keys import claims_login
 from sandbox.reasons import Fault, Reason, Refused, quoted
 from sandbox.sql import Catalogue
 from sandbox.stages import Cancellation, Lease, SqlPlan
-from sandbox.telemetry.events import note_often
+from sandbox.telemetry.events import warn_often
 from sandbox.toolspec import Connection, ServerTarget
 
 MAX_RUNNING: Final = 32
@@ -242,7 +242,7 @@ class PostgresExecutor:
 
     def _shut(self, error: Gone | Over) -> Refused:
         """Return the refusal for a login that was not let in; operators are told more."""
-        note_often("database not reached", self._name, causes=_why(error))
+        warn_often("database not reached", self._name, causes=_why(error))
         if isinstance(error, Over) or not error.was_refused:
             return unavailable()
         return self._unfit("the database does not let the tool's login in")

@@ -15,7 +15,7 @@ from typing import Final, final
 from sandbox.leases.asking import CallBounds
 from sandbox.outbound.wire import Failed
 from sandbox.reasons import Refused
-from sandbox.telemetry.events import broke, note, note_often
+from sandbox.telemetry.events import broke, note, warn_often
 
 WAIT_S: Final = 1.0
 """For which an answer waits at most until its credential is void; whoever gives back more slowly does so behind it."""
@@ -45,7 +45,7 @@ class _Return:
             broke(self.event, error, kind=self.kind)
 
     def tell(self, cause: str) -> None:
-        note_often(self.event, self.kind, causes=cause)
+        warn_often(self.event, self.kind, causes=cause)
 
 
 @final

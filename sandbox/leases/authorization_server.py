@@ -20,7 +20,7 @@ from sandbox.leases.sources import Secret, Secrets
 from sandbox.outbound.destinations import destination
 from sandbox.outbound.wire import Failed, Resolve, system_resolve
 from sandbox.reasons import Fault, quoted
-from sandbox.telemetry.events import note_often
+from sandbox.telemetry.events import warn_often
 from sandbox.toolspec import Connection, OAuth
 
 TOKEN_S: Final = 10.0
@@ -121,7 +121,7 @@ class AuthorizationServer:
         bounds = CallBounds(time.monotonic() + REVOKE_S)
         status = self._post(self._auth.revoke_path or "", form, bounds, REVOKE_S).status
         if status != 200:
-            note_often(NOT_REVOKED, self._connection, causes=str(status))
+            warn_often(NOT_REVOKED, self._connection, causes=str(status))
 
     def _grant(self, scopes: Sequence[str], subject: Subject) -> list[tuple[str, str]]:
         form = [("grant_type", "client_credentials")]

@@ -14,7 +14,7 @@ from typing import final
 from sandbox.leases.asking import CallBounds
 from sandbox.leases.sources import Secret, Secrets
 from sandbox.reasons import OPERATORS_FIND, Reason, Refused, quoted
-from sandbox.telemetry.events import note_often
+from sandbox.telemetry.events import warn_often
 from sandbox.toolspec import Connection, HttpAuth, HttpTarget
 
 
@@ -73,7 +73,7 @@ class HttpLease:
         return secret
 
     def _unreadable(self, complaint: str) -> Refused:
-        note_often("secret unreadable", self.connection, causes=complaint)
+        warn_often("secret unreadable", self.connection, causes=complaint)
         message = f"the secret of connection {quoted(self.connection)} cannot be read; {OPERATORS_FIND}"
         return Refused(Reason.EXECUTOR_UNAVAILABLE, message, rule="leases/secret")
 

@@ -21,7 +21,7 @@ from sandbox.leases.sources import Secrets
 from sandbox.outbound.wire import Resolve, system_resolve
 from sandbox.reasons import OPERATORS_FIND, Fault, Reason, Refused, quoted
 from sandbox.stages import AuthorizedCall, HttpPlan
-from sandbox.telemetry.events import note_often
+from sandbox.telemetry.events import warn_often
 from sandbox.toolspec import Connection, FileTarget, HttpAuth, HttpTarget, OAuth, ServerTarget
 
 
@@ -62,7 +62,7 @@ class Leases:
             return self.lend(plan.connection, plan.login, reads_claims=bool(plan.claims))
         except Refused as refused:
             # INVARIANT: a caller never learns where a secret lies; operators do.
-            note_often("secret unreadable", plan.connection, causes=refused.message)
+            warn_often("secret unreadable", plan.connection, causes=refused.message)
             message = f"the credential of connection {quoted(plan.connection)} cannot be had now; {OPERATORS_FIND}"
             raise Refused(Reason.EXECUTOR_UNAVAILABLE, message, rule="leases/secret", retry_after_s=1.0) from None
 

@@ -22,7 +22,7 @@ from sandbox.leases.once import Once
 from sandbox.leases.sources import Secrets
 from sandbox.outbound.wire import Resolve, system_resolve
 from sandbox.reasons import OPERATORS_FIND, Reason, Refused, quoted
-from sandbox.telemetry.events import note_often
+from sandbox.telemetry.events import warn_often
 from sandbox.toolspec import Connection, HttpTarget, OAuth
 
 MARGIN_S: Final = 30.0
@@ -68,7 +68,7 @@ class Tokens:
             return self._server.token(scopes, subject, bounds)
         except Refused as refused:
             if refused.reason is Reason.EXECUTOR_UNAVAILABLE:
-                note_often("secret unreadable", self.connection.name, causes=refused.message)
+                warn_often("secret unreadable", self.connection.name, causes=refused.message)
                 raise NoToken("client secret") from refused
             raise
 
@@ -102,7 +102,7 @@ class Tokens:
         return token
 
     def _none(self, word: str) -> Refused:
-        note_often("oauth token refused", self.connection.name, causes=word)
+        warn_often("oauth token refused", self.connection.name, causes=word)
         server = f"the authorization server of connection {quoted(self.connection.name)}"
         message = f"{server} lends no usable token; {OPERATORS_FIND}"
         return Refused(Reason.EXECUTOR_UNAVAILABLE, message, rule="leases/token", retry_after_s=1.0)

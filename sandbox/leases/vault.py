@@ -16,7 +16,7 @@ from sandbox.leases.asking import CallBounds, Reply, ask
 from sandbox.outbound.destinations import destination
 from sandbox.outbound.wire import Destination, Failed, system_resolve
 from sandbox.reasons import quoted
-from sandbox.telemetry.events import note_often
+from sandbox.telemetry.events import warn_often
 from sandbox.toolspec import VaultSecret, VaultServer
 from sandbox.values import JsonObject
 
@@ -84,7 +84,7 @@ class _Visit:
         def revoke() -> None:
             status = self._ask("POST", "auth/token/revoke-self", token, is_after=True).status
             if status not in {200, 204}:
-                note_often(NOT_REVOKED, f"vault {self._server.host}", causes=str(status))
+                warn_often(NOT_REVOKED, f"vault {self._server.host}", causes=str(status))
 
         # WHY: the call waits for its secret, and has the rest of its time for its target.
         RETURNS.begin(revoke, NOT_REVOKED, f"vault {self._server.host}")

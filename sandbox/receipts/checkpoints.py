@@ -13,7 +13,7 @@ from sandbox.receipts.log import ExecutionLog
 from sandbox.receipts.note import MlDsaSigner
 from sandbox.receipts.opening import has_grown_from, told_tree
 from sandbox.stores.log import StoreUnavailable
-from sandbox.telemetry.events import note_often
+from sandbox.telemetry.events import warn_often
 
 PUBLISHED_EVERY_S: Final = 10.0
 """How often reading may write the file: a write is forced to the disk that the committer writes to."""
@@ -67,11 +67,11 @@ class Checkpoints:
         self._left_at = time.monotonic()
         try:
             if self._is_of_another_tree(self._file):
-                note_often("checkpoint kept", "state/checkpoint is of another tree than the log's; audit the log")
+                warn_often("checkpoint kept", "state/checkpoint is of another tree than the log's; audit the log")
                 return
             replace_file(self._file, note, 0o600)
         except OSError as error:  # a full disk keeps nobody from reading; the next one to read tries again
-            note_often("checkpoint not left", type(error).__name__)
+            warn_often("checkpoint not left", type(error).__name__)
             return
         self._left = self._tree
 

@@ -172,6 +172,15 @@ def note_often(event: str, kind: str, now: float | None = None, causes: str = ""
 
     `causes` are those of the one that is told.
     """
+    _say_often("info", event, kind, causes, now)
+
+
+def warn_often(event: str, kind: str, causes: str = "") -> None:
+    """Do the same of what somebody should look at."""
+    _say_often("warning", event, kind, causes)
+
+
+def _say_often(level: str, event: str, kind: str, causes: str, now: float | None = None) -> None:
     moment = time.monotonic() if now is None else now
     with _often_lock:
         told_at, count = _often.get((event, kind), (float("-inf"), 0))
@@ -179,7 +188,7 @@ def note_often(event: str, kind: str, now: float | None = None, causes: str = ""
         _often[event, kind] = (moment, 0) if is_told else (told_at, count + 1)
     if is_told:
         facts: dict[str, str | float | bool] = {"kind": kind, "times": count + 1}
-        _say("info", event, facts | ({"causes": causes} if causes else {}))
+        _say(level, event, facts | ({"causes": causes} if causes else {}))
 
 
 def warn(event: str, **facts: str | float | bool) -> None:

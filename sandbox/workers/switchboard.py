@@ -16,7 +16,7 @@ from typing import Final, final
 
 from sandbox.receipts import Answering, Asked, Elsewhere, PeersSilent
 from sandbox.stages import CallId
-from sandbox.telemetry.events import broke, note_often
+from sandbox.telemetry.events import broke, warn_often
 from sandbox.workers.lines import Roll
 
 ANSWER_WITHIN_S: Final = 0.25
@@ -96,7 +96,7 @@ class Switchboard:
             try:
                 self._take(content, answering)
             except (struct.error, UnicodeDecodeError):
-                note_often("a worker's message cannot be read", "switchboard")
+                warn_often("a worker's message cannot be read", "switchboard")
             except Exception as error:  # noqa: BLE001 - the thread that answers must outlive one answer
                 broke("a worker's question was not answered", error)
 

@@ -315,7 +315,7 @@ def test_a_watch_that_breaks_begins_anew_and_what_it_missed_is_loaded(
 
     monkeypatch.setattr(serving.watchfiles, "watch", watch)
     monkeypatch.setattr(serving, "FIRST_RETRY_S", 0.0)
-    monkeypatch.setattr(serving, "note_often", lambda *facts: told.append(facts))
+    monkeypatch.setattr(serving, "warn_often", lambda *facts: told.append(facts))
     loaded = SimpleNamespace(must_be_served=lambda: None)
     house = SimpleNamespace(deployment=deployment, reload=lambda: reloads.append(None), test_again=never, loaded=loaded)
     serving._reload_on_change(house, ending, serving.stamps(deployment))  # type: ignore[arg-type]

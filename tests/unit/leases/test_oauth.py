@@ -122,7 +122,7 @@ def test_at_the_end_all_that_is_left_is_told_whatever_was_told_a_moment_before(
 ) -> None:
     """The attack: what is told once a second hides how many tokens live on."""
     returns, held = Returns(), threading.Event()
-    events.note_often("oauth token not revoked", "crm", causes="timed_out")
+    events.warn_often("oauth token not revoked", "crm", causes="timed_out")
     for _ in range(3):
         returns.begin(lambda: held.wait(20) and None, "oauth token not revoked", "crm")
     capsys.readouterr()

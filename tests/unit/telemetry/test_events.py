@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -19,11 +20,14 @@ class Told:
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, dict[str, object]]] = []
+        self.levels: list[str] = []
 
-    def info(self, event: str, **facts: object) -> None:
-        self.lines.append((event, facts))
+    def __getattr__(self, level: str) -> Callable[..., None]:
+        def tell(event: str, **facts: object) -> None:
+            self.lines.append((event, facts))
+            self.levels.append(level)
 
-    error = warning = info
+        return tell
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +57,10 @@ def test_what_callers_cause_at_will_is_told_once_a_second_with_its_count(told: T
         {"kind": "CREDENTIAL_INVALID", "times": 1},
         {"kind": "CREDENTIAL_INVALID", "times": 1},
     ]
+    events.warn_often("secret unreadable", "crm")
+    events.warn_often("secret unreadable", "crm")
+    assert told.lines[5:] == [("secret unreadable", {"kind": "crm", "times": 1})]
+    assert told.levels == ["info"] * 5 + ["warning"]
 
 
 @pytest.mark.requirement("telemetry:contents:out")
