@@ -5,7 +5,8 @@ in a SELECT from its table alone whose HAVING begins with `count(c) >= N`. A joi
 expression or a FILTER pick one. What else stands in HAVING is also evaluated for groups that are too small, and may
 raise an error: it comes after that condition, and none of it reads such a column.
 
-What this cannot stop: two aggregates that differ by one row.
+What this cannot stop: two aggregates that differ by one row; SQLite's error of a sum beyond 64 bits, of however many
+values.
 """
 
 from __future__ import annotations
