@@ -1,1 +1,1 @@
-"""How many attacks does the gate stop, how many the engine, and what of honest SQL do they leave? `sandbox bench sql`."""
+"""How many attacks do gate and engine stop, and what of honest SQL do they leave? `sandbox bench sql`."""

@@ -1,4 +1,4 @@
-"""Who else says which statements may run? Checkers of other projects, where they are installed, and a plain sqlglot walk.
+"""Who else says which statements may run? Other projects' checkers, where installed, and a plain sqlglot walk.
 
 None of them knows our tables and rules: what they are asked is whether a statement may run at all.
 """

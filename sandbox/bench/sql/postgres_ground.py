@@ -21,7 +21,7 @@ from sandbox.bench.sql.ground import all_rights, filled, plan, proven_by, told_f
 from sandbox.bench.sql.harm import BARE_S, BOUNDED_S, CANARY, Harm, Seen
 from sandbox.bench.sql.postgres_owner import FINGERPRINT, Bare, answer_of
 from sandbox.bench.sql.postgres_shop import MORE, NAMES
-from sandbox.bench.sql.shop import CLAIMS, MAX_BYTES, permitted_shop, rules, whole_shop
+from sandbox.bench.sql.shop import MAX_BYTES, permitted_shop, rules, whole_shop
 from sandbox.deployment import Misconfigured
 from sandbox.doctor.script import setup_script, undo_script
 from sandbox.executors.engine import Confinement, Fetched, PlanStale
@@ -237,7 +237,9 @@ class _Server:
         finally:
             talk.wire.close()
         script = setup_script(self.name, [self.shape], self._lease_key, self.catalogue)
-        stack.callback(lambda: _fill(self.connect(self.tooled), [f"DROP SCHEMA IF EXISTS {NAMES} CASCADE", undo_script(self.name)]))
+        stack.callback(
+            lambda: _fill(self.connect(self.tooled), [f"DROP SCHEMA IF EXISTS {NAMES} CASCADE", undo_script(self.name)])
+        )
         _fill(self.connect(self.tooled), [script, *self._plain_names()])
 
     def make_bare(self, *, is_last: bool = False) -> None:

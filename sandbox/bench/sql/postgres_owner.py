@@ -1,4 +1,4 @@
-"""What does a text do on a bare PostgreSQL? It runs as a superuser, in a transaction first, and all of it is looked at."""
+"""What does a text do on a bare PostgreSQL? It runs as a superuser, in a transaction first."""
 
 from __future__ import annotations
 
@@ -24,10 +24,14 @@ _COUNTED: Final = ("pg_attribute", "pg_description", "pg_auth_members", "pg_db_r
 _PARTS: Final = (
     *(_ROWS.format(name) for name in (*TABLES, "orders_old", "audit", "summary")),
     "(SELECT concat(last_value, is_called) FROM public.numbers)",
-    "(SELECT string_agg(concat_ws(' ', oid, relname, relnamespace, relowner, relacl, relkind, relnatts, relfilenode,"
-    " reloptions, relrowsecurity), ',' ORDER BY oid) FROM pg_catalog.pg_class WHERE oid >= 16384)",
-    "(SELECT string_agg(pg_catalog.pg_get_viewdef(oid), ',' ORDER BY oid) FROM pg_catalog.pg_class"
-    " WHERE relkind = 'v' AND relnamespace = 'public'::pg_catalog.regnamespace)",
+    (
+        "(SELECT string_agg(concat_ws(' ', oid, relname, relnamespace, relowner, relacl, relkind, relnatts,"
+        " relfilenode, reloptions, relrowsecurity), ',' ORDER BY oid) FROM pg_catalog.pg_class WHERE oid >= 16384)"
+    ),
+    (
+        "(SELECT string_agg(pg_catalog.pg_get_viewdef(oid), ',' ORDER BY oid) FROM pg_catalog.pg_class"
+        " WHERE relkind = 'v' AND relnamespace = 'public'::pg_catalog.regnamespace)"
+    ),
     "(SELECT string_agg(prosrc, ',' ORDER BY oid) FROM pg_catalog.pg_proc WHERE oid >= 16384)",
     *(f"(SELECT concat(count(*), max(oid)) FROM pg_catalog.{name})" for name in _CATALOGUES),  # noqa: S608 - constants
     *(f"(SELECT count(*) FROM pg_catalog.{name})" for name in _COUNTED),  # noqa: S608 - constants
@@ -82,7 +86,8 @@ class Bare:
             connection.close()
 
     def _open(self) -> None:
-        self._session = psycopg.connect(self._dsn, autocommit=True)
+        # WHY: psycopg prepares what is asked often, and prepared statements are part of what a session keeps.
+        self._session = psycopg.connect(self._dsn, autocommit=True, prepare_threshold=None)
         self._session.execute(f"SET statement_timeout = {int(BARE_S * 1000)}".encode())
         self._session.execute("SET standard_conforming_strings = on")
         self._watch = psycopg.connect(self._dsn, autocommit=True)
@@ -113,7 +118,9 @@ class Bare:
             if self._is_alive():
                 self._session.execute("ROLLBACK")
                 if harms and (Harm.HOLDS in harms or not self._is_as(before)):
-                    self._reopen(before[0])  # what no rollback takes back: sequences, prepared statements, advisory locks
+                    self._reopen(
+                        before[0]
+                    )  # what no rollback takes back: sequences, prepared statements, advisory locks
                 return Seen(answer, is_answered, frozenset(harms))
         elif ended is pq.TransactionStatus.INERROR:
             self._session.execute("ROLLBACK")
@@ -165,7 +172,7 @@ def answer_of(connection: psycopg.Connection, question: bytes) -> str:
 
 
 def _run(connection: psycopg.Connection, text: str) -> tuple[str, bool, set[Harm]]:
-    """Run a text through the simple protocol, all of its statements; return answers, whether all ended, what was spent."""
+    """Run a text through the simple protocol; return its answers, whether all of them ended, and what was spent."""
     session, answers, harms, is_answered = connection.pgconn, list[str](), set[Harm](), True
     try:
         session.send_query(text.encode("utf-8", "surrogatepass").replace(b"\0", b""))

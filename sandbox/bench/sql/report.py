@@ -7,14 +7,9 @@ from typing import Final
 
 from sandbox.bench.sql.harm import CLASSES
 from sandbox.bench.sql.score import Answered, Attacked, Score
-from sandbox.values import JsonObject, JsonValue
+from sandbox.values import JsonObject
 
 LAYERS: Final = ("gate", "engine", "both")
-
-
-def as_json(scores: Sequence[Score], absent_peers: Sequence[str]) -> JsonObject:
-    """Return everything that was counted, and every attack and honest statement that did not end well."""
-    return {"engines": [_engine_json(score) for score in scores], "peers_not_installed": list(absent_peers)}
 
 
 def is_good(scores: Sequence[Score]) -> bool:
@@ -22,116 +17,99 @@ def is_good(scores: Sequence[Score]) -> bool:
     return not any(score.came_through or score.changed for score in scores)
 
 
+def as_json(scores: Sequence[Score], absent_peers: Sequence[str]) -> JsonObject:
+    """Return everything that was counted, and every attack and honest statement that did not end well."""
+    return {"engines": [_engine_json(score) for score in scores], "peers_not_installed": list(absent_peers)}
+
+
 def _engine_json(score: Score) -> JsonObject:
-    names = _peers(score)
     return {
         "engine": score.engine,
         "attacks": len(score.attacks),
-        "stopped": {layer: sum(_stops(each, layer) for each in score.attacks) for layer in LAYERS},
+        "stopped": {layer: _stopped(score.attacks, layer) for layer in LAYERS},
         "honest": len(score.honest),
-        "permitted": sum(each.is_permitted for each in score.honest),
+        "permitted": _permitted(score),
         "unchanged": sum(each.is_unchanged for each in score.honest),
         "gate_us": round(score.gate_us, 1),
         "times_parse": round(score.times_parse, 2),
-        "classes": [_class_json(group, attacks) for group, attacks in _by_class(score)],
-        "peers": {
-            name: {
-                "stopped": sum(name not in each.permitted_by for each in score.attacks),
-                "permitted": sum(name in each.permitted_by for each in score.honest),
-            }
-            for name in names
-        },
-        "missed": list(_missed_json(score)),
+        "classes": [
+            {"class": group, "attacks": len(attacks)} | {layer: _stopped(attacks, layer) for layer in LAYERS}
+            for group, attacks in _by_class(score).items()
+        ],
+        "peers": {name: {"stopped": stopped, "permitted": permitted} for name, stopped, permitted in _peers(score)},
+        "missed": list(missed([score])),
         "unproven": [case.place for case in score.unproven],
     }
 
 
-def _class_json(group: str, attacks: Sequence[Attacked]) -> JsonObject:
-    found: dict[str, JsonValue] = {"class": group, "attacks": len(attacks)}
-    return found | {layer: sum(_stops(each, layer) for each in attacks) for layer in LAYERS}
+def _stopped(attacks: Sequence[Attacked], layer: str) -> int:
+    return sum(getattr(each, layer) is None for each in attacks)
 
 
-def _missed_json(score: Score) -> Iterator[JsonObject]:
-    for attacked in score.attacks:
-        for layer in LAYERS:
-            harm = getattr(attacked, layer)
-            if harm is not None:
-                yield {"place": attacked.case.place, "what": f"{harm} through {layer}", "class": attacked.case.group}
-    for answered in score.honest:
-        if not answered.is_unchanged:
-            what = "answered differently" if answered.is_permitted else f"refused by {answered.rule}"
-            yield {"place": answered.case.place, "what": what, "class": answered.case.group}
+def _permitted(score: Score) -> int:
+    return sum(each.is_permitted for each in score.honest)
 
 
-def _stops(attacked: Attacked, layer: str) -> bool:
-    return getattr(attacked, layer) is None
+def _by_class(score: Score) -> dict[str, list[Attacked]]:
+    found = {group: [each for each in score.attacks if each.case.group == group] for group in CLASSES}
+    return {group: attacks for group, attacks in found.items() if attacks}
 
 
-def _by_class(score: Score) -> Iterator[tuple[str, list[Attacked]]]:
+def _peers(score: Score) -> Iterator[tuple[str, int, int]]:
+    """Yield each peer that permitted anything: how many attacks it stops, and how much honest SQL it permits."""
+    names = {name for attacked in score.attacks for name in attacked.permitted_by}
+    names |= {name for answered in score.honest for name in answered.permitted_by}
+    for name in sorted(names):
+        stopped = sum(name not in each.permitted_by for each in score.attacks)
+        yield name, stopped, sum(name in each.permitted_by for each in score.honest)
+
+
+def as_markdown(scores: Sequence[Score], absent_peers: Sequence[str]) -> str:
+    """Write the scores as tables: one line an engine, one a class, one a checker."""
+    lines = [*_summary(scores), "", *_classes(scores), "", *_checkers(scores)]
+    for score in scores:
+        if score.unproven:
+            places = ", ".join(case.place for case in score.unproven)
+            lines += ["", f"Not scored, for {score.engine} was built without what they attack: {places}."]
+    lines += ["", f"Not installed, and so not scored: {', '.join(absent_peers)}."] if absent_peers else []
+    return "\n".join(lines) + "\n"
+
+
+def _summary(scores: Sequence[Score]) -> Iterator[str]:
+    heads = ["engine", "attacks", "stopped by the gate alone", "by the engine alone", "by both"]
+    heads += ["honest", "permitted", "of those unchanged", "gate, median CPU", "times a bare parse"]
+    yield f"| {' | '.join(heads)} |"
+    yield "|---" * len(heads) + "|"
+    for score in scores:
+        cells = [score.engine, len(score.attacks), *(_stopped(score.attacks, layer) for layer in LAYERS)]
+        cells += [len(score.honest), _permitted(score), sum(each.is_unchanged for each in score.honest)]
+        cells += [f"{score.gate_us:.0f} µs", f"{score.times_parse:.1f}"]
+        yield f"| {' | '.join(map(str, cells))} |"
+
+
+def _classes(scores: Sequence[Score]) -> Iterator[str]:
+    yield f"| stopped by gate / engine / both | {' | '.join(score.engine for score in scores)} |"
+    yield "|---" * (len(scores) + 1) + "|"
+    by_class = [_by_class(score) for score in scores]
     for group in CLASSES:
-        attacks = [each for each in score.attacks if each.case.group == group]
-        if attacks:
-            yield group, attacks
+        if any(group in found for found in by_class):
+            yield f"| {group} | {' | '.join(_cell(found.get(group, [])) for found in by_class)} |"
 
 
-def _peers(score: Score) -> list[str]:
-    """Return the peers that permitted anything at all, sorted."""
-    return sorted({name for each in (*score.attacks, *score.honest) for name in each.permitted_by})
+def _cell(attacks: Sequence[Attacked]) -> str:
+    if not attacks:
+        return ""
+    return f"{' / '.join(str(_stopped(attacks, layer)) for layer in LAYERS)} of {len(attacks)}"
 
 
-def as_markdown(found: JsonObject) -> str:
-    """Write what `as_json` gives as tables: one line an engine, one a class, one a peer."""
-    engines = [engine for engine in _list(found["engines"]) if isinstance(engine, dict)]
-    lines = [*_summary(engines), "", *_classes(engines), "", *_peer_lines(engines)]
-    absent = ", ".join(str(name) for name in _list(found["peers_not_installed"]))
-    for engine in engines:
-        if unproven := _list(engine["unproven"]):
-            places = ", ".join(map(str, unproven))
-            lines += ["", f"Not scored, for {engine['engine']} was built without what they attack: {places}."]
-    return "\n".join([*lines, *(["", f"Not installed, and so not scored: {absent}."] if absent else [])]) + "\n"
-
-
-def _summary(engines: Sequence[JsonObject]) -> Iterator[str]:
-    yield "| engine | attacks | stopped by the gate alone | by the engine alone | by both | honest | permitted | of those unchanged | gate, median CPU | times a bare parse |"  # noqa: E501 - a table's line
-    yield "|---|---|---|---|---|---|---|---|---|---|"
-    for engine in engines:
-        stopped = engine["stopped"]
-        assert isinstance(stopped, dict)
-        layers = " | ".join(str(stopped[layer]) for layer in LAYERS)
-        yield (
-            f"| {engine['engine']} | {engine['attacks']} | {layers} | {engine['honest']} | {engine['permitted']}"
-            f" | {engine['unchanged']} | {engine['gate_us']} µs | {engine['times_parse']} |"
-        )
-
-
-def _classes(engines: Sequence[JsonObject]) -> Iterator[str]:
-    cells: dict[str, list[str]] = {}
-    for at, engine in enumerate(engines):
-        for each in _list(engine["classes"]):
-            assert isinstance(each, dict)
-            row = cells.setdefault(str(each["class"]), ["–"] * len(engines))
-            row[at] = f"{each['gate']} / {each['engine']} / {each['both']} of {each['attacks']}"
-    yield f"| stopped by gate / engine / both | {' | '.join(str(engine['engine']) for engine in engines)} |"
-    yield "|---|" + "---|" * len(engines)
-    for group in CLASSES:
-        if group in cells:
-            yield f"| {group} | {' | '.join(cells[group])} |"
-
-
-def _peer_lines(engines: Sequence[JsonObject]) -> Iterator[str]:
+def _checkers(scores: Sequence[Score]) -> Iterator[str]:
     yield "| checker, without its engine | engine | attacks stopped | honest permitted |"
     yield "|---|---|---|---|"
-    for engine in engines:
-        stopped, peers = engine["stopped"], engine["peers"]
-        assert isinstance(stopped, dict)
-        assert isinstance(peers, dict)
-        ours = {"stopped": stopped["gate"], "permitted": engine["permitted"]}
-        for name, each in {"this gate": ours, **peers}.items():
-            assert isinstance(each, dict)
-            yield (
-                f"| {name} | {engine['engine']} | {each['stopped']} of {engine['attacks']}"
-                f" | {each['permitted']} of {engine['honest']} |"
-            )
+    for score in scores:
+        ours = ("this gate", _stopped(score.attacks, "gate"), _permitted(score))
+        for name, stopped, permitted in (ours, *_peers(score)):
+            counts = f"{stopped} of {len(score.attacks)} | {permitted} of {len(score.honest)}"
+            yield f"| {name} | {score.engine} | {counts} |"
 
 
 def missed(scores: Sequence[Score]) -> Iterator[str]:
@@ -150,10 +128,3 @@ def missed(scores: Sequence[Score]) -> Iterator[str]:
 def _line(score: Score, each: Attacked | Answered, what: str, rule: str) -> str:
     by = f" ({rule})" if rule else ""
     return f"{each.case.place} {score.engine} {each.case.group}: {what}{by}: {each.case.sql!r}"
-
-
-def _list(value: JsonValue) -> Sequence[JsonValue]:
-    assert isinstance(value, (list, tuple))
-    return value
-
-

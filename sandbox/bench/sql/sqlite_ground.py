@@ -153,9 +153,9 @@ def _opened(image: bytes) -> apsw.Connection:
 
 def _settings(connection: apsw.Connection) -> str:
     """Return a digest of what a connection remembers beside the file."""
-    facts = [connection.execute(f"PRAGMA {name}").fetchall() for name in _PRAGMAS]
-    facts += [connection.execute("PRAGMA database_list").fetchall()]
-    facts += [connection.execute("SELECT type, name, sql FROM temp.sqlite_schema").fetchall()]
+    # WHY first: the schema `temp` is among the databases once it has been looked at.
+    facts = [connection.execute("SELECT type, name, sql FROM temp.sqlite_schema").fetchall()]
+    facts += [connection.execute(f"PRAGMA {name}").fetchall() for name in (*_PRAGMAS, "database_list")]
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
@@ -166,7 +166,7 @@ def _answer(connection: apsw.Connection, text: str) -> tuple[str, bool, set[Harm
     end = time.monotonic() + BARE_S
 
     def traced(cursor: apsw.Cursor, sql: str, bindings: object) -> bool:  # noqa: ARG001 - what apsw calls it with
-        names[:] = [name for name, *_ in cursor.get_description()]
+        names[:] = [name for name, *_ in cursor.get_description()] or names  # a comment at the end is no statement
         return True
 
     connection.exec_trace = traced
@@ -184,4 +184,3 @@ def _answer(connection: apsw.Connection, text: str) -> tuple[str, bool, set[Harm
         connection.exec_trace = None
         connection.set_progress_handler(None, 0)
     return told(names, rows), True, set()
-
