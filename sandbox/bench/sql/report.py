@@ -33,7 +33,7 @@ def _engine_json(score: Score) -> JsonObject:
         "gate_us": round(score.gate_us, 1),
         "times_parse": round(score.times_parse, 2),
         "classes": [
-            {"class": group, "attacks": len(attacks)} | {layer: _stopped(attacks, layer) for layer in LAYERS}
+            {"class": group, "attacks": len(attacks), "stopped": {layer: _stopped(attacks, layer) for layer in LAYERS}}
             for group, attacks in _by_class(score).items()
         ],
         "peers": {name: {"stopped": stopped, "permitted": permitted} for name, stopped, permitted in _peers(score)},

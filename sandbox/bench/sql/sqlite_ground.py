@@ -165,7 +165,7 @@ def _answer(connection: apsw.Connection, text: str) -> tuple[str, bool, set[Harm
     rows: list[tuple[object, ...]] = []
     end = time.monotonic() + BARE_S
 
-    def traced(cursor: apsw.Cursor, sql: str, bindings: object) -> bool:  # noqa: ARG001 - what apsw calls it with
+    def traced(cursor: apsw.Cursor, *_: object) -> bool:
         names[:] = [name for name, *_ in cursor.get_description()] or names  # a comment at the end is no statement
         return True
 
