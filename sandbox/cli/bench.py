@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 import typer
 
-from sandbox.cli.common import JsonOption, check_seconds, emit
+from sandbox.cli.common import ExitCode, JsonOption, check_seconds, emit, stop
 from sandbox.deployment import Misconfigured
 from sandbox.reasons import quoted
 from sandbox.values import JsonObject
@@ -61,9 +61,7 @@ def call(
     check_seconds("--seconds", seconds, LEAST_S, MOST_S)
     if postgres and http:
         raise Misconfigured("--postgres and --http are two targets; one of them is accepted")
-    if postgres and not os.environ.get(postgres):
-        raise Misconfigured(f"--postgres: the environment variable {quoted(postgres)} is not set; a dsn is accepted")
-    administrator = os.environ.get(postgres or "", "")
+    administrator = _administrator(postgres)
     on = http_ground if http else partial(postgres_ground, administrator=administrator) if postgres else sqlite_ground
     figures = bench_call(seconds, _tell, on)
     if json:
@@ -71,6 +69,54 @@ def call(
         return
     _print(figures)
     _print_ratios(figures)
+
+
+def _administrator(variable: str | None) -> str:
+    """Return the dsn that an environment variable holds; empty where none is named."""
+    if variable and not os.environ.get(variable):
+        raise Misconfigured(f"--postgres: the environment variable {quoted(variable)} is not set; a dsn is accepted")
+    return os.environ.get(variable or "", "")
+
+
+@app.command("sql")
+def sql(
+    postgres: Annotated[
+        str | None,
+        typer.Option(
+            help="Score PostgreSQL too: the environment variable with a superuser's dsn, of a server to try things on;"
+            " databases and roles are made, and dropped. Else SQLite alone.",
+            metavar="VARIABLE",
+        ),
+    ] = None,
+    list_missed: Annotated[
+        bool,
+        typer.Option("--list-missed", help="Also name each attack that a layer lets through, and what is refused."),
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Score the gate and the engines on a corpus of attacks and honest statements, beside other checkers.
+
+    Each attack is first proven on the bare engine. Exit code 1 if one passes gate and engine, or an honest statement is
+    answered differently than to an owner of what it may see.
+    """
+    from sandbox.bench.sql.bench import bench_sql
+    from sandbox.bench.sql.corpus import read_corpus
+    from sandbox.bench.sql.report import as_json, as_markdown, is_good, missed
+
+    administrator = _administrator(postgres)
+    scores, absent = bench_sql(
+        read_corpus(), ["sqlite", "postgres"] if administrator else ["sqlite"], administrator, _tell
+    )
+    if json:
+        emit(as_json(scores, absent))
+    else:
+        sys.stdout.write(as_markdown(scores, absent))
+        if not administrator:
+            sys.stdout.write("\nPostgreSQL is left out: --postgres names the variable with a dsn.\n")
+        if list_missed:
+            sys.stdout.write("\n" + "".join(f"{line}\n" for line in missed(scores)))
+    if not is_good(scores):
+        stop(ExitCode.REFUSED)
 
 
 def _tell(what: str) -> None:

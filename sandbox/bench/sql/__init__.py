@@ -1,0 +1,1 @@
+"""How many attacks do gate and engine stop, and what of honest SQL do they leave? `sandbox bench sql`."""
