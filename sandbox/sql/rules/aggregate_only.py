@@ -2,8 +2,9 @@
 
 Decided from where the column stands, not from what comes out: `sum(c)`, `avg(c)` or `count(c)` of the column itself,
 in a SELECT from its table alone whose HAVING begins with `count(c) >= N`. A join could repeat one row N times, and an
-expression or a FILTER pick one. What else stands in HAVING is also evaluated for groups that are too small, and may
-raise an error: it comes after that condition, and none of it reads such a column.
+expression or a FILTER pick one. Nothing else of HAVING reads such a column, for being written first is not being
+evaluated first: both engines order conditions by their cost. So does what they push into HAVING from a query around it,
+which is why such a SELECT is the outermost or has a LIMIT, which neither engine pushes through.
 
 What this cannot stop: two aggregates that differ by one row; SQLite's error of a sum beyond 64 bits, of however many
 values.
@@ -31,6 +32,8 @@ AGGREGATES: Final = ("avg", "count", "sum")
 _CALLS: Final[Mapping[type[exp.Expr], str]] = {exp.Avg: "avg", exp.Count: "count", exp.Sum: "sum"}
 _AROUND: Final = (exp.Window, exp.Filter, exp.WithinGroup, exp.IgnoreNulls, exp.RespectNulls)
 """What makes another aggregate of one: over other rows than its group's."""
+_MAX_BOUND: Final = 2**31 - 1
+"""A larger number is no int4 to PostgreSQL, and a comparison with it costs more than what is to come after it."""
 _AT_LEAST: Final[Mapping[type[exp.Expr], int]] = {exp.GTE: 0, exp.GT: 1}
 
 
@@ -66,7 +69,7 @@ def _why_not(use: GuardedUse, counts: Mapping[int, GuardedUse], least: int) -> s
     if not _aggregate(use):
         return f"`sum({name})`, `avg({name})` and `count({name})` are accepted, without DISTINCT, FILTER or OVER"
     select = use.node.find_ancestor(exp.Select, exp.SetOperation)
-    if use.scope is None or not isinstance(select, exp.Select) or not _is_alone(use, select):
+    if not isinstance(select, exp.Select) or not _is_alone(use):
         return "it is aggregated in a SELECT from its table alone; join to the result of that SELECT"
     having = select.args.get("having")
     demands = list(takewhile(partial(_is_demand, counts=counts, least=least), _conjuncts(having)))
@@ -74,7 +77,11 @@ def _why_not(use: GuardedUse, counts: Mapping[int, GuardedUse], least: int) -> s
     if not any(each.origin == use.origin and each.scope is use.scope for each in counted):
         return f"begin the HAVING of that SELECT with `count({name}) >= {least}`"
     if isinstance(use.node.find_ancestor(exp.Having, exp.Select), exp.Having) and use not in counted:
-        return "HAVING only counts it; set conditions on its aggregates in a query around that SELECT"
+        return (
+            "HAVING only counts it; set conditions on its aggregates in a query around that SELECT, which has a LIMIT"
+        )
+    if not _is_kept_apart(select):
+        return "that SELECT stands within a query, whose conditions could be evaluated first; end it with `LIMIT 1000`"
     return ""
 
 
@@ -87,9 +94,9 @@ def _aggregate(use: GuardedUse) -> str:
     return name if name in AGGREGATES else ""
 
 
-def _is_alone(use: GuardedUse, select: exp.Select) -> bool:
-    sources = use.scope.sources if use.scope else []
-    return not select.args.get("joins") and [source.table for source in sources] == [use.origin[0]]
+def _is_alone(use: GuardedUse) -> bool:
+    """Whether the column's own SELECT reads its table and nothing beside."""
+    return use.scope is not None and [source.table for source in use.scope.sources] == [use.origin[0]]
 
 
 def _conjuncts(having: exp.Expr | None) -> Iterator[exp.Expr]:
@@ -109,4 +116,14 @@ def _is_demand(part: exp.Expr, counts: Mapping[int, GuardedUse], least: int) -> 
         return False
     bound = part.expression
     is_whole = type(bound) is exp.Literal and not bound.is_string and bound.name.isdecimal()
-    return is_whole and int(bound.name) + _AT_LEAST[type(part)] >= least
+    return is_whole and least <= int(bound.name) + _AT_LEAST[type(part)] <= _MAX_BOUND
+
+
+def _is_kept_apart(select: exp.Select) -> bool:
+    """Whether no engine evaluates a condition of a query around this one for its groups.
+
+    SQLite (`pushDownWhereTerms`) and PostgreSQL (`subquery_is_pushdown_safe`) leave a query with a LIMIT alone.
+    """
+    limit = select.args.get("limit")
+    bound = limit.expression if limit is not None else None
+    return select.parent is None or (type(bound) is exp.Literal and bound.name.isdecimal())

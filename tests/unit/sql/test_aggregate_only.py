@@ -55,13 +55,13 @@ def ask(engine: SqlEngine, sql: str, *guarded: str, least: int = 5) -> None:
         "SELECT CASE WHEN sum(cents) > 5 THEN 'much' END FROM orders HAVING count(cents) >= 5",
         (
             "SELECT region, s FROM (SELECT region, sum(cents) AS s FROM orders GROUP BY region HAVING count(cents) >= 5"
-            ") x WHERE s > 100"
+            " LIMIT 1000) x WHERE s > 100"
         ),
         (
-            "WITH x AS (SELECT region, avg(cents) AS a FROM orders GROUP BY region HAVING count(cents) >= 5)"
+            "WITH x AS (SELECT region, avg(cents) AS a FROM orders GROUP BY region HAVING count(cents) >= 5 LIMIT 9)"
             " SELECT o.id, x.a FROM x JOIN orders o ON o.region = x.region"
         ),
-        "SELECT id FROM orders WHERE (SELECT avg(o.cents) FROM orders o HAVING count(o.cents) >= 5) > 100",
+        "SELECT id FROM orders WHERE (SELECT avg(o.cents) FROM orders o HAVING count(o.cents) >= 5 LIMIT 1) > 100",
         "SELECT region, sum(cents) AS cents FROM orders GROUP BY region HAVING count(cents) >= 5 ORDER BY cents",
         "SELECT sum(cents), sum(customer_id) FROM orders HAVING count(customer_id) >= 5 AND count(cents) >= 5",
         "SELECT id, region FROM orders",
@@ -72,13 +72,14 @@ def test_aggregates_of_enough_values_are_permitted(engine: SqlEngine, sql: str) 
     ask(engine, sql, "cents", "customer_id")
 
 
-ALONE, GROUP, ONCE, OWN, STAR, JOIN = (
+ALONE, GROUP, ONCE, OWN, STAR, JOIN, APART = (
     "are accepted, without DISTINCT, FILTER or OVER",
     "begin the HAVING of that SELECT with `count(cents) >= 5`",
     "HAVING only counts it",
     "it is aggregated in a SELECT from its table alone",
     "`*` holds a column that is for aggregates alone",
     "and cannot join rows",
+    "end it with `LIMIT 1000`",
 )
 
 
@@ -99,6 +100,7 @@ ALONE, GROUP, ONCE, OWN, STAR, JOIN = (
         ("SELECT max(cents) FROM orders HAVING count(cents) >= 5", ALONE),
         ("SELECT sum(cents + 0) FROM orders HAVING count(cents) >= 5", ALONE),
         ("SELECT sum(CASE WHEN id = 7 THEN cents END) FROM orders HAVING count(cents) >= 5", ALONE),
+        ("SELECT count(cents, id) FROM orders HAVING count(cents) >= 5", ALONE),
         ("SELECT sum(DISTINCT cents) FROM orders HAVING count(cents) >= 5", ALONE),
         ("SELECT sum(cents) FILTER (WHERE id = 7) FROM orders HAVING count(cents) >= 5", ALONE),
         ("SELECT sum(cents) OVER (PARTITION BY id) FROM orders", ALONE),
@@ -124,6 +126,11 @@ ALONE, GROUP, ONCE, OWN, STAR, JOIN = (
         ("SELECT sum(p.cents) FROM orders o LEFT JOIN orders p ON p.id = 7 HAVING count(p.cents) >= 5", OWN),
         ("SELECT (SELECT sum(o.cents) FROM orders HAVING count(o.cents) >= 5) FROM orders o", OWN),
         ("SELECT id FROM orders UNION SELECT 1 ORDER BY sum(cents)", OWN),
+        ("SELECT s FROM (SELECT sum(cents) AS s FROM orders HAVING count(cents) >= 5) x", APART),
+        ("WITH x AS (SELECT sum(cents) AS s FROM orders HAVING count(cents) >= 5) SELECT s FROM x", APART),
+        ("SELECT sum(cents) FROM orders HAVING count(cents) >= 5 UNION SELECT 1", APART),
+        ("SELECT id FROM orders WHERE (SELECT sum(o.cents) FROM orders o HAVING count(o.cents) >= 5) > 1", APART),
+        ("SELECT sum(cents) FROM orders HAVING count(cents) >= 2147483648", GROUP),
         ("SELECT * FROM orders", STAR),
         ("SELECT o.* FROM orders o", STAR),
         ("SELECT sum(cents) FROM (SELECT * FROM orders) x HAVING count(cents) >= 5", STAR),
@@ -138,6 +145,16 @@ def test_every_other_use_is_refused_and_told_what_is_accepted(engine: SqlEngine,
     assert (caught.value.rule, caught.value.reason) == ("sql/aggregate-only", Reason.SQL_OBJECT_FORBIDDEN)
     assert why in caught.value.message
     ask(engine, "SELECT 1")
+
+
+@pytest.mark.requirement("sql:aggregate-only:attacks")
+def test_a_string_that_is_a_column_where_it_is_read_is_refused() -> None:
+    """SQLite reads a common table expression where it is used, and finds the column there."""
+    sql = 'WITH c AS (SELECT "cents" AS x) SELECT (SELECT x FROM c) FROM orders'
+    ask("sqlite", sql)
+    with pytest.raises(Refused) as caught:
+        ask("sqlite", sql, "cents")
+    assert caught.value.rule == "sql/aggregate-only"
 
 
 @pytest.mark.requirement("sql:aggregate-only:refused")
@@ -185,6 +202,40 @@ def test_what_tells_one_value_on_an_engine_is_refused(name: str, postgres: Serve
         with pytest.raises(Refused) as caught:
             ask(engine, sql, "cents")
         assert caught.value.rule == "sql/aggregate-only"
+
+
+PUSHED: Final = (
+    "SELECT 1 FROM (SELECT id, sum(cents) AS s FROM orders WHERE id = 7 GROUP BY id HAVING count(cents) >= 5"
+    " AND EXISTS (SELECT 1)) x WHERE abs((s = {}) * -9223372036854775807 - 1) > 0"
+)
+"""SQLite evaluates what it pushed into HAVING first, for the other side holds a query."""
+COSTLY: Final = (
+    "SELECT 1 FROM (SELECT id, sum(cents) AS s FROM orders WHERE id = 7 GROUP BY id"
+    " HAVING count(cents) >= 9223372036854775808) x WHERE (s * {}) IS NOT NULL"
+)
+"""PostgreSQL evaluates what it pushed into HAVING first, for it costs less than comparing with a numeric."""
+
+
+@pytest.mark.requirement("sql:aggregate-only:attacks")
+def test_a_condition_around_that_an_engine_evaluates_first_is_refused(postgres: Server) -> None:
+    sqlite = apsw.Connection(":memory:")
+    sqlite.execute(PEOPLE)
+    assert sqlite.execute(PUSHED.format(SALARY + 1)).fetchall() == []
+    with pytest.raises(apsw.SQLError, match="integer overflow"):
+        sqlite.execute(PUSHED.format(SALARY)).fetchall()
+    postgres.make_database("aggregate_only_pushed", PEOPLE)
+    with postgres.connect("aggregate_only_pushed") as owner:
+        assert owner.execute(COSTLY.format("2.3e131067").encode()).fetchall() == []
+        with pytest.raises(psycopg.errors.NumericValueOutOfRange):
+            owner.execute(COSTLY.format("2.5e131067").encode())
+    attacks: list[tuple[SqlEngine, str]] = [
+        ("sqlite", PUSHED.format(SALARY)),
+        ("postgres", COSTLY.format("2.5e131067")),
+    ]
+    for engine, sql in attacks:
+        ask(engine, sql)
+        with pytest.raises(Refused):
+            ask(engine, sql, "cents")
 
 
 @pytest.mark.requirement("sql:aggregate-only:attacks")
