@@ -166,7 +166,7 @@ def _check(tables: Mapping[str, TableRule], reachable: Mapping[str, TableShape])
         if shape is None:
             raise _gone(f"there is no table {quoted(rule.table)}")
         known = {folded(column.name) for column in shape.columns}
-        for column in (*rule.columns, *rule.masks):
+        for column in (*rule.columns, *rule.masks, *rule.aggregate_only):
             if folded(column) not in known:
                 raise _gone(f"table {quoted(rule.table)} has no column {quoted(column)}")
 

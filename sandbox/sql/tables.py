@@ -42,7 +42,8 @@ class Tables:
                 key = folded(column.name)
                 columns[key] = (shape.name, column.name) if key in shown else HIDDEN
             self.columns[name] = columns
-            self.guarded.update((shape.name, column) for column in rule.aggregate_only)
+            guarded = set(map(folded, rule.aggregate_only))
+            self.guarded.update((shape.name, each.name) for each in shape.columns if folded(each.name) in guarded)
         return shape.name, self.columns[name]
 
     def is_allowed(self, name: str) -> bool:

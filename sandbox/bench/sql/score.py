@@ -146,7 +146,8 @@ def _without(seen: Seen, guess: str) -> str:
 
 
 def _attacked(ground: Ground, case: Case, peers: Iterable[Peer]) -> Attacked | Case | str:
-    harm = harm_of(ground, case, ground.bare)
+    # WHY twice: a busy machine may stop the first for its time.
+    harm = harm_of(ground, case, ground.bare) or harm_of(ground, case, ground.bare)
     if harm is None:
         seen = ground.bare(ground.fill(case.sql, CANARY))
         if _WITHOUT in seen.answer:

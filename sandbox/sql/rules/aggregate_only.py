@@ -1,20 +1,18 @@
 """Does a column for aggregates alone come out only as an aggregate of enough values?
 
 Decided from where the column stands, not from what comes out: `sum(c)`, `avg(c)` or `count(c)` of the column itself,
-in a SELECT from its table alone whose HAVING begins with `count(c) >= N`. A join could repeat one row N times, and an
-expression or a FILTER pick one. Nothing else of HAVING reads such a column, for being written first is not being
-evaluated first: both engines order conditions by their cost. So does what they push into HAVING from a query around it,
-which is why such a SELECT is the outermost or has a LIMIT, which neither engine pushes through.
+in a SELECT from its table alone whose HAVING is `count(c) >= N`. A join could repeat one row N times, and an expression
+or a FILTER pick one. HAVING holds nothing else, for what is written first is not evaluated first: both engines order
+conditions by their cost, and SQLite's HAVING sees the names of the output. So do they with what they push into HAVING
+from a query around it, which is why such a SELECT is the outermost or has a LIMIT: neither engine pushes through one.
 
-What this cannot stop: two aggregates that differ by one row; SQLite's error of a sum beyond 64 bits, of however many
-values.
+What this cannot stop: two aggregates that differ by one row; the error of a sum beyond its type, for which a small
+group can be enough; rows that come in the order of an index on the column.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import partial
-from itertools import takewhile
 from typing import Final
 
 from sqlglot import exp
@@ -71,15 +69,12 @@ def _why_not(use: GuardedUse, counts: Mapping[int, GuardedUse], least: int) -> s
     select = use.node.find_ancestor(exp.Select, exp.SetOperation)
     if not isinstance(select, exp.Select) or not _is_alone(use):
         return "it is aggregated in a SELECT from its table alone; join to the result of that SELECT"
-    having = select.args.get("having")
-    demands = list(takewhile(partial(_is_demand, counts=counts, least=least), _conjuncts(having)))
-    counted = [counts[id(node)] for each in demands for node in each.this.iter_expressions()]
-    if not any(each.origin == use.origin and each.scope is use.scope for each in counted):
-        return f"begin the HAVING of that SELECT with `count({name}) >= {least}`"
-    if isinstance(use.node.find_ancestor(exp.Having, exp.Select), exp.Having) and use not in counted:
-        return (
-            "HAVING only counts it; set conditions on its aggregates in a query around that SELECT, which has a LIMIT"
-        )
+    conditions = list(_conjuncts(select.args.get("having")))
+    if not all(_is_demand(each, counts, least) for each in conditions):
+        return f"the HAVING of that SELECT is `count({name}) >= {least}`; further conditions go into a query around it"
+    counted = [counts[id(node)] for each in conditions for node in each.this.iter_expressions()]
+    if not any(each.origin == use.origin for each in counted):
+        return f"the HAVING of that SELECT is `count({name}) >= {least}`"
     if not _is_kept_apart(select):
         return "that SELECT stands within a query, whose conditions could be evaluated first; end it with `LIMIT 1000`"
     return ""
