@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from ledger_cast import (
@@ -20,6 +21,7 @@ from ledger_cast import (
 )
 from postgres_server import Server
 
+from sandbox.doctor.check_canary import connect
 from sandbox.doctor.functions import CLAIM
 from sandbox.doctor.postgres import CHECKS, Undecided, examine
 
@@ -169,6 +171,20 @@ def ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
 def test_what_the_script_made_is_found_good_by_every_check(ledger: Ledger) -> None:
     assert ledger.findings() == ()
     assert len(CHECKS) == 19
+
+
+@pytest.mark.requirement("doctor:checks:compiled")
+def test_a_question_of_the_doctor_is_not_compiled(ledger: Ledger) -> None:
+    with ledger.owner() as owner:
+        owner.execute("ALTER DATABASE ledger SET jit = on")
+    dsn = ledger.dsn()
+    assert dsn.password is not None
+    parameters = {**dsn.server.parameters, "user": dsn.user, "password": dsn.password.reveal()}
+    try:
+        with closing(connect(parameters)) as connection:
+            assert connection.execute("SHOW jit").fetchall() == [("off",)]
+    finally:
+        ledger.run("ALTER DATABASE ledger RESET jit")
 
 
 @pytest.mark.parametrize("fault", list(FAULTS))

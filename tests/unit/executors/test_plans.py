@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,14 @@ def test_rules_beyond_the_ceiling_are_not_served_whatever_lint_made_of_them(path
     Shop(path, (tool(tables=rules),))
     with pytest.raises(Misconfigured, match=r"there is no table `orders`|has no column `region`"):
         Shop(path, (tool(tables=rules),), ceiling=ceiling)
+
+
+@pytest.mark.requirement("executors:plan:ceiling")
+def test_a_column_for_aggregates_alone_that_is_not_there_is_not_served(path: Path) -> None:
+    """It would guard nothing, in silence."""
+    rules = {"orders": replace(open_table("orders", "id", "region"), aggregate_only=("cent",))}
+    with pytest.raises(Misconfigured, match="has no column `cent`"):
+        Shop(path, (tool(tables=rules),))
 
 
 @pytest.mark.requirement("executors:plan:statement")
