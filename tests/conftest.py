@@ -17,7 +17,7 @@ TESTS = Path(__file__).parent
 sys.path[:0] = [str(folder) for folder in sorted(TESTS.rglob("*/")) if folder.name != "__pycache__"]
 
 # The engines that tests of several rooms ask.
-pytest_plugins = ["openbao_server", "postgres_server"]
+pytest_plugins = ["mariadb_server", "openbao_server", "postgres_server"]
 
 settings.register_profile(
     "house", deadline=None, print_blob=True, derandomize=bool(os.environ.get("CI")), database=None
