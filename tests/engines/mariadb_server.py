@@ -49,10 +49,10 @@ _SETTINGS: Final = (
 """A server as small and quick as can be; with `secure_file_priv` open, as MariaDB has it where nobody closes it."""
 
 
-_ACCOUNTS: Final = f"""
+_ACCOUNTS: Final = """
 DELETE FROM global_priv WHERE User <> 'mariadb.sys';
-INSERT INTO global_priv VALUES ('%', '{OWNER}', '{{{{"access": 18446744073709551615, "plugin": "mysql_native_password",
-  "authentication_string": "*{{digest}}"}}}}');
+INSERT INTO global_priv VALUES ('%', 'owner', '{"access": 18446744073709551615, "plugin": "mysql_native_password",
+  "authentication_string": "*DIGEST"}');
 """
 """One account beside the server's own."""
 
@@ -178,7 +178,7 @@ def _initialise(programs: Programs, folder: Path, password: str) -> None:
     digest = hashlib.sha1(hashlib.sha1(password.encode()).digest()).hexdigest().upper()  # noqa: S324 - MariaDB's way
     script = "CREATE DATABASE mysql;\nUSE mysql;\n"
     script += "".join((programs.share / name).read_text("utf-8") for name in _TABLES)
-    script += _ACCOUNTS.format(digest=digest)
+    script += _ACCOUNTS.replace("DIGEST", digest)
     with _start([*_options(programs, folder), "--bootstrap"], programs, folder) as process:
         said, _ = process.communicate(script.encode(), timeout=60)
     assert process.returncode == 0, said.decode("utf-8", "replace")
