@@ -12,13 +12,13 @@ from sandbox.doctor.inspection import Finding
 from sandbox.doctor.postgres import Undecided, looked_at, shapes_of
 from sandbox.doctor.script import setup_script, undo_script
 from sandbox.doctor.selftest import (
+    FILE_CANARY,
     HTTP_ADDRESSES,
     KNOWN_BAD,
     REPORT,
-    SQLITE_CANARY,
     check_addresses,
+    check_file_engine,
     check_server,
-    check_sqlite,
     known_bad,
 )
 from sandbox.executors import EXECUTORS, read_catalogue
@@ -35,7 +35,7 @@ from sandbox.specs.findings import Findings
 from sandbox.sql import Bounds, Catalogue
 from sandbox.toolspec import Connection, FileTarget, HttpTarget, ServerTarget, ToolName, ToolSpec
 
-FILE_CHECKS: Final = ("the file opens read-only", "each tool's rules hold on it", SQLITE_CANARY, KNOWN_BAD)
+FILE_CHECKS: Final = ("the file opens read-only", "each tool's rules hold on it", FILE_CANARY, KNOWN_BAD)
 
 
 @final
@@ -160,7 +160,10 @@ def _report(
     checks: tuple[str, ...]
     match connection.target:
         case FileTarget():
-            checks, findings = FILE_CHECKS, [*_rehearsed(deployment, connection, ready), *check_sqlite()]
+            checks, findings = (
+                FILE_CHECKS,
+                [*_rehearsed(deployment, connection, ready), *check_file_engine(connection.dialect)],
+            )
         case ServerTarget():
             try:
                 findings = [*check_server(connection, connection.target, ready, catalogues[name], deployment.lease_key)]

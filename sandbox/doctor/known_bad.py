@@ -65,6 +65,23 @@ _OF_ENGINES: Final[Mapping[SqlEngine, Mapping[str, str]]] = MappingProxyType(
             "waiting": "SELECT pg_sleep(60)",
             "ending a neighbour": "SELECT pg_terminate_backend(1)",
         },
+        "duckdb": {
+            "the engine's catalogue": "SELECT * FROM duckdb_tables()",
+            "the catalogue's views": "SELECT * FROM information_schema.tables",
+            "a description": "SELECT * FROM (DESCRIBE {table})",
+            "a PRAGMA": "PRAGMA database_list",
+            "a file as a table": "SELECT * FROM '/etc/hostname'",
+            "a file by a function": "SELECT * FROM read_text('/etc/hostname')",
+            "another file": "ATTACH 'sandbox.duckdb' AS sandbox_attached",
+            "a copy": "COPY {table} TO 'sandbox.csv'",
+            "an extension": "INSTALL httpfs",
+            "a setting": "SET enable_external_access = true",
+            "a variable": "SELECT getvariable('sandbox')",
+            "SQL in a string": "SELECT * FROM query('SELECT 1')",
+            "a sequence": "SELECT nextval('sandbox_sequence')",
+            "a pivot": "PIVOT {table} ON {column}",
+            "waiting": "SELECT pg_sleep(60)",
+        },
     }
 )
 """What is refused whatever a tool's rules are; `{hidden}` and `{other}` only where there is one."""

@@ -17,9 +17,9 @@ from sandbox.deployment import Misconfigured
 from sandbox.doctor.inspection import Finding
 from sandbox.doctor.known_bad import slips_of_arguments, slips_of_request, slips_of_sql
 from sandbox.doctor.postgres import Undecided, examine, looked_at, shapes_of
+from sandbox.executors.file_canary import slips_of_file_engine
 from sandbox.executors.http_requests import RequestMaker
 from sandbox.executors.ready import ReadyTool
-from sandbox.executors.sqlite_canary import slips_of_sqlite
 from sandbox.leases import read_dsn
 from sandbox.leases.keys import read_lease_key
 from sandbox.outbound.addresses import is_permitted
@@ -27,13 +27,13 @@ from sandbox.problems import counted
 from sandbox.reasons import Refused, quoted
 from sandbox.specs import SpecSet
 from sandbox.sql import Bounds, Catalogue
-from sandbox.toolspec import Connection, FileTarget, HttpTarget, ServerTarget, ToolName, ToolSpec
+from sandbox.toolspec import Connection, FileTarget, HttpTarget, ServerTarget, SqlEngine, ToolName, ToolSpec
 
 CAN_BE_ASKED: Final = "the database can be asked"
 HTTP_ADDRESSES: Final = "addresses that no request may reach"
 KNOWN_BAD: Final = "known-bad calls of each tool"
 REPORT: Final = "report it with the output of `sandbox doctor --json`"
-SQLITE_CANARY: Final = "SQLite alone, on a canary"
+FILE_CANARY: Final = "the engine alone, on a canary"
 _NEVER: Final = tuple(
     ipaddress.ip_address(text)
     for text in (
@@ -117,9 +117,9 @@ def check_addresses(target: HttpTarget) -> Iterator[Finding]:
             yield Finding(HTTP_ADDRESSES, message, REPORT)
 
 
-def check_sqlite() -> tuple[Finding, ...]:
-    """Find what SQLite lets through on a canary of the sandbox's own, with the gate switched off."""
-    return tuple(Finding(SQLITE_CANARY, slip, REPORT) for slip in slips_of_sqlite())
+def check_file_engine(engine: SqlEngine) -> tuple[Finding, ...]:
+    """Find what an engine of files lets through on a canary of the sandbox's own, with the gate switched off."""
+    return tuple(Finding(FILE_CANARY, slip, REPORT) for slip in slips_of_file_engine(engine))
 
 
 def check_server(
@@ -153,11 +153,14 @@ def _away(connection: str, away: Mapping[str, str]) -> Iterator[Finding]:
 
 def _engines(connections: Iterable[Connection], ready: Sequence[ReadyTool], lease_key: Path) -> dict[str, _Checked]:
     checked: dict[str, _Checked] = {}
-    on_sqlite: _Checked | None = None
+    of_engines: dict[SqlEngine, _Checked] = {}
     for connection in connections:
         match connection.target:
             case FileTarget():
-                checked[connection.name] = on_sqlite = on_sqlite or _Checked((SQLITE_CANARY,), check_sqlite())
+                engine = connection.dialect
+                if engine not in of_engines:
+                    of_engines[engine] = _Checked((FILE_CANARY,), check_file_engine(engine))
+                checked[connection.name] = of_engines[engine]
             case HttpTarget():
                 checked[connection.name] = _Checked((HTTP_ADDRESSES,), tuple(check_addresses(connection.target)))
             case ServerTarget():

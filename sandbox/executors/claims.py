@@ -57,11 +57,13 @@ def claim_values(uses: tuple[ClaimUse, ...], claims: JsonObject) -> dict[str, Js
     return {use.claim: _cast(use, claims.get(use.claim)) for use in uses}
 
 
-def kind_of(declared_type: str) -> Kind:
-    """Return what a column of a declared type holds (https://sqlite.org/datatype3.html, section 3.1)."""
+def kind_of(declared_type: str, dialect: SqlEngine) -> Kind:
+    """Return what a column of a declared type holds (SQLite: https://sqlite.org/datatype3.html, section 3.1)."""
     declared = declared_type.upper()
     if "INT" in declared:
         return "integer"
+    if dialect == "duckdb":  # compares a text with any column as the column's own type
+        return "number" if declared.startswith(("DECIMAL", "DOUBLE", "FLOAT")) else "text"
     if any(part in declared for part in ("CHAR", "CLOB", "TEXT")):
         return "text"
     if not declared or "BLOB" in declared:
@@ -78,10 +80,10 @@ def _uses(row_filter: str, shape: TableShape, dialect: SqlEngine) -> tuple[Claim
     claims = prove_filter(row_filter, shape, dialect)
     if dialect == "postgres":
         return tuple(ClaimUse(claim, kind) for claim, kind in _cast_by_author(row_filter, claims).items())
-    kinds: dict[str, Kind] = {folded(column.name): kind_of(column.declared_type) for column in shape.columns}
+    kinds: dict[str, Kind] = {folded(each.name): kind_of(each.declared_type, dialect) for each in shape.columns}
     found: dict[str, Kind] = dict.fromkeys(claims, "any")
     if claims:
-        for comparison in parse_one(row_filter, dialect="sqlite").find_all(exp.Binary, exp.In, exp.Between):
+        for comparison in parse_one(row_filter, dialect=dialect).find_all(exp.Binary, exp.In, exp.Between):
             _compare(comparison, kinds, found)
     return tuple(ClaimUse(claim, found[claim]) for claim in claims)
 

@@ -8,6 +8,10 @@ from sandbox.reasons import Reason, Refused
 from sandbox.stages import Cancellation, SqlPlan
 
 
+class Over(Exception):
+    """Time is over, or the call was cancelled."""
+
+
 def end_of(plan: SqlPlan, cancellation: Cancellation) -> float:
     """Return when a call that begins now must end (`time.monotonic()` seconds); raises `Refused` if it is over."""
     now = time.monotonic()

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Final, assert_never, final
 
 from sandbox.deployment import Misconfigured
+from sandbox.executors.duckdb import DuckdbExecutor
 from sandbox.executors.engine import Engine, Fetched, PlanStale
 from sandbox.executors.http import HttpTools
 from sandbox.executors.plan_cache import PlanCache
@@ -39,7 +40,9 @@ from sandbox.telemetry.events import warn_often
 from sandbox.toolspec import Connection, ToolName, ToolSpec
 from sandbox.values import JsonObject
 
-EXECUTORS: Final[Mapping[str, Engine]] = MappingProxyType({"sqlite": SqliteExecutor, "postgres": PostgresExecutor})
+EXECUTORS: Final[Mapping[str, Engine]] = MappingProxyType(
+    {"sqlite": SqliteExecutor, "postgres": PostgresExecutor, "duckdb": DuckdbExecutor}
+)
 """Every executor of SQL there is, by the engine's name in `connections.toml`; `HttpTools` runs the tools of HTTP."""
 
 REFRESH_S: Final = 1.0

@@ -12,17 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, final
 
-from sandbox.executors.ending import cancelled, end_of, timed_out
+from sandbox.executors.ending import Over, cancelled, end_of, timed_out
 from sandbox.executors.engine import Confinement, Fetched, PlanStale
+from sandbox.executors.places import Places
 from sandbox.executors.postgres_catalogue import read_server_catalogue
 from sandbox.executors.postgres_claims import KEY
 from sandbox.executors.postgres_errors import unavailable
-from sandbox.executors.postgres_places import Places
 from sandbox.executors.postgres_session import Outdated, Session, TypeNames
 from sandbox.executors.postgres_shape import grant_shape
 from sandbox.executors.postgres_talk import CONNECT_S, MAX_IDLE_S, Failed, Talk, own_login
 from sandbox.executors.postgres_trouble import SENTENCES
-from sandbox.executors.postgres_wire import Gone, Over
+from sandbox.executors.postgres_wire import Gone
 from sandbox.leases import PostgresLease, read_dsn
 from sandbox.leases.keys import claims_login
 from sandbox.reasons import Fault, Reason, Refused, quoted

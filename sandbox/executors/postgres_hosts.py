@@ -10,7 +10,8 @@ import threading
 import time
 from collections.abc import Mapping
 
-from sandbox.executors.postgres_wire import Gone, Over
+from sandbox.executors.ending import Over
+from sandbox.executors.postgres_wire import Gone
 from sandbox.outbound.resolver import ask_aside
 from sandbox.outbound.wire import system_resolve
 from sandbox.stages import Cancellation

@@ -13,13 +13,13 @@ from typing import Final, final
 
 from psycopg import pq
 
-from sandbox.executors.ending import cancelled, failed, timed_out
+from sandbox.executors.ending import Over, cancelled, failed, timed_out
 from sandbox.executors.engine import Fetched, PlanStale
 from sandbox.executors.postgres_cells import Reader, type_of
 from sandbox.executors.postgres_claims import signed
 from sandbox.executors.postgres_errors import place_in, told, unavailable
 from sandbox.executors.postgres_talk import BEGIN, ROLLBACK, TELL_CLAIMS, WHERE_AND_WHEN, Failed, Talk, described
-from sandbox.executors.postgres_wire import Gone, Over, TooMuch
+from sandbox.executors.postgres_wire import Gone, TooMuch
 from sandbox.executors.results import check_heading, fetch, heading_bytes, text_of
 from sandbox.reasons import Reason, Refused, quoted
 from sandbox.sql import MAX_COLUMNS

@@ -22,6 +22,7 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
+from sandbox.executors.ending import Over
 from sandbox.executors.postgres_trouble import Trouble, trouble_of
 from sandbox.stages import Cancellation
 
@@ -47,10 +48,6 @@ class Gone(Exception):
         super().__init__("refused" if was_refused else "gone")
         self.trouble: Trouble = trouble
         self.was_refused = was_refused
-
-
-class Over(Exception):
-    """Time is over, or the call was cancelled."""
 
 
 class TooMuch(Exception):

@@ -40,11 +40,13 @@ from sandbox.toolspec import (
     VaultSecret,
 )
 
-SQL_ENGINES: Final[Mapping[str, SqlEngine]] = MappingProxyType({"sqlite": "sqlite", "postgres": "postgres"})
+SQL_ENGINES: Final[Mapping[str, SqlEngine]] = MappingProxyType(
+    {"sqlite": "sqlite", "postgres": "postgres", "duckdb": "duckdb"}
+)
 HTTP: Final = "http"
 ENGINES: Final = (*SQL_ENGINES, HTTP)
-LATER_ENGINES: Final = ("duckdb", "mysql")
-TARGET_KEY: Final[Mapping[SqlEngine, str]] = MappingProxyType({"sqlite": "path", "postgres": "dsn"})
+LATER_ENGINES: Final = ("mysql",)
+TARGET_KEY: Final[Mapping[SqlEngine, str]] = MappingProxyType({"sqlite": "path", "postgres": "dsn", "duckdb": "path"})
 """By engine, the key that says where the connection leads; the other is refused."""
 CONNECTION_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MAX_FILE_BYTES: Final = 256 * 1024
@@ -210,7 +212,9 @@ def _without_revokes(name: str, entry: Mapping[str, object], findings: Findings,
 
 
 _ReadTarget: TypeAlias = Callable[[str, object, SecretPlaces, Findings, Mark], FileTarget | ServerTarget | None]
-_TARGETS: Final[Mapping[SqlEngine, _ReadTarget]] = MappingProxyType({"sqlite": _file, "postgres": _server})
+_TARGETS: Final[Mapping[SqlEngine, _ReadTarget]] = MappingProxyType(
+    {"sqlite": _file, "postgres": _server, "duckdb": _file}
+)
 
 
 def _http_connection(name: str, target: HttpTarget, tools: tuple[str, ...] | None) -> Connection:

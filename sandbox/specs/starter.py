@@ -21,9 +21,13 @@ _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _NOT_IN_A_NAME: Final = re.compile(r"[^A-Za-z0-9_.-]+")
 _YAML_WORDS: Final = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
 _OWNER: Final = "your-team@example.com"
-_NUMBERS: Final[Mapping[SqlEngine, str]] = {"sqlite": "", "postgres": "; of a number, claim('NAME')::bigint"}
+_NUMBERS: Final[Mapping[SqlEngine, str]] = {
+    "sqlite": "",
+    "postgres": "; of a number, claim('NAME')::bigint",
+    "duckdb": "",
+}
 """How a claim is compared with a number, where it is a text to the engine."""
-_ENGINES: Final[Mapping[SqlEngine, str]] = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
+_ENGINES: Final[Mapping[SqlEngine, str]] = {"sqlite": "SQLite", "postgres": "PostgreSQL", "duckdb": "DuckDB"}
 """What a model knows an engine by."""
 
 
@@ -98,7 +102,7 @@ def _columns(shape: TableShape) -> str:
 
 def _text(name: str, connection: Connection, shape: TableShape) -> str:
     # WHY: a server's tables are called `schema.table`, in names that need no quotes.
-    is_plain = connection.engine != "sqlite"
+    is_plain = connection.engine == "postgres"
     identifier = shape.name if is_plain else '"' + shape.name.replace('"', '""') + '"'
     numbers = _NUMBERS[connection.dialect]
     summary = _yaml(f"Read the {'view' if shape.kind == 'view' else 'table'} {shape.name} with SQL"[:200])

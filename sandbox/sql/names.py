@@ -151,7 +151,15 @@ class Names:
         if is_near and qualifier is not None and self._naming.has_whole_rows:
             self.find("column", node, name)
             return True
-        return qualifier is None and level.sees_aliases and name in level.aliases
+        return qualifier is None and level.sees_aliases and self._is_alias(level, name, node)
+
+    def _is_alias(self, level: Scope, name: str, node: exp.Expr) -> bool:
+        """Whether it is an output's name; where that is a source's too, the engine may mean the whole row."""
+        if name not in level.aliases:
+            return False
+        if self._naming.has_whole_rows and any(source.name == name for source in level.sources):
+            self.find("whole-row", node, name)
+        return True
 
     def perhaps(self, name: str, scope: Scope) -> None:
         """Note the visible columns of a name that ORDER BY takes for an output.

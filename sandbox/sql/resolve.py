@@ -122,6 +122,7 @@ class _Resolver(Sources):
             scope.sources = self.sources(from_.this, scope, conditions, ())
         for join in args.get("joins") or ():
             self.join(scope.sources, join, scope, conditions, ())
+        scope.sees_aliases = "expressions" in self.naming.alias_clauses
         output = self._output(node.expressions, scope)
         scope.sees_aliases = "on" in self.naming.alias_clauses
         for condition in conditions:
@@ -246,6 +247,8 @@ class _Resolver(Sources):
             else:
                 output.append((self._named(item, scope, aliases), None))
                 width += 1
+                if scope.sees_aliases:
+                    scope.aliases = frozenset(aliases)
             self.names.effort.check_width(width)
         scope.aliases = frozenset(aliases)
         return output
@@ -264,8 +267,11 @@ class _Resolver(Sources):
         star = item if type(item) is exp.Star else item.this
         sources: Iterable[Source] = scope.sources
         self.names.effort.spend(len(scope.sources))
-        if any(star.args.values()) or item.args.get("db"):
+        clauses = {key: value for key, value in star.args.items() if value}
+        excluded = clauses.pop("except_", ()) if self.naming.has_star_without else ()
+        if clauses or item.args.get("db"):
             self.names.find("construct", item.args.get("table"), "*")
+        without = frozenset(self.names.name(column.this) for column in excluded)
         if table := item.args.get("table"):
             name = self.names.name(table)
             sources = [source for source in scope.sources if source.name == name]
@@ -274,7 +280,11 @@ class _Resolver(Sources):
         output: Output = []
         for source in sources:
             self.names.all_of(source, is_star=True)
-            output += [(name, origin if origin is HIDDEN else None) for name, origin in source.columns.items()]
+            output += [
+                (name, origin if origin is HIDDEN else None)
+                for name, origin in source.columns.items()
+                if name not in without
+            ]
             if source.is_open:
                 output.append(("", None))
         return output

@@ -40,7 +40,8 @@ ROOMS_OF = {
     "sqlite3": (),  # a second SQLite library in one process breaks the first one's file locks
     "subprocess": (*ENGINES, *INSTRUMENTS, *WORKERS),
     "multiprocessing": ENGINES,
-    "socket": (*ENGINES, *RPC, *WORKERS, "sandbox.doors", "sandbox.identity.oidc", "sandbox.receipts.witness"),
+    "duckdb": ("sandbox.confined", "sandbox.bench.sql.duckdb_ground"),
+    "socket": (*ENGINES, *RPC, *WORKERS, "sandbox.confined", "sandbox.doors", "sandbox.receipts.witness"),
     "http.client": (*ENGINES, "sandbox.identity.oidc", "sandbox.receipts.witness"),
     "urllib.request": (),
     "httpx": (*ENGINES, "sandbox.identity.oidc", "sandbox.receipts.witness"),
@@ -59,6 +60,7 @@ ONLY = {
     "sandbox.stages": ("sandbox.reasons", "sandbox.toolspec", "sandbox.values"),
     "sandbox.reasons": (),
     "sandbox.values": (),
+    "sandbox.confined": ("sandbox.confined",),
     "sandbox.audit": ("sandbox.audit", "sandbox.v1.record_pb2", "sandbox.values", "sandbox.stores"),
     "sandbox.audit.verify": ("sandbox.audit", "sandbox.v1.record_pb2", "sandbox.values"),
     "sandbox.client": ("sandbox.client", "sandbox.audit", "sandbox.v1", "sandbox.values"),

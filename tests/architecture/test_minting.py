@@ -146,7 +146,8 @@ def is_setting_another(call: ast.Call) -> bool:
 
 @pytest.mark.requirement("house:minting:rooms")
 def test_each_stage_is_built_only_in_its_room() -> None:
-    found = [line for module in modules().values() if not module.is_in(DEFINED_IN) for line in forgeries(module)]
+    rooms = (*DEFINED_IN, "sandbox.confined")  # the latter may not even import a stage
+    found = [line for module in modules().values() if not module.is_in(rooms) for line in forgeries(module)]
 
     assert not found, "\n".join(found)
 

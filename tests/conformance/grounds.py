@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, final
 
+import duckdb_cast
 import executor_cast
 import postgres_cast
 from executor_cast import Shop, change, make_database
@@ -30,6 +31,8 @@ class Ground(Protocol):
     """What the catalogue calls the types of `id` and `region` of orders."""
     empty: tuple[str, str]
     """The column types of the same in a result without rows."""
+    many: int
+    """Calls that take a second or so."""
 
     def rules(self, tables: Mapping[str, TableRule]) -> Mapping[str, TableRule]:
         """Name tables as the engine's catalogue does."""
@@ -69,6 +72,7 @@ class SqliteGround:
         "x'00ff'": ("blob", b"\x00\xff"),
         "NULL": ("null", None),
     }
+    many = 800
     declared = ("INTEGER", "TEXT")
     empty = ("null", "null")
 
@@ -108,6 +112,7 @@ class PostgresGround:
         "CAST(NULL AS integer)": ("integer", None),
         "DATE '2026-02-28'": ("text", "2026-02-28"),
     }
+    many = 800
     declared = ("integer", "text")
     empty = ("integer", "text")
 
@@ -148,6 +153,52 @@ class PostgresGround:
             assert ready.shape is not None
             shapes.append(ready.shape)
         self._shop.set_up(shapes)
+
+
+@final
+class DuckdbGround:
+    """A file."""
+
+    engine = "duckdb"
+    values: Mapping[str, tuple[str, object]] = {
+        "1": ("integer", 1),
+        "9223372036854775807": ("integer", 2**63 - 1),
+        "-9223372036854775808": ("integer", -(2**63)),
+        "170141183460469231731687303715884105727": ("integer", 2**127 - 1),
+        "1.50": ("text", "1.50"),
+        "CAST('infinity' AS DOUBLE)": ("real", float("inf")),
+        "'Zoë ☃ 𝄞'": ("text", "Zoë ☃ 𝄞"),
+        "'a' || chr(0) || 'b'": ("text", "a\0b"),
+        "''": ("text", ""),
+        "true": ("boolean", True),
+        "CAST(NULL AS INTEGER)": ("integer", None),
+        "DATE '2026-02-28'": ("text", "2026-02-28"),
+        "CAST('infinity' AS DATE)": ("text", "infinity"),
+        "INTERVAL '1 month 2 days'": ("text", "1 month 2 days"),
+        "[1, NULL, 3]": ("text", "[1, NULL, 3]"),
+        "from_hex('00ff')": ("blob", b"\x00\xff"),
+    }
+    many = 60
+    declared = ("INTEGER", "VARCHAR")
+    empty = ("integer", "text")
+
+    def __init__(self, folder: Path) -> None:
+        self._connection = duckdb_cast.connection_to(duckdb_cast.make_database(folder / "shop.duckdb"))
+
+    def rules(self, tables: Mapping[str, TableRule]) -> Mapping[str, TableRule]:
+        return tables
+
+    def shop(self, *specs: ToolSpec) -> Shop:
+        return Shop(Path(), specs, connection=self._connection)
+
+    def change(self, script: str) -> None:
+        duckdb_cast.change(self._connection, script)
+
+    def hide_orders(self) -> None:
+        self.change("ALTER TABLE orders RENAME TO away")
+
+    def show_orders(self) -> None:
+        self.change("ALTER TABLE away RENAME TO orders")
 
 
 _SETTINGS = Settings().sql

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from executor_cast import CANARY, EU, Shop, open_table, tool
-from grounds import Ground, PostgresGround, SqliteGround
+from grounds import DuckdbGround, Ground, PostgresGround, SqliteGround
 from postgres_server import Server
 
 from sandbox.deployment import Misconfigured
@@ -22,6 +22,7 @@ from sandbox.toolspec import TableRule, ToolLimits
 GROUNDS: Mapping[str, Callable[[Server, Path], Ground]] = {
     "sqlite": lambda _, folder: SqliteGround(folder),
     "postgres": PostgresGround,
+    "duckdb": lambda _, folder: DuckdbGround(folder),
 }
 """How a test gets a shop on each engine."""
 
@@ -223,7 +224,7 @@ def test_a_missing_claim_refuses_what_needs_it(shop: Shop) -> None:
 
 
 @pytest.mark.requirement("executors:target:threads")
-def test_sixteen_callers_at_once_see_their_own_rows(shop: Shop) -> None:
+def test_sixteen_callers_at_once_see_their_own_rows(ground: Ground, shop: Shop) -> None:
     wanted = {"EU": [(1,), (3,)], "US": [(2,)], CANARY: [(4,)]}
 
     def ask(number: int) -> bool:
@@ -231,7 +232,7 @@ def test_sixteen_callers_at_once_see_their_own_rows(shop: Shop) -> None:
         return shop.query("SELECT id FROM orders ORDER BY id", region=region) == wanted[region]
 
     with ThreadPoolExecutor(16) as pool:
-        assert all(pool.map(ask, range(800)))
+        assert all(pool.map(ask, range(ground.many)))
 
 
 def rows_or_refusal(shop: Shop, sql: str) -> object:

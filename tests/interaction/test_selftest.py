@@ -90,7 +90,7 @@ def test_a_start_leaves_its_self_test_on_record(service: Service, sandbox: Comma
     shown = sandbox.run("log", "show", record.call_id, "--json").json()
     report = json.loads(shown["payloads"]["self_test"])
     assert {tool["tool"]: tool["failures"] for tool in report["tools"]} == {tool: [] for tool in TOOLS}
-    assert [one["checks"] for one in report["connections"]] == [["SQLite alone, on a canary"]]
+    assert [one["checks"] for one in report["connections"]] == [["the engine alone, on a canary"]]
     service.house.reload()
     assert len(self_tests_of(service.house)) == 1
 
@@ -179,7 +179,7 @@ def test_nothing_that_is_tried_reaches_the_deployments_database(
     House.open(deployment.root).close()
     assert len(set(paths)) == 1
     assert len(paths) > 10
-    assert Path(paths[0]).name == "canary.db"
+    assert Path(paths[0]).name == "canary.sqlite"
     assert not Path(paths[0]).exists()
     assert (deployment.root / "data" / "shop.db").read_bytes() == before
 

@@ -7,9 +7,12 @@ from types import MappingProxyType
 from typing import Final
 
 from sandbox.sql.dialects.base import Dialect
+from sandbox.sql.dialects.duckdb import DUCKDB
 from sandbox.sql.dialects.postgres import POSTGRES
 from sandbox.sql.dialects.sqlite import SQLITE
 
-DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType({SQLITE.name: SQLITE, POSTGRES.name: POSTGRES})
+DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType(
+    {dialect.name: dialect for dialect in (SQLITE, POSTGRES, DUCKDB)}
+)
 
 __all__ = ["DIALECTS", "Dialect"]

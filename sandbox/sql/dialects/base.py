@@ -94,6 +94,8 @@ class Naming:
     """A branch of UNION may stand in parentheses."""
     has_whole_rows: bool
     """A source's name alone means its whole row, and no column is looked for beyond the nearest source so named."""
+    has_star_without: bool
+    """`* EXCLUDE (a, b)` is `*` without those columns."""
     alias_clauses: frozenset[str]
     """Clauses, as sqlglot calls them, whose expressions see the names of the output."""
     orders_by_columns_too: bool

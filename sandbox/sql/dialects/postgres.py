@@ -19,7 +19,7 @@ from sandbox.sql.dialects.postgres_lexer import scan
 from sandbox.sql.dialects.postgres_names import NAMING
 from sandbox.sql.dialects.postgres_text import text_to_run
 from sandbox.sql.dialects.postgres_tree import COLLATIONS
-from sandbox.sql.dialects.postgres_types import TYPE_WORDS, placed_words, types
+from sandbox.sql.dialects.postgres_types import TYPE_NAMES, TYPE_WORDS, placed_words
 from sandbox.sql.dialects.words import IMPOSSIBLE, VERBS
 
 _STRUCTURAL: Final = words(
@@ -78,7 +78,7 @@ POSTGRES: Final = Dialect(
     grammar=Grammar(),
     scan=scan,
     naming=NAMING,
-    types=types,
+    types=TYPE_NAMES.find,
     placed_words=placed_words,
     has_plain_calls=True,
     text_to_run=text_to_run,

@@ -75,6 +75,7 @@ NAMING: Final = Naming(
     has_boolean_columns=False,
     has_query_parentheses=True,
     has_whole_rows=True,
+    has_star_without=False,
     alias_clauses=words("group distinct"),
     orders_by_columns_too=False,
     ctes_see_all=False,

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from sandbox.sql.dialects.base import NUMBER, STRING, Token, words
-from sandbox.sql.dialects.types import cast_types
+from sandbox.sql.dialects.base import Token, words
+from sandbox.sql.dialects.types import TypeNames
 
 _SIMPLE: Final = words(
     """
@@ -32,9 +32,9 @@ _FOLLOWED: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "INTERVAL": words("YEAR MONTH DAY HOUR MINUTE SECOND TO"),
     }
 )
-"""Types of several words: the first, and those that may follow it."""
 
-TYPE_WORDS: Final = _SIMPLE.union(_FOLLOWED, *_FOLLOWED.values(), ("ARRAY", "[", "]"))
+TYPE_NAMES: Final = TypeNames(_SIMPLE, _FOLLOWED)
+TYPE_WORDS: Final = TYPE_NAMES.words | {"ARRAY"}
 
 TYPES: Final = words(
     """
@@ -60,52 +60,6 @@ _ARGUMENTS: Final = words(
 )
 """Names of arguments, before `=>`."""
 _TRIMS: Final = words("BOTH LEADING TRAILING")
-
-
-def types(tokens: Sequence[Token], keys: list[str]) -> Iterator[int]:
-    """Find the tokens that make up types."""
-    yield from cast_types(keys)
-    last = len(keys)
-    for index, key in enumerate(keys):
-        if key == "::":
-            yield from range(index + 1, min(_type_end(tokens, keys, index + 1), last))
-        elif key in TYPE_WORDS and (index == 0 or keys[index - 1] != "::"):
-            end = _words_end(tokens, keys, index)
-            if end < last and tokens[end].kind == STRING:
-                yield from range(index, end)
-                following = _FOLLOWED["INTERVAL"] if key == "INTERVAL" else ()
-                end += 1
-                while end < last and keys[end] in following:
-                    yield end
-                    end += 1
-
-
-def _type_end(tokens: Sequence[Token], keys: list[str], start: int) -> int:
-    """Where a type that begins at `start` ends, brackets of an array included."""
-    at = _words_end(tokens, keys, start)
-    while keys[at : at + 2] == ["[", "]"] or (keys[at : at + 1] == ["["] and keys[at + 2 : at + 3] == ["]"]):
-        if keys[at + 1] != "]" and tokens[at + 1].kind != NUMBER:
-            break
-        at += 2 if keys[at + 1] == "]" else 3
-    return at + (keys[at : at + 1] == ["ARRAY"])
-
-
-def _words_end(tokens: Sequence[Token], keys: list[str], start: int) -> int:
-    following = _FOLLOWED.get(keys[start]) if start < len(keys) else None
-    at = _size_end(tokens, keys, start + 1)
-    while following and at < len(keys) and keys[at] in following:
-        at = _size_end(tokens, keys, at + 1)
-    return at
-
-
-def _size_end(tokens: Sequence[Token], keys: list[str], start: int) -> int:
-    """Where a size such as `(10, 2)` ends, if there is one."""
-    if keys[start : start + 1] != ["("]:
-        return start
-    at = start + 1
-    while at < len(keys) and (tokens[at].kind == NUMBER or keys[at] == ","):
-        at += 1
-    return at + 1 if keys[at : at + 1] == [")"] and at > start + 1 else start
 
 
 def placed_words(_: Sequence[Token], keys: list[str]) -> Iterator[int]:

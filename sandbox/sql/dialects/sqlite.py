@@ -150,6 +150,7 @@ _NAMING: Final = Naming(
     has_boolean_columns=True,
     has_query_parentheses=False,
     has_whole_rows=False,
+    has_star_without=False,
     alias_clauses=words("on where group having windows order limit offset distinct"),
     orders_by_columns_too=True,
     ctes_see_all=True,

@@ -70,7 +70,7 @@ def _why_not(use: GuardedUse, counts: Mapping[int, GuardedUse], least: int) -> s
     if not isinstance(select, exp.Select) or not _is_alone(use):
         return "it is aggregated in a SELECT from its table alone; join to the result of that SELECT"
     conditions = list(_conjuncts(select.args.get("having")))
-    if not all(_is_demand(each, counts, least) for each in conditions):
+    if not all(_is_demand(each, counts, least) for each in conditions) or select.args.get("qualify"):
         return f"the HAVING of that SELECT is `count({name}) >= {least}`; further conditions go into a query around it"
     counted = [counts[id(node)] for each in conditions for node in each.this.iter_expressions()]
     if not any(each.origin == use.origin for each in counted):

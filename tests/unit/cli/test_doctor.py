@@ -74,7 +74,7 @@ def test_a_file_is_opened_and_each_tool_rehearsed(sandbox: CommandLine) -> None:
             "checks": [
                 "the file opens read-only",
                 "each tool's rules hold on it",
-                "SQLite alone, on a canary",
+                "the engine alone, on a canary",
                 "known-bad calls of each tool",
             ],
             "undecided": None,

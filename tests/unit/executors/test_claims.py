@@ -86,7 +86,7 @@ def test_kinds_are_those_of_sqlite_s_affinities() -> None:
     declared = ("INTEGER", "bigint", "FLOATING POINT", "VARCHAR(9)", "clob", "TEXT", "BLOB", "", "REAL", "DECIMAL(9,2)")
     kinds = ["integer", "integer", "integer", "text", "text", "text", "any", "any", "number", "number"]
 
-    assert [kind_of(one) for one in declared] == kinds
+    assert [kind_of(one, "sqlite") for one in declared] == kinds
     assert (stricter("text", "integer"), stricter("any", "text"), stricter("number", "text")) == (
         "integer",
         "text",

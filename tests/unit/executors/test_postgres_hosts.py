@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from sandbox.executors.ending import Over
 from sandbox.executors.postgres_hosts import with_addresses
-from sandbox.executors.postgres_wire import Gone, Over
+from sandbox.executors.postgres_wire import Gone
 from sandbox.outbound import resolver
 from sandbox.stages import Cancellation
 

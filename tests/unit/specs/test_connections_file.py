@@ -80,15 +80,15 @@ GOOD = 'engine = "sqlite"\npath = "a.db"\nceiling = {tables = ["t"]}\n'
             f"the ceiling of `a` names no tables; {CEILING_SENTENCE} is accepted",
         ),
         (
-            '[a]\nengine = "duckdb"\npath = "x"\nceiling = {tables = ["t"]}\n',
+            '[a]\nengine = "mysql"\npath = "x"\nceiling = {tables = ["t"]}\n',
             (2, 1, "connection/not-built"),
-            "engine `duckdb` is not built yet in this version; accepted: `sqlite`, `postgres`, `http`",
+            "engine `mysql` is not built yet in this version; accepted: `sqlite`, `postgres`, `duckdb`, `http`",
         ),
         ('[a]\nengine = "sqlit"\n', (2, 1, "connection/value"), "unknown engine `sqlit`; did you mean `sqlite`?"),
         (
             "[a]\n",
             (1, 2, "connection/value"),
-            "connection `a` needs an `engine`; accepted: `sqlite`, `postgres`, `http`",
+            "connection `a` needs an `engine`; accepted: `sqlite`, `postgres`, `duckdb`, `http`",
         ),
         (
             "[a]\npaht = 1\n" + GOOD,

@@ -1,9 +1,11 @@
-"""Does SQLite itself confine a tool here, with the gate switched off? Tried on a file of the sandbox's own."""
+"""Does an engine of files confine a tool here, with the gate switched off? Tried on a file of the sandbox's own."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -11,13 +13,13 @@ from typing import Final
 import apsw
 
 from sandbox.executors.engine import Confinement, Executor, PlanStale
-from sandbox.executors.sqlite import SqliteExecutor
+from sandbox.executors.executors import EXECUTORS
 from sandbox.leases import FileLease
 from sandbox.leases.files import file_lease
 from sandbox.reasons import Refused
 from sandbox.sql.dialects import DIALECTS
 from sandbox.stages import Cancellation, Rights, SqlPlan
-from sandbox.toolspec import Connection, Digest, FileTarget, SqlCeiling, TableRule
+from sandbox.toolspec import Connection, Digest, FileTarget, SqlCeiling, SqlEngine, TableRule
 from sandbox.values import Row
 
 _TABLES: Final = """\
@@ -33,12 +35,12 @@ _RULE: Final = TableRule(
     masks=MappingProxyType({}),
 )
 _MINE: Final[Row] = (1, "mine", "may be seen")
-_FORBIDDEN: Final = (
+_EVERYWHERE: Final = (
     "INSERT INTO canary (id) VALUES (3)",
     "UPDATE canary SET note = 'written'",
     "DELETE FROM canary",
     "DROP TABLE other",
-    "CREATE TABLE made (x)",
+    "CREATE TABLE made (x INTEGER)",
     "CREATE TEMP TABLE made AS SELECT 1 AS x",
     "SELECT hidden FROM canary",
     "SELECT id FROM canary WHERE hidden = 'sandbox-hidden'",
@@ -46,29 +48,49 @@ _FORBIDDEN: Final = (
     "SELECT count(*) FROM other",
     "SELECT * FROM main.canary",
     "SELECT * FROM sqlite_master",
-    "SELECT * FROM pragma_database_list",
-    "PRAGMA writable_schema = ON",
     "ATTACH DATABASE ':memory:' AS made",
-    "BEGIN IMMEDIATE",
-    "SELECT load_extension('sandbox')",
     "SELECT 1; DELETE FROM canary",
+)
+_FORBIDDEN: Final[Mapping[SqlEngine, tuple[str, ...]]] = MappingProxyType(
+    {
+        "sqlite": (
+            *_EVERYWHERE,
+            "SELECT * FROM pragma_database_list",
+            "PRAGMA writable_schema = ON",
+            "BEGIN IMMEDIATE",
+            "SELECT load_extension('sandbox')",
+        ),
+        "duckdb": (
+            *_EVERYWHERE,
+            "SELECT * FROM duckdb_tables()",
+            "SELECT * FROM (DESCRIBE other)",
+            "SET enable_external_access = true",
+            "SET lock_configuration = false",
+            "SELECT * FROM read_text('/etc/hostname')",
+            "SELECT * FROM '/etc/hostname'",
+            "SELECT * FROM query('SELECT * FROM other')",
+            "COPY canary TO '/dev/null'",
+            "LOAD sandbox",
+            "BEGIN",
+        ),
+    }
 )
 """Each must be stopped by the engine, for the gate is not asked."""
 
 
-def slips_of_sqlite() -> tuple[str, ...]:
-    """Return what a session that is confined to a tool lets through on a canary file, which is made and removed."""
+def slips_of_file_engine(engine: SqlEngine) -> tuple[str, ...]:
+    """Return what an executor of such files lets through on a canary file, which is made and removed."""
     try:
         with tempfile.TemporaryDirectory(prefix="sandbox-canary-") as folder:
-            path = Path(folder, "canary.db")
-            _make(path)
-            return tuple(_slips(path))
-    except (OSError, apsw.Error) as error:
+            path = Path(folder, f"canary.{engine}")
+            _MADE_BY[engine](path)
+            return tuple(_slips(engine, path))
+    except (OSError, apsw.Error, subprocess.CalledProcessError) as error:
         folder = tempfile.gettempdir()
         return (f"the canary file cannot be made in {folder} ({type(error).__name__}); TMPDIR names another folder",)
 
 
-def _make(path: Path) -> None:
+def _make_sqlite(path: Path) -> None:
     database = apsw.Connection(str(path))
     try:
         database.execute(_TABLES)
@@ -76,18 +98,30 @@ def _make(path: Path) -> None:
         database.close()
 
 
-def _slips(path: Path) -> Iterator[str]:
+def _make_duckdb(path: Path) -> None:
+    # WHY: DuckDB is never loaded into the service itself.
+    make = "import duckdb, sys; duckdb.connect(sys.argv[1]).execute(sys.argv[2])"
+    command = [sys.executable, "-I", "-c", make, str(path), _TABLES]
+    subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - this very Python
+
+
+_MADE_BY: Final[Mapping[SqlEngine, Callable[[Path], None]]] = MappingProxyType(
+    {"sqlite": _make_sqlite, "duckdb": _make_duckdb}
+)
+
+
+def _slips(engine: SqlEngine, path: Path) -> Iterator[str]:
     target = FileTarget(str(path))
     connection = Connection(
-        name="canary", engine="sqlite", target=target, ceiling=SqlCeiling(None), digest=Digest("canary")
+        name="canary", engine=engine, target=target, ceiling=SqlCeiling(None), digest=Digest("canary")
     )
-    lease, executor = file_lease(connection, target), SqliteExecutor(connection)
+    lease, executor = file_lease(connection, target), EXECUTORS[engine](connection)
     before = path.read_bytes()
     try:
-        for statement in _FORBIDDEN:
-            if _ran(executor, lease, statement) is not None:
+        for statement in _FORBIDDEN[engine]:
+            if _ran(engine, executor, lease, statement) is not None:
                 yield f"the engine does not stop `{statement}` on the canary"
-        if _ran(executor, lease, "SELECT * FROM canary") != (_MINE,):
+        if _ran(engine, executor, lease, "SELECT * FROM canary") != (_MINE,):
             yield "the engine does not show of the canary what its row filter says"
     finally:
         executor.close()
@@ -95,17 +129,17 @@ def _slips(path: Path) -> Iterator[str]:
         yield "the canary file was changed"
 
 
-def _ran(executor: Executor, lease: FileLease, statement: str) -> tuple[Row, ...] | None:
+def _ran(engine: SqlEngine, executor: Executor, lease: FileLease, statement: str) -> tuple[Row, ...] | None:
     """Return the rows of a statement that no gate has seen; None where the engine stops it."""
     confinement = Confinement(key=Digest("canary"), tables={_RULE.table: _RULE}, views=frozenset(), max_bytes=64 * 1024)
     rights = Rights(
         relations=(_RULE.table,),
         columns=tuple((_RULE.table, column) for column in _RULE.columns),
-        functions=tuple(DIALECTS["sqlite"].functions),
+        functions=tuple(DIALECTS[engine].functions),
         claims=("tenant",),
     )
     plan = SqlPlan(
-        dialect="sqlite",
+        dialect=engine,
         connection="canary",
         connection_digest=Digest("canary"),
         proposed_sql=statement,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import final
 
-from sandbox.executors.postgres_wire import Over
+from sandbox.executors.ending import Over
 from sandbox.stages import Cancellation
 
 

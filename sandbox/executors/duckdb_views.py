@@ -1,0 +1,51 @@
+"""How does a table of a DuckDB file look to one tool? The columns it may show, masked, of the rows it may show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from sandbox.confined.frames import Table, View
+from sandbox.toolspec import MaskName, TableRule
+
+_MASKS: Final[Mapping[MaskName, str]] = MappingProxyType(
+    {
+        "null": "CAST(NULL AS VARCHAR)",
+        "initials": (
+            "array_to_string([left(word, 1) || '.' FOR word IN string_split_regex({text}, '\\s+') IF word <> ''], '')"
+        ),
+        "last4": "CASE WHEN length({text}) <= 4 THEN repeat('*', length({text}))"
+        " ELSE repeat('*', length({text}) - 4) || right({text}, 4) END",
+        "year": "CASE WHEN regexp_matches({text}, '^[0-9]{{4}}(-|$)') THEN left({text}, 4) END",
+        "domain": "CASE WHEN contains({text}, '@') THEN regexp_extract({text}, '[^@]*$') END",
+    }
+)
+"""As `sandbox.executors.masks` does it; what each shows: `sandbox.toolspec.MaskName`."""
+
+
+def views_of(rules: Mapping[str, TableRule], tables: Mapping[str, Table]) -> tuple[View, ...]:
+    """Return what stands under the name of each table; rules and tables by folded name."""
+    return tuple(
+        View(
+            table=tables[name],
+            columns=", ".join(_shown(column, rule.masks.get(column)) for column in rule.columns),
+            row_filter=rule.row_filter or "",
+        )
+        for name, rule in rules.items()
+    )
+
+
+def select_of(rule: TableRule) -> str:
+    """Return a statement that looks at every column of a table that a tool may show."""
+    return f"SELECT {', '.join(map(quoted_name, rule.columns))} FROM {quoted_name(rule.table)} LIMIT 0"  # noqa: S608 - quoted names
+
+
+def _shown(column: str, mask: MaskName | None) -> str:
+    name = quoted_name(column)
+    return name if mask is None else f"{_MASKS[mask].format(text=f'CAST({name} AS VARCHAR)')} AS {name}"
+
+
+def quoted_name(name: str) -> str:
+    """Return a name as DuckDB takes it, whatever is in it."""
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,213 @@
+"""Is each DuckDB statement in a process of its own that ends with its call, and holds no more than it may?"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import duckdb_cast
+import pytest
+from executor_cast import EU, Shop, tool
+
+from sandbox.executors.duckdb import DuckdbExecutor
+from sandbox.executors.duckdb_host import Host
+from sandbox.reasons import Reason, Refused
+from sandbox.stages import Cancellation
+from sandbox.toolspec import ToolLimits
+
+ENDLESS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+BUSY = "SELECT sum(a.i * b.i) FROM range(1000000) a(i), range(1000000) b(i)"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return duckdb_cast.make_database(tmp_path / "shop.duckdb")
+
+
+@pytest.fixture
+def shop(path: Path) -> Iterator[Shop]:
+    limits = ToolLimits(seconds=30.0)
+    shop = Shop(Path(), (tool(tables=EU, limits=limits),), connection=duckdb_cast.connection_to(path))
+    yield shop
+    shop.executors.close()
+
+
+def host_of(shop: Shop) -> Host:
+    executor = shop.executors._executors["shop"]  # pyright: ignore[reportPrivateUsage] - its processes are looked at
+    assert isinstance(executor, DuckdbExecutor)
+    return executor._host  # pyright: ignore[reportPrivateUsage]
+
+
+def family(host: Host) -> list[int]:
+    """Return the helper and its children that are alive."""
+    assert host._helper is not None
+    leader = host._helper.process.pid
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[2]) == leader and fields[0] != "Z":
+                found.append(int(entry.name))
+    return found
+
+
+@pytest.mark.requirement("executors:duckdb:process")
+@pytest.mark.parametrize("sql", [ENDLESS, BUSY])
+def test_a_cancelled_statement_is_dead_within_a_quarter_of_a_second(shop: Shop, sql: str) -> None:
+    shop.query("SELECT 1")
+    cancellation, told = Cancellation(), []
+
+    def run() -> None:
+        told.append(shop.refusal({"sql": sql}, cancellation=cancellation).reason)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    host = host_of(shop)
+    while not any(cpu_of(each) > 0.2 for each in family(host)):
+        pass
+    (busy,) = [each for each in family(host) if cpu_of(each) > 0.2]
+    begun = time.monotonic()
+    cancellation.cancel()
+    thread.join(10)
+
+    assert time.monotonic() - begun < 0.25
+    assert told == [Reason.CALL_CANCELLED]
+    assert busy not in family(host)
+
+
+def cpu_of(process: int) -> float:
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.requirement("executors:duckdb:process")
+def test_no_statement_meets_another_ones_process(shop: Shop) -> None:
+    shop.query("SELECT 1")
+    before = set(family(host_of(shop)))
+    shop.query("SELECT 2")
+    after = set(family(host_of(shop)))
+
+    assert len(before - after) == 1
+
+
+@pytest.mark.requirement("executors:duckdb:process")
+def test_the_helper_is_started_again_when_it_is_gone(shop: Shop) -> None:
+    assert shop.query("SELECT 1") == [(1,)]
+    host = host_of(shop)
+    assert host._helper is not None
+    os.killpg(host._helper.process.pid, signal.SIGKILL)
+    host._helper.process.wait()
+
+    assert shop.query("SELECT 2") == [(2,)]
+
+
+@pytest.mark.requirement("executors:duckdb:process")
+def test_with_the_service_every_process_goes(shop: Shop) -> None:
+    shop.query("SELECT 1")
+    host = host_of(shop)
+    helper = host._helper
+    assert helper is not None
+    assert len(family(host)) > 1
+    helper.control.close()  # as the system does when the service dies
+    helper.process.wait(10)
+    deadline = time.monotonic() + 5
+    while alive := [each for each in family(host) if each != helper.process.pid]:
+        assert time.monotonic() < deadline, alive
+
+
+@pytest.mark.requirement("executors:duckdb:process")
+def test_nobody_is_kept_from_writing_once_the_call_is_over(shop: Shop, path: Path) -> None:
+    assert shop.query("SELECT count(*) FROM customers") == [(3,)]
+    with duckdb.connect(str(path)) as owner:
+        owner.execute("INSERT INTO customers (id) VALUES (4)")
+        refused = shop.refusal({"sql": "SELECT count(*) FROM customers"})
+
+    assert (refused.reason, refused.retry_after_s) == (Reason.EXECUTOR_UNAVAILABLE, 1.0)
+    assert shop.query("SELECT count(*) FROM customers") == [(4,)]
+
+
+@pytest.mark.requirement("executors:duckdb:memory")
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT length(repeat('x', 4000000000))",
+        "SELECT length(repeat(repeat('x', 100000), 100000))",
+        "SELECT len(range(1000000000))",
+        "SELECT list(i) FROM range(1000000000) t(i)",
+        "SELECT length(string_agg(repeat('x', 1000), '')) FROM range(100000000)",
+        "SELECT count(*) FROM (SELECT DISTINCT repeat('x', 100) || i FROM range(100000000) t(i))",
+        "SELECT lpad('x', 2000000000, 'y')",
+    ],
+)
+def test_what_needs_too_much_memory_is_stopped_and_the_service_lives(shop: Shop, sql: str) -> None:
+    refused = shop.refusal({"sql": sql})
+
+    assert refused.reason in (Reason.SQL_FAILED, Reason.RESULT_TOO_LARGE)
+    assert refused.metadata.get("error", "too_large") in ("out_of_memory", "value", "too_large", "overflow")
+    assert shop.query("SELECT 1") == [(1,)]
+
+
+@pytest.mark.requirement("executors:duckdb:errors")
+@pytest.mark.parametrize(
+    ("sql", "word"),
+    [
+        ("SELECT CAST(name AS INTEGER) FROM customers", "type"),
+        ("SELECT 9223372036854775807 + id FROM orders", "overflow"),
+        ("SELECT region, id FROM orders GROUP BY region", "grouping"),
+        ("SELECT id FROM orders o JOIN customers c ON o.customer = c.id", "ambiguous_column"),
+        ("SELECT id FROM orders UNION SELECT id, region FROM orders", "column_count"),
+        ("SELECT id FROM orders WHERE sum(id) > 1", "misplaced_function"),
+        ("SELECT lower(id, region) FROM orders", "undefined_function"),
+        ("SELECT (SELECT id FROM customers)", "cardinality"),
+        ("SELECT strptime(region, '%Y') FROM orders", "value"),
+        ("SELECT id FROM orders WHERE id = DATE '2026-01-01'", "type"),
+    ],
+)
+def test_an_error_is_a_word_and_quotes_no_row(shop: Shop, sql: str, word: str) -> None:
+    refused = shop.refusal({"sql": sql}, region="EU")
+
+    assert refused.metadata.get("error") == word, refused.message
+    assert "EU" not in refused.message
+    assert "Ada" not in refused.message
+
+
+@pytest.mark.requirement("executors:duckdb:confined")
+def test_the_helper_is_one_thread_and_holds_nothing_of_the_service(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET_OF_THE_SERVICE", "x")
+    shop.query("SELECT 1")
+    helper = host_of(shop)._helper
+    assert helper is not None
+    process = Path(f"/proc/{helper.process.pid}")
+    opened = sorted(str(each.readlink()).partition(":")[0] for each in (process / "fd").iterdir())
+
+    assert len(list((process / "task").iterdir())) == 1
+    assert set(opened) <= {"/dev/null", "socket"}
+    assert b"SECRET_OF_THE_SERVICE" not in (process / "environ").read_bytes()
+    assert (process / "cwd").readlink() == Path("/")
+    limits = (process / "limits").read_text()
+    assert [line.split()[3] for line in limits.splitlines() if line.startswith("Max file size")] == ["0"]
+
+
+@pytest.mark.requirement("executors:duckdb:errors")
+def test_a_file_that_is_none_is_unavailable(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.duckdb"
+    broken.write_bytes(b"x" * 10_000)
+    for path in (broken, tmp_path / "missing.duckdb"):
+        executor = DuckdbExecutor(duckdb_cast.connection_to(path))
+        with pytest.raises(Refused) as caught:
+            executor.read_catalogue()
+        executor.close()
+
+        assert caught.value.reason is Reason.EXECUTOR_UNAVAILABLE
+        assert not (tmp_path / "missing.duckdb").exists()
