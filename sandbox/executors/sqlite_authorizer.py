@@ -17,6 +17,7 @@ from sandbox.sql.dialects import DIALECTS
 from sandbox.stages import Rights
 
 _FUNCTIONS: Final = frozenset(DIALECTS["sqlite"].functions) | {"->", "->>"}
+_TABLE_FUNCTIONS: Final = frozenset(DIALECTS["sqlite"].table_functions)
 _OK: Final = apsw.SQLITE_OK
 _DENY: Final = apsw.SQLITE_DENY
 _READ: Final = apsw.SQLITE_READ
@@ -96,6 +97,8 @@ class Authorizer:
                 return within is not None and folded(within) == hidden and hidden in self._relations
             name = folded(table)
             return name in self._relations and (not column or (name, folded(column)) in self._columns)
+        if table in _TABLE_FUNCTIONS and database == "main":  # which has no tables
+            return table in self.rights.functions
         # A name that is only counted comes without a schema: a common table expression, or a table of the file.
         return database is None and not column and self._is_of_the_statement(folded(table))
 

@@ -56,7 +56,8 @@ class Names:
     """Looks names up and notes where they stood, what they read and what they failed to find."""
 
     __slots__ = (
-        "_counted", "_naming", "_row_ids", "_strings", "_text", "columns", "effort", "findings", "guarded", "named_at",
+        "_counted", "_naming", "_row_ids", "_strings", "_text", "argument_columns",
+        "columns", "effort", "findings", "guarded", "named_at",
         "stars", "table_functions", "tables",
     )  # fmt: skip
 
@@ -68,6 +69,7 @@ class Names:
         self._naming = lexed.dialect.naming
         self._row_ids = lexed.dialect.row_ids
         self.table_functions = lexed.dialect.table_functions
+        self.argument_columns = lexed.dialect.argument_columns
         self._strings: list[tuple[str, int]] = []
         self._counted: list[exp.Identifier] = []
         self.tables = Tables(lexed.given, lexed.dialect)

@@ -37,8 +37,10 @@ def parse(lexed: Lexed) -> Parsed:
     try:
         foreign = grammar.tokenize(text)
         _match_tokens(lexed, foreign)
+        if lexed.dialect.has_table_command and "TABLE" in lexed.keys:
+            foreign = _with_tables_selected(lexed, foreign)
         trees = grammar.parser().parse(foreign, text)
-        tree = trees[0] if len(trees) == 1 else None
+        tree = _without_parentheses(trees[0], lexed.dialect) if len(trees) == 1 else None
         kinds = frozenset(map(type, tree.walk())) if tree is not None else frozenset[type[exp.Expr]]()
         if tree is not None and lexed.dialect.has_plain_calls:
             _restore_names(tree, text)
@@ -49,6 +51,34 @@ def parse(lexed: Lexed) -> Parsed:
     if tree is None:
         raise _unparsable(lexed, None)
     return Parsed(lexed=lexed, tree=tree, kinds=kinds)
+
+
+def _with_tables_selected(lexed: Lexed, foreign: list[Foreign]) -> list[Foreign]:
+    """Give `TABLE t`, which sqlglot does not know, the tokens of the `SELECT * FROM t` that it means."""
+    named = set(lexed.names)
+    starts = {token.start for at, token in enumerate(lexed.tokens) if token.key == "TABLE" and at not in named}
+    selected: list[Foreign] = []
+    for other in foreign:
+        if other.start in starts:
+            selected += [Foreign(kind, word, other.line, other.col, other.start, other.end) for kind, word in _SELECTED]
+        else:
+            selected.append(other)
+    return selected
+
+
+_SELECTED: Final = ((TokenType.SELECT, "SELECT"), (TokenType.STAR, "*"), (TokenType.FROM, "FROM"))
+
+
+def _without_parentheses(tree: exp.Expr | None, dialect: Dialect) -> exp.Expr | None:
+    """Take a statement out of the parentheses around it, where the engine has a meaning for them."""
+    while type(tree) is exp.Subquery and dialect.naming.has_query_parentheses and is_bare(tree):
+        tree = tree.this.pop()
+    return tree
+
+
+def is_bare(node: exp.Subquery) -> bool:
+    """Whether a query in parentheses has nothing beside them: no alias, and no clause after them."""
+    return not any(value for key, value in node.args.items() if key != "this")
 
 
 _MARK: Final = "()"

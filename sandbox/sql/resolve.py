@@ -17,7 +17,7 @@ from sqlglot import exp
 
 from sandbox.sql.dialects.base import Token
 from sandbox.sql.names import Finding, GuardedUse
-from sandbox.sql.parse import Parsed
+from sandbox.sql.parse import Parsed, is_bare
 from sandbox.sql.scope import HIDDEN, Cte, Environment, Output, Scope, Source, derived
 from sandbox.sql.sources import Sources
 
@@ -108,7 +108,7 @@ class _Resolver(Sources):
             return self._compound(node, env, outer, None)
         if type(node) is exp.Values:
             return self._values(node, env, outer)
-        if type(node) is exp.Subquery and self.naming.has_query_parentheses and _is_bare(node):
+        if type(node) is exp.Subquery and self.naming.has_query_parentheses and is_bare(node):
             return self.query(node.this, env, outer)
         self.names.find("construct", node, node.key)
         return []
@@ -120,8 +120,7 @@ class _Resolver(Sources):
         conditions: list[exp.Expr] = []
         if from_ := args.get("from_"):
             scope.sources = self.sources(from_.this, scope, conditions, ())
-        for join in args.get("joins") or ():
-            self.join(scope.sources, join, scope, conditions, ())
+        self.joins(node, scope.sources, scope, conditions, ())
         scope.sees_aliases = "expressions" in self.naming.alias_clauses
         output = self._output(node.expressions, scope)
         scope.sees_aliases = "on" in self.naming.alias_clauses
@@ -152,7 +151,7 @@ class _Resolver(Sources):
         while isinstance(first, _SETS):
             branches.append(first.expression)
             first = first.this
-            while type(first) is exp.Subquery and _is_bare(first):
+            while type(first) is exp.Subquery and is_bare(first):
                 first = first.this
         scope = Scope([], env, outer)
         names: set[str] = set()
@@ -347,10 +346,6 @@ class _Resolver(Sources):
         self.names.effort.spend(len(scope.sources))
         if any(name in source.columns for source in scope.sources):
             self.names.find("construct", None, name)
-
-
-def _is_bare(node: exp.Subquery) -> bool:
-    return not any(value for key, value in node.args.items() if key != "this")
 
 
 def _counts(node: exp.Expr | None) -> bool:

@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from sandbox.sql.names import FindingKind, Names
 from sandbox.sql.parse import Parsed
-from sandbox.sql.scope import HIDDEN, Cte, Environment, Origin, Output, Scope, Source, derived
+from sandbox.sql.scope import HIDDEN, Columns, Cte, Environment, Origin, Output, Scope, Source, derived
 
 _MAX_TABLES: Final = 64
 """SQLite joins no more; without this a long chain of NATURAL JOINs would cost its square."""
@@ -45,9 +45,9 @@ class Sources(ABC):
         self.names.effort.open_source(node)
         within = node.this if type(node) is exp.Subquery else None
         if type(node) is exp.Table:
-            sources = [self._table(node, scope, left)]
+            sources = [self._table(node, scope, conditions, left)]
         elif type(within) in (exp.Table, exp.Subquery):
-            sources = self.sources(node.this, scope, conditions, left)
+            sources = self._joined_apart(node.this, scope, conditions, left)
             if self.naming.reads_joins_whole:
                 for source in sources:
                     self.names.all_of(source, is_star=False)
@@ -56,12 +56,26 @@ class Sources(ABC):
         elif type(node) is exp.Subquery or type(node) is exp.Values:
             sources = [self._subquery(node, node, scope.env, scope.outer)]
         elif type(node) is exp.Lateral:
-            sources = [self._lateral(node, Scope(list(left), scope.env, scope.outer))]
+            sources = [self._lateral(node, Scope(list(left), scope.env, scope.outer), conditions)]
         else:
             self.names.find("construct", node, node.key)
             return []
-        for join in node.args.get("joins") or ():
-            self.join(sources, join, scope, conditions, left)
+        self.joins(node, sources, scope, conditions, left)
+        return sources
+
+    def _joined_apart(
+        self, node: exp.Expr, scope: Scope, conditions: list[exp.Expr], left: Sequence[Source]
+    ) -> list[Source]:
+        """Resolve a join in parentheses.
+
+        # WHY twice: SQLite makes a query of its own of some of them, whose conditions see nothing of the FROM around
+        # it, but the SELECTs further out; what a condition reads is noted, and has to be allowed, in both readings.
+        """
+        within: list[exp.Expr] = []
+        sources = self.sources(node, scope, within, left)
+        for condition in within:
+            self.expression(condition, Scope(list(sources), scope.env, scope.outer))
+        conditions += within
         return sources
 
     def _subquery(self, node: exp.Expr, named: exp.Expr, env: Environment | None, outer: Scope | None) -> Source:
@@ -75,14 +89,17 @@ class Sources(ABC):
         columns, is_open = derived(output, declared)
         return Source(name, columns, is_open=is_open)
 
-    def _lateral(self, node: exp.Lateral, beside: Scope) -> Source:
+    def _lateral(self, node: exp.Lateral, beside: Scope, conditions: list[exp.Expr]) -> Source:
         within = node.this
         if type(within) is exp.Subquery:
             return self._subquery(within, node, beside.env, beside)
-        return self._function(node, beside)
+        return self._function(node, beside, conditions)
 
-    def _function(self, node: exp.Expr, beside: Scope) -> Source:
-        """Resolve a function in FROM; its arguments see what stands left of it, with or without LATERAL."""
+    def _function(self, node: exp.Expr, beside: Scope, conditions: list[exp.Expr]) -> Source:
+        """Resolve a function in FROM; its arguments see what stands left of it, with or without LATERAL.
+
+        To SQLite an argument is a condition on a column that holds it, and sees what conditions see.
+        """
         call = node.this
         name = call.name.lower() if type(call) is exp.Anonymous else ""
         columns = self.names.table_functions.get(name)
@@ -90,31 +107,41 @@ class Sources(ABC):
         if columns is None or any(value for key, value in node.args.items() if key not in _CALL_KEYS):
             self.names.find("table-function", node, call.name if isinstance(call, exp.Expr) else "")
             return Source(alias, {}, is_open=True)
-        self.expression(call, beside)
+        if self.naming.conditions_see_all:
+            conditions.append(call)
+        else:
+            self.expression(call, beside)
         own = list(columns) or [alias or name] * max(len(call.expressions) if name == "unnest" else 1, 1)
         if node.args.get("ordinality"):
             own.append("ordinality")
-        found, is_open = derived([(column, None) for column in own], declared)
+        if declared and name in self.names.argument_columns:
+            self.names.find("construct", node.args["alias"].this, "column list after an alias")
+        output: Output = [(column, None) for column in own]
+        output += [(column, HIDDEN) for column in self.names.argument_columns.get(name, ())]
+        found, is_open = derived(output, declared)
         return Source(alias or name, found, is_open=is_open)
 
-    def _table(self, node: exp.Table, scope: Scope, left: Sequence[Source]) -> Source:
+    def _table(self, node: exp.Table, scope: Scope, conditions: list[exp.Expr], left: Sequence[Source]) -> Source:
         args = node.args
         this = args.get("this")
         if type(this) is not exp.Identifier:
-            return self._function(node, Scope(list(left), scope.env, scope.outer))
+            return self._function(node, Scope(list(left), scope.env, scope.outer), conditions)
         if any(value for key, value in args.items() if key not in _FROM_KEYS):
             self.names.find("construct", this, "table option")
         name, schema = self.names.name(this), args.get("db")
         if args.get("catalog") is not None or (schema is not None and not self.naming.default_schema):
             self.names.find("qualified-name", schema if type(schema) is exp.Identifier else this, name)
             return Source(name, {}, is_open=True)
-        alias = self._table_alias(node) or name
+        alias, declared = self._alias(node)
+        alias = alias or name
         cte = scope.env.find(name) if scope.env and schema is None else None
         if cte is not None:
             self.read_cte(cte)
             if cte.columns is None:
                 kind: FindingKind = "cte-name" if self.names.tables.is_allowed(name) else "construct"
                 self.names.find(kind, this, name if kind == "cte-name" else "circular WITH")
+            if declared:
+                self.names.find("construct", node.args["alias"].this, "column list after an alias")
             return Source(alias, cte.columns or {}, is_open=cte.is_open, cte_at=this)
         if self.naming.default_schema:
             name = f"{self.names.name(schema) if schema else self.naming.default_schema}.{name}"
@@ -123,7 +150,18 @@ class Sources(ABC):
             self.names.find("table", schema or this, name)
             return Source(alias, {}, is_open=True)
         table, columns = found
+        if declared:
+            columns = self._renamed(node, table, columns, declared)
         return Source(alias, columns, table)
+
+    def _renamed(self, node: exp.Table, table: str, columns: Columns, declared: list[str]) -> Columns:
+        """Return a table's columns under the names that follow its alias: they count from the first column."""
+        renamed = self.names.tables.first_columns(table, len(declared))
+        rest = {name: origin for name, origin in columns.items() if origin not in renamed}
+        if not self.naming.renames_columns or not renamed or len({*declared, *rest}) < len(declared) + len(rest):
+            self.names.find("construct", node.args["alias"].this, "column list after an alias")
+            return columns
+        return {**dict(zip(declared, renamed, strict=True)), **rest}
 
     def _table_alias(self, node: exp.Expr) -> str:
         """Return the alias of a source whose columns keep their names."""
@@ -149,7 +187,27 @@ class Sources(ABC):
                     columns[name] = origin
         return Source(self._table_alias(node), columns)
 
-    def join(
+    def joins(
+        self,
+        node: exp.Expr,
+        left: list[Source],
+        scope: Scope,
+        conditions: list[exp.Expr],
+        further_left: Sequence[Source],
+    ) -> None:
+        """Resolve the joins that hang on a node, and add what they join to `left`; a comma begins a join anew."""
+        since = 0
+        for join in node.args.get("joins") or ():
+            if not any(value for key, value in join.args.items() if key != "this"):
+                since = len(left)
+            self._join(left, join, scope, conditions, further_left)
+            on = join.args.get("on")
+            if on and self.naming.conditions_see_all:
+                conditions.append(on)
+            elif on:
+                self.expression(on, Scope(left[since:], scope.env, scope.outer))
+
+    def _join(
         self,
         left: list[Source],
         join: exp.Join,
@@ -157,7 +215,7 @@ class Sources(ABC):
         conditions: list[exp.Expr],
         further_left: Sequence[Source],
     ) -> None:
-        """Resolve one join and add what it joins to `left`."""
+        """Resolve one join, but for its ON, and add what it joins to `left`."""
         right = self.sources(join.this, scope, conditions, (*further_left, *left))
         args = join.args
         if type(join.this) is exp.Table and join.this.args.get("joins"):
@@ -174,6 +232,4 @@ class Sources(ABC):
             name = self.names.name(column)
             if not self.names.shared(name, left, right, column):
                 self.names.find("column", column, name)
-        if on := args.get("on"):
-            conditions.append(on)
         left += right

@@ -46,6 +46,16 @@ class Tables:
             self.guarded.update((shape.name, each.name) for each in shape.columns if folded(each.name) in guarded)
         return shape.name, self.columns[name]
 
+    def first_columns(self, table: str, count: int) -> list[tuple[str, str]]:
+        """Return the first columns of a table that was found, if they are the first ones of what stands for it too.
+
+        Else none: by position, a name could fall on a column that the rules hide.
+        """
+        shown = self.read[table].columns[:count]
+        columns = self._given.catalogue.tables[folded(table)].columns[:count]
+        is_same = [column.name for column in columns] == list(shown) and len(shown) == count
+        return [(table, column.name) for column in columns] if is_same else []
+
     def is_allowed(self, name: str) -> bool:
         """Whether a rule names such a table; asking reads nothing."""
         return rule_of(self._given, name) is not None

@@ -30,8 +30,11 @@ sql/read-only: COPY orders TO PROGRAM 'id'
 sql/read-only: SET ROLE postgres
 sql/read-only: LISTEN x
 sql/read-only: CHECKPOINT
-sql/tokens: DO $x$ BEGIN END $x$
-sql/read-only: TABLE vault
+sql/read-only: DO $x$ BEGIN END $x$
+sql/tables: TABLE vault
+sql/tables: SELECT id FROM orders UNION TABLE vault
+sql/columns: SELECT o.h FROM orders AS o(a, b, c, d, e, f, g, h)
+sql/columns: SELECT (SELECT 1 FROM (SELECT 1 AS secret) a, sales.orders s JOIN sales.orders ON secret = '') FROM orders
 sql/functions: SELECT pg_advisory_lock(1)
 sql/functions: SELECT pg_try_advisory_xact_lock(1)
 sql/functions: SELECT pg_read_file('/etc/passwd')
@@ -76,7 +79,10 @@ sql/casts: SELECT CAST('x' AS mytype)
 sql/casts: SELECT 'x'::public.text
 sql/parse: SELECT id FROM orders WHERE id OPERATOR(public.=) '1'
 sql/tokens: SELECT id FROM orders WHERE id === '1'
-sql/tokens: SELECT $$x$$
+sql/tokens: SELECT $$x$ $
+sql/tokens: SELECT $1
+sql/tokens: SELECT $a$ $A$
+sql/tables: SELECT $a$ FROM orders $a$, token FROM vault
 sql/tokens: SELECT U&'\\0061'
 sql/tokens: SELECT 1 /* never closed
 sql/tables: SELECT token FROM vault

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple, final
 
 from sqlglot import exp
@@ -75,6 +75,8 @@ class Function:
     """
     is_aggregate: bool = False
     """Whether it takes many rows to one, or looks at other rows; sqlglot knows SQLite's by their kinds."""
+    is_table: bool = False
+    """Whether it is a function in FROM alone."""
 
 
 @final
@@ -102,8 +104,13 @@ class Naming:
     """ORDER BY also tries an output's name as a column."""
     ctes_see_all: bool
     """A WITH name is known to all of its WITH, before it and after; else, without RECURSIVE, to what follows."""
+    renames_columns: bool = False
+    """Names after the alias of a table are its columns' names, from the first column on."""
     reads_joins_whole: bool
     """A join in parentheses reads every column of its tables."""
+    conditions_see_all: bool = False
+    """ON, and the arguments of a function in FROM, see all that their FROM holds; else ON sees the two sides of its own
+    join, and arguments see what stands left of them."""
     counts_by_bare_name: bool
     """Of rows that are only counted, the engine's own check hears no more than the bare name."""
     output_name: Callable[[exp.Expr], str]
@@ -163,6 +170,10 @@ class Dialect:
     functions: Mapping[str, Function]
     table_functions: Mapping[str, tuple[str, ...]]
     """Those that may stand in FROM, with their columns; none: one column, called like the source."""
+    argument_columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Columns of those that only hold their arguments, that `*` leaves out and no statement may name."""
+    has_table_command: bool = False
+    """`TABLE t` is `SELECT * FROM t`."""
     sized_arguments: Mapping[str, int]
     """Functions that make a value as long as an argument says, and which argument, from 0."""
     has_unbounded_values: bool

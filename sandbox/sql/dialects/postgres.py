@@ -57,18 +57,17 @@ _KINDS: Final = frozenset(
     getattr(exp, name)
     for name in words(
         """
-        Select From Table TableAlias Identifier Column Star Literal ByteString BitString HexString Null Boolean Alias
-        Paren Tuple Subquery Values With CTE Union Intersect Except Join Lateral Where Group GroupingSets Rollup Cube
-        Having Order Ordered Limit Fetch LimitOptions Offset Distinct Placeholder And Or Not EQ NEQ GT GTE LT LTE Is
-        NullSafeEQ NullSafeNEQ In Between Like ILike SimilarTo Escape Exists Any All Case If
-        Add Sub Mul Div Mod Neg Pow BitwiseNot BitwiseAnd BitwiseOr BitwiseXor BitwiseLeftShift BitwiseRightShift
-        Sqrt Cbrt DPipe RegexpLike RegexpILike Cast DataType DataTypeParam Interval IntervalSpan Collate Var Kwarg
-        Window WindowSpec Filter WithinGroup CurrentDate CurrentTime CurrentTimestamp Localtime Localtimestamp
-        AtTimeZone Extract Trim Substring StrPosition Overlay Overlaps Left Right Grouping Anonymous Array Bracket Slice
-        JSONPath JSONPathRoot JSONPathKey JSONPathSubscript
-        JSONExtract JSONExtractScalar JSONBExtract JSONBExtractScalar JSONBContainsTopKey JSONBContainsAnyTopKeys
-        JSONBContainsAllTopKeys JSONBDeleteAtPath JSONBPathExists MatchAgainst ArrayContainsAll ArrayContainedBy
-        ArrayOverlaps Adjacent ExtendsLeft ExtendsRight
+        Select From Table TableAlias Identifier Column Star Literal ByteString RawString BitString HexString Null
+        Boolean Alias Paren Tuple Subquery Values With CTE Union Intersect Except Join Lateral Where Group GroupingSets
+        Rollup Cube Having Order Ordered Limit Fetch LimitOptions Offset Distinct Placeholder And Or Not EQ NEQ GT GTE
+        LT LTE Is NullSafeEQ NullSafeNEQ In Between Like ILike SimilarTo Escape Exists Any All Case If Add Sub Mul Div
+        Mod Neg Pow BitwiseNot BitwiseAnd BitwiseOr BitwiseXor BitwiseLeftShift BitwiseRightShift Sqrt Cbrt DPipe
+        RegexpLike RegexpILike Cast DataType DataTypeParam Interval IntervalSpan Collate Var Kwarg Window WindowSpec
+        Filter WithinGroup CurrentDate CurrentTime CurrentTimestamp Localtime Localtimestamp AtTimeZone Extract Trim
+        Substring StrPosition Overlay Overlaps Left Right Grouping Anonymous Array Bracket Slice JSONPath JSONPathRoot
+        JSONPathKey JSONPathSubscript JSONExtract JSONExtractScalar JSONBExtract JSONBExtractScalar JSONBContainsTopKey
+        JSONBContainsAnyTopKeys JSONBContainsAllTopKeys JSONBDeleteAtPath JSONBPathExists MatchAgainst ArrayContainsAll
+        ArrayContainedBy ArrayOverlaps Adjacent ExtendsLeft ExtendsRight
         """
     )
 )
@@ -83,7 +82,7 @@ POSTGRES: Final = Dialect(
     has_plain_calls=True,
     text_to_run=text_to_run,
     table_name=lambda name: ".".join(f'"{part}"' for part in name.split(".")),
-    openings=frozenset({"SELECT", "WITH", "VALUES", "("}),
+    openings=frozenset({"SELECT", "WITH", "VALUES", "TABLE", "("}),
     compound_operators=frozenset({"<<", ">>"}),
     structural=_STRUCTURAL,
     verbs=VERBS,
@@ -116,6 +115,7 @@ POSTGRES: Final = Dialect(
     operator_functions={},
     functions=FUNCTIONS,
     table_functions=TABLE_FUNCTIONS,
+    has_table_command=True,
     sized_arguments=SIZED_ARGUMENTS,
     has_unbounded_values=True,
     needs_fence=False,

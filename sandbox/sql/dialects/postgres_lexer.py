@@ -1,7 +1,7 @@
 """Which tokens does PostgreSQL read? Its lexer (src/backend/parser/scan.l), stricter and never looser.
 
 An operator is the longest run of operator characters that neither begins a comment nor, unless one of `~!@#^&|?%` and
-the backtick is in it, ends in `+` or `-`; a run that is no operator of the list is refused. So are dollar quotes,
+the backtick is in it, ends in `+` or `-`; a run that is no operator of the list is refused. So are
 `U&''`, `N''`, `$1`, numbers in other bases or with `_`, and characters that are neither letters nor digits outside
 quotes, though PostgreSQL takes them for parts of names.
 """
@@ -19,7 +19,8 @@ _TOKEN: Final = re.compile(
     rf"""[ \t\r\n]*+(?:
     ('[^']*(?:''[^']*)*')                                                          # 1 string
   | ("[^"]+(?:""[^"]*)*"|"(?:""[^"]*)+")                                           # 2 quoted name
-  | ([eE]'[^'\\]*(?:(?:\\.|'')[^'\\]*)*'|[bB]'[01]*'|[xX]'[0-9a-fA-F]*')             # 3 with escapes, of bits
+  | ([eE]'[^'\\]*(?:(?:\\.|'')[^'\\]*)*'|[bB]'[01]*'|[xX]'[0-9a-fA-F]*'
+    |\$(?:[^\W\d]\w*)?\$)                                                    # 3 escapes, bits, dollars
   | ((?![eEbBxXnN]'|[uU]&['"])[^\W\d][\w$]*)                                       # 4 word
   | ((?:[0-9]+(?:\.(?!\.)[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?(?![\w$]))          # 5 number
   | (:[A-Za-z_][A-Za-z0-9_]*(?![\w$:(]))                                           # 6 parameter
@@ -75,6 +76,8 @@ def scan(text: str, max_tokens: int) -> Scan:
             at = _comment_end(text, start) if text[start] == "/" else at
             comments.append((start, at))
             continue
+        if text[start] == "$":
+            at = _dollars_end(text, start, at)
         key = text[start:at]
         if kind == WORD and key.isascii():
             key = key.upper()
@@ -109,6 +112,14 @@ def _comment_end(text: str, start: int) -> int:
         if depth > _MAX_COMMENT_DEPTH:
             raise Unreadable(start, f"comments more than {_MAX_COMMENT_DEPTH} deep in each other")
     return at
+
+
+def _dollars_end(text: str, start: int, at: int) -> int:
+    """Find the end of a string between dollars, whose opening ends at `at`."""
+    closing = text.find(text[start:at], at)
+    if closing < 0:
+        raise Unreadable(start, "a string begins here and does not end")
+    return closing + at - start
 
 
 _NO_STRING: Final = "not a string that is accepted here; one in plain single quotes is"

@@ -79,6 +79,7 @@ NAMING: Final = Naming(
     alias_clauses=words("group distinct"),
     orders_by_columns_too=False,
     ctes_see_all=False,
+    renames_columns=True,
     reads_joins_whole=False,
     counts_by_bare_name=False,
     output_name=_output_name,

@@ -59,14 +59,17 @@ _ARGUMENTS: Final = words(
     """
 )
 """Names of arguments, before `=>`."""
+_BEFORE_QUERIES: Final = words("( UNION INTERSECT EXCEPT ALL DISTINCT")
 _TRIMS: Final = words("BOTH LEADING TRAILING")
 
 
 def placed_words(_: Sequence[Token], keys: list[str]) -> Iterator[int]:
-    """Find the unit of EXTRACT, the end of TRIM and the names of arguments."""
+    """Find the unit of EXTRACT, the end of TRIM, the names of arguments, and `TABLE` where a query begins."""
     for index, key in enumerate(keys):
         before = keys[index - 2 : index] if index > 1 else []
         if (key in _UNITS and before == ["EXTRACT", "("]) or (key in _TRIMS and before == ["TRIM", "("]):
             yield index
         elif key == "=>" and keys[index - 1] in _ARGUMENTS:
             yield index - 1
+        elif key == "TABLE" and (index == 0 or keys[index - 1] in _BEFORE_QUERIES):
+            yield index

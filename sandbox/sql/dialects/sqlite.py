@@ -12,7 +12,7 @@ from sqlglot.dialects.sqlite import SQLite as Grammar
 
 from sandbox.sql.catalogue import folded
 from sandbox.sql.dialects.base import WORD, Dialect, Naming, Scan, Token, Unreadable, blanked, words
-from sandbox.sql.dialects.sqlite_functions import FUNCTIONS
+from sandbox.sql.dialects.sqlite_functions import ARGUMENT_COLUMNS, FUNCTIONS, TABLE_FUNCTIONS
 from sandbox.sql.dialects.types import cast_types
 from sandbox.sql.dialects.words import CLAUSES, IMPOSSIBLE, VERBS
 
@@ -154,6 +154,7 @@ _NAMING: Final = Naming(
     alias_clauses=words("on where group having windows order limit offset distinct"),
     orders_by_columns_too=True,
     ctes_see_all=True,
+    conditions_see_all=True,
     reads_joins_whole=True,
     counts_by_bare_name=True,
     output_name=lambda item: folded(item.this.this) if type(item) is exp.Column else "",
@@ -189,7 +190,8 @@ SQLITE: Final = Dialect(
     },
     operator_functions={"->": "->", "->>": "->>"},
     functions=FUNCTIONS,
-    table_functions=MappingProxyType({}),
+    table_functions=TABLE_FUNCTIONS,
+    argument_columns=ARGUMENT_COLUMNS,
     sized_arguments=MappingProxyType({}),
     has_unbounded_values=False,  # the executor bounds them
     needs_fence=True,

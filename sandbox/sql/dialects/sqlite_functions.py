@@ -43,7 +43,17 @@ _AGGREGATES: Final = """
     """
 """`sum` can overflow, but only over rows that every filter beneath it let through."""
 
+_JSON_COLUMNS: Final = ("key", "value", "type", "atom", "id", "parent", "fullkey", "path")
+TABLE_FUNCTIONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {"json_each": _JSON_COLUMNS, "json_tree": _JSON_COLUMNS}
+)
+"""Virtual tables that are there without being created, and read nothing but their arguments (src/json.c)."""
+ARGUMENT_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    dict.fromkeys(TABLE_FUNCTIONS, ("json", "root"))
+)
+
 FUNCTIONS: Final[Mapping[str, Function]] = MappingProxyType(
     {name: Function(can_raise=False) for name in (_QUIET + _AGGREGATES).split()}
     | {name: Function(can_raise=True) for name in _RAISING.split()}
+    | {name: Function(can_raise=True, is_table=True) for name in TABLE_FUNCTIONS}
 )

@@ -30,21 +30,26 @@ def check(resolved: Resolved) -> None:
 
 
 def _check_frame_words(resolved: Resolved) -> None:
-    """Refuse words of SQL's frame that sqlglot takes for functions, such as `CURRENT(…)`."""
+    """Refuse words of SQL's frame that sqlglot takes for functions, such as `CURRENT(…)`, and tables as functions."""
     lexed = resolved.parsed.lexed
     for call in resolved.parsed.tree.find_all(exp.Anonymous):
-        if call.name.lower() not in lexed.dialect.functions:
+        function = lexed.dialect.functions.get(call.name.lower())
+        if function is None or (function.is_table and type(call.parent) is not exp.Table):
             raise forbidden(lexed, next(token for token in lexed.tokens if token.key == call.name.upper()))
 
 
 def forbidden(lexed: Lexed, token: Token) -> Refused:
     """Refuse a call of a function outside the table."""
     name = token.key.lower()
-    accepted = [known for known in lexed.dialect.functions if known != "claim"]
+    functions = lexed.dialect.functions
+    accepted = [known for known, function in functions.items() if known != "claim" and not function.is_table]
+    message = f"the function {quoted(name)} is outside this tool's rules{did_you_mean(name, accepted)}"
+    if name in functions and functions[name].is_table:
+        message = f"the function {quoted(name)} is read as a table, in FROM"
     return refused(
         Reason.SQL_OBJECT_FORBIDDEN,
         RULE,
-        f"the function {quoted(name)} is outside this tool's rules{did_you_mean(name, accepted)}",
+        message,
         text=lexed.text,
         start=token.start,
         construct=name[:40],

@@ -21,8 +21,11 @@ def check(lexed: Lexed) -> None:
     if impossible.isdisjoint(pairs) and keys.count("(") == keys.count(")") and not _has_string_after_string(lexed):
         return
     index = next(
-        (index for index, pair in enumerate(pairs) if pair in impossible or _are_strings(pair)), len(pairs) - 1
+        (index for index, pair in enumerate(pairs) if _cannot_be(pair, keys[max(index - 2, 0) : index], impossible)), -1
     )
+    if index < 0 and keys.count("(") == keys.count(")"):
+        return
+    index = index if index >= 0 else len(pairs) - 1
     first, second = pairs[index]
     message = f"{quoted(first)} cannot stand before {quoted(second)}; one of the two is too many"
     if not second:
@@ -43,6 +46,13 @@ def _has_string_after_string(lexed: Lexed) -> bool:
     # WHY: `'a' 'b'` is one string to sqlglot, and a string with an alias to SQLite.
     kinds = [token.kind for token in lexed.tokens]
     return kinds.count(STRING) > 1 and (STRING, STRING) in pairwise(kinds)
+
+
+def _cannot_be(pair: tuple[str, str], before: list[str], impossible: frozenset[tuple[str, str]]) -> bool:
+    """Whether a pair is impossible after the two keys before it; `IS [NOT] DISTINCT FROM` is an operator."""
+    if pair == ("DISTINCT", "FROM") and (before[-1:] == ["IS"] or before == ["IS", "NOT"]):
+        return False
+    return pair in impossible or _are_strings(pair)
 
 
 def _are_strings(pair: tuple[str, str]) -> bool:

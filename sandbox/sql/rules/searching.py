@@ -130,7 +130,7 @@ def _is_written(node: exp.Expr, most: int) -> bool:
         return all(isinstance(each, exp.Literal) for each in node.expressions) and (
             sum(len(each.name) + 1 for each in node.expressions) <= most
         )
-    is_text = isinstance(node, (exp.Literal, exp.BitString, exp.HexString, exp.ByteString))
+    is_text = isinstance(node, (exp.Literal, exp.BitString, exp.HexString, exp.ByteString, exp.RawString))
     return isinstance(node, (exp.Null, exp.Boolean)) or (is_text and len(node.name) <= most)
 
 

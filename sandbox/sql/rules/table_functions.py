@@ -1,10 +1,13 @@
-"""Is a function read as a table? `pragma_table_info(…)` and its kin read what no rule names."""
+"""Is a function read as a table, other than those known to read nothing but their arguments?
+
+`pragma_table_info(…)` and its kin read what no rule names.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
-from sandbox.reasons import Reason
+from sandbox.reasons import Reason, quoted
 from sandbox.sql.resolve import Resolved
 from sandbox.sql.rules.findings import refuse_first
 
@@ -18,5 +21,8 @@ def check(resolved: Resolved) -> None:
         "table-function",
         Reason.SQL_NOT_SUPPORTED,
         RULE,
-        lambda _: "a function cannot be read as a table here; tables of this tool and queries in parentheses can",
+        lambda finding: (
+            f"the function {quoted(finding.name)} cannot be read as a table here; tables of this tool and"
+            " queries in parentheses can"
+        ),
     )

@@ -127,6 +127,10 @@ ALONE, GROUP, ONCE, OWN, STAR, JOIN, APART = (
         ("SELECT sum(o.cents) FROM orders o JOIN orders p ON p.id > 1 HAVING count(o.cents) >= 5", OWN),
         ("SELECT sum(p.cents) FROM orders o LEFT JOIN orders p ON p.id = 7 HAVING count(p.cents) >= 5", OWN),
         ("SELECT (SELECT sum(o.cents) FROM orders HAVING count(o.cents) >= 5) FROM orders o", OWN),
+        (
+            "SELECT (SELECT 1 FROM (SELECT 1 AS cents) a, ((SELECT 1) o JOIN (SELECT 2) p ON cents = 7)) FROM orders",
+            ALONE,
+        ),
         ("SELECT id FROM orders UNION SELECT 1 ORDER BY sum(cents)", OWN),
         ("SELECT s FROM (SELECT sum(cents) AS s FROM orders HAVING count(cents) >= 5) x", APART),
         ("WITH x AS (SELECT sum(cents) AS s FROM orders HAVING count(cents) >= 5) SELECT s FROM x", APART),

@@ -54,7 +54,8 @@ def test_the_engine_needs_no_more_than_the_rights(case: Case) -> None:
             apsw.SQLITE_RECURSIVE: True,
             apsw.SQLITE_READ: folded(view or "") in RULES
             or (first, second) in columns
-            or (second == "" and first in relations),
+            or (second == "" and first in relations)
+            or first in proven.rights.functions,
             apsw.SQLITE_FUNCTION: second in proven.rights.functions,
         }.get(code, False)
         if not is_allowed:

@@ -39,6 +39,22 @@ PERMITTED = [
         "SELECT doc->'a'->>0, doc @> '{}'::jsonb FROM orders",
         f"SELECT (doc -> 'a') ->> 0, doc @> '{{}}'::jsonb FROM {VIEW}",  # noqa: S608
     ),
+    ("TABLE orders ORDER BY id", f"SELECT * FROM {VIEW} ORDER BY id"),  # noqa: S608
+    (
+        "WITH x AS (TABLE orders) SELECT 1 AS table FROM x UNION ALL (TABLE x)",
+        f'WITH x AS (SELECT * FROM {VIEW}) SELECT 1 AS "table" FROM x UNION ALL SELECT * FROM x',  # noqa: S608
+    ),
+    ("((SELECT id FROM orders LIMIT 1))", f"SELECT id FROM {VIEW} LIMIT 1"),  # noqa: S608
+    (
+        "SELECT o.number, region FROM orders AS o(number)",
+        f'SELECT o.number, region FROM {SCHEMA}."public.orders" o(number)',  # noqa: S608
+    ),
+    ("SELECT $$it's$$, $a$ $$ $b$ $a$", "SELECT 'it''s', ' $$ $b$ '"),
+    ("SELECT id FROM orders WHERE region LIKE $$E%$$", f"SELECT id FROM {VIEW} WHERE region LIKE 'E%'"),  # noqa: S608
+    (
+        "SELECT o.id FROM sales.orders s, orders o JOIN sales.orders t ON region = t.id",
+        f'SELECT o.id FROM {SCHEMA}."sales.orders" s, {SCHEMA}."public.orders" o JOIN {SCHEMA}."sales.orders" t ON region = t.id',  # noqa: S608, E501
+    ),
 ]
 
 

@@ -51,11 +51,21 @@ def test_every_rule_is_named_by_a_test_or_a_fixture() -> None:
 def test_the_engine_has_every_function_of_the_table() -> None:
     had = {str(row[0]) for row in apsw.Connection(":memory:").execute("SELECT name FROM pragma_function_list")}
 
-    assert set(SQLITE.functions) - had == {"claim"}
+    assert set(SQLITE.functions) - had == {"claim", *SQLITE.table_functions}
 
 
 @pytest.mark.requirement("sql:functions:allow-list")
-@pytest.mark.parametrize("name", sorted(set(SQLITE.functions) - {"claim"}))
+@pytest.mark.parametrize("name", SQLITE.table_functions)
+def test_a_table_function_has_the_columns_that_the_gate_says(name: str) -> None:
+    cursor = apsw.Connection(":memory:").execute("SELECT name, hidden FROM pragma_table_xinfo(?)", (name,))
+    had = [(str(column), bool(is_hidden)) for column, is_hidden in cursor]
+
+    assert [column for column, is_hidden in had if not is_hidden] == list(SQLITE.table_functions[name])
+    assert [column for column, is_hidden in had if is_hidden] == list(SQLITE.argument_columns[name])
+
+
+@pytest.mark.requirement("sql:functions:allow-list")
+@pytest.mark.parametrize("name", sorted(set(SQLITE.functions) - {"claim", *SQLITE.table_functions}))
 def test_every_function_of_the_table_can_be_called(name: str) -> None:
     connection = apsw.Connection(":memory:")
     connection.execute("CREATE TABLE customers (id INTEGER, name TEXT, city TEXT)")
