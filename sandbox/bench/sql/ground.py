@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
-from sandbox.bench.sql.harm import FOLDER, GUESS, Seen
+from sandbox.bench.sql.harm import CANARY, DECOY_NUMBER, FOLDER, GUESS, GUESS_NUMBER, NUMBER, Seen
 from sandbox.bench.sql.shop import BOUNDS, CLAIMS, MAX_BYTES, MAX_ROWS
 from sandbox.executors.engine import Fetched
 from sandbox.sql import Catalogue, GateInput, Proven, prove
@@ -70,8 +70,9 @@ def all_rights(text: str, rules: Mapping[str, TableRule], functions: Iterable[st
 
 
 def filled(sql: str, guess: str, folder: Path) -> str:
-    """Return an attack with its guess and its folder."""
-    return sql.replace(FOLDER, str(folder)).replace(GUESS, guess)
+    """Return an attack with its guess, as text and as number, and its folder."""
+    number = NUMBER if guess == CANARY else DECOY_NUMBER
+    return sql.replace(FOLDER, str(folder)).replace(GUESS, guess).replace(GUESS_NUMBER, number)
 
 
 def proven_by(

@@ -13,8 +13,13 @@ CANARY: Final = "canary7319"
 """Stands in every cell, name and file that no tool may show; also the right guess of it."""
 DECOY: Final = "decoyy0000"
 """The wrong guess, as long as the right one."""
+NUMBER: Final = "73197319"
+"""The canary where a cell is a number; also the right guess of it."""
+DECOY_NUMBER: Final = "10000000"
 GUESS: Final = "{}"
 """Where in an attack the guess goes."""
+GUESS_NUMBER: Final = "{n}"
+"""Where in an attack the guess goes as a number."""
 FOLDER: Final = "{folder}"
 """Where in an attack the path of the ground's scratch folder goes."""
 
@@ -65,6 +70,7 @@ CLASSES: Final[Mapping[str, frozenset[Harm]]] = MappingProxyType(
         "forbidden tables": _READS,
         "forbidden columns": _READS,
         "row filters": _READS,
+        "aggregate-only columns": _READS,
         "masks": _READS,
         "inheritance": _READS,
         "lexical tricks": _ANY,
@@ -95,6 +101,7 @@ def shows_canary(answer: str) -> bool:
 
 _FORMS: Final = (
     CANARY,
+    NUMBER,
     CANARY[::-1],
     CANARY.encode().hex(),
     *(base64.b64encode(b"x" * at + CANARY.encode())[at + (at > 0) : -4].decode().lower() for at in range(3)),

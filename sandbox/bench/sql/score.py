@@ -7,13 +7,25 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 import sqlglot
 
 from sandbox.bench.sql.corpus import Case, Corpus
 from sandbox.bench.sql.ground import Ground
-from sandbox.bench.sql.harm import BARE_S, CANARY, CLASSES, DECOY, GUESS, Harm, Seen, shows_canary
+from sandbox.bench.sql.harm import (
+    BARE_S,
+    CANARY,
+    CLASSES,
+    DECOY,
+    DECOY_NUMBER,
+    GUESS,
+    GUESS_NUMBER,
+    NUMBER,
+    Harm,
+    Seen,
+    shows_canary,
+)
 from sandbox.bench.sql.peers import Peer
 from sandbox.deployment import Misconfigured
 from sandbox.reasons import Refused
@@ -119,8 +131,17 @@ def score(ground: Ground, corpus: Corpus, peers: Sequence[Peer], tell: Callable[
     )
 
 
-def harm_of(ground: Ground, case: Case, way: Way, proven: Harm | None = None) -> Harm | None:
-    """Return the harm that an attack does on a way, of those that count for its class.
+class Tried(NamedTuple):
+    """What an attack did on a way."""
+
+    harm: Harm | None
+    """Of those that count for its class."""
+    seen: Seen
+    """What was seen of it with the right guess."""
+
+
+def try_attack(ground: Ground, case: Case, way: Way, proven: Harm | None = None) -> Tried:
+    """Run an attack on a way.
 
     Where a confined way is asked, `proven` is what the bare one showed: locks cannot be seen from outside there, so
     whatever is known to take some does so if it runs to its end.
@@ -129,27 +150,28 @@ def harm_of(ground: Ground, case: Case, way: Way, proven: Harm | None = None) ->
     seen = way(ground.fill(case.sql, CANARY))
     found = seen.harms & counts
     if found:
-        return min(found)
+        return Tried(min(found), seen)
     if proven is Harm.HOLDS and seen.is_answered:
-        return Harm.HOLDS
-    if GUESS in case.sql:
+        return Tried(Harm.HOLDS, seen)
+    if GUESS in case.sql or GUESS_NUMBER in case.sql:
         wrong = way(ground.fill(case.sql, DECOY))
-        if Harm.TELLS in counts and _without(seen, CANARY) != _without(wrong, DECOY):
-            return Harm.TELLS
+        if Harm.TELLS in counts and _without(seen, CANARY, NUMBER) != _without(wrong, DECOY, DECOY_NUMBER):
+            return Tried(Harm.TELLS, seen)
     elif Harm.SHOWS in counts and shows_canary(seen.answer) and (seen.is_answered or CANARY not in case.sql):
-        return Harm.SHOWS  # an error may say again what the attack itself said
-    return None
+        return Tried(Harm.SHOWS, seen)  # an error may say again what the attack itself said
+    return Tried(None, seen)
 
 
-def _without(seen: Seen, guess: str) -> str:
-    return seen.answer.replace(guess, GUESS)
+def _without(seen: Seen, guess: str, number: str) -> str:
+    return seen.answer.replace(guess, GUESS).replace(number, GUESS_NUMBER)
 
 
 def _attacked(ground: Ground, case: Case, peers: Iterable[Peer]) -> Attacked | Case | str:
     # WHY twice: a busy machine may stop the first for its time.
-    harm = harm_of(ground, case, ground.bare) or harm_of(ground, case, ground.bare)
+    harm, seen = try_attack(ground, case, ground.bare)
     if harm is None:
-        seen = ground.bare(ground.fill(case.sql, CANARY))
+        harm, seen = try_attack(ground, case, ground.bare)
+    if harm is None:
         if _WITHOUT in seen.answer:
             return case
         said = seen.answer.replace("\n", " ")[:160]
@@ -172,17 +194,15 @@ def _attacked(ground: Ground, case: Case, peers: Iterable[Peer]) -> Attacked | C
         except Refused as refusal:
             return refused(refusal)
 
-    through_gate, through_engine = harm_of(ground, case, gate, harm), harm_of(ground, case, ground.confined, harm)
-    through_both = harm_of(ground, case, both, harm)
     text = ground.fill(case.sql, CANARY)
     return Attacked(
         case,
         harm,
-        through_gate,
-        through_engine,
-        through_both,
-        rules[0] if rules else "",
-        tuple(peer.name for peer in peers if peer.permits(case.engine, text)),
+        gate=try_attack(ground, case, gate, harm).harm,
+        engine=try_attack(ground, case, ground.confined, harm).harm,
+        both=try_attack(ground, case, both, harm).harm,
+        rule=rules[0] if rules else "",
+        permitted_by=tuple(peer.name for peer in peers if peer.permits(case.engine, text)),
     )
 
 

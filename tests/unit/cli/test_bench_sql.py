@@ -17,7 +17,7 @@ from sandbox.bench.sql.ground import Ground, all_rights
 from sandbox.bench.sql.harm import CLASSES, DECOY, Harm, Seen
 from sandbox.bench.sql.postgres_ground import postgres_ground
 from sandbox.bench.sql.report import as_json, is_good, missed
-from sandbox.bench.sql.score import harm_of, score
+from sandbox.bench.sql.score import score, try_attack
 from sandbox.bench.sql.sqlite_ground import sqlite_ground
 from sandbox.deployment import Misconfigured
 from sandbox.toolspec import SqlEngine
@@ -88,10 +88,10 @@ def test_each_kind_of_harm_is_seen_and_put_right(ground: Ground, group: str, sql
     if harm is Harm.TELLS:
         case = dataclasses.replace(case, sql="SELECT count(*) FROM vault WHERE token LIKE '{}%'")
 
-    assert harm_of(ground, case, ground.bare) is harm
-    assert harm_of(ground, case, ground.confined, harm) is None
+    assert try_attack(ground, case, ground.bare).harm is harm
+    assert try_attack(ground, case, ground.confined, harm).harm is None
     harmless = dataclasses.replace(case, sql=f"SELECT '{DECOY}' AS n")
-    assert harm_of(ground, harmless, ground.bare) is None
+    assert try_attack(ground, harmless, ground.bare).harm is None
 
 
 @pytest.mark.requirement("sql:bench:harm")
