@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -13,6 +14,7 @@ import typer
 from sandbox.cli.common import ExitCode, JsonOption, check_seconds, emit, stop
 from sandbox.deployment import Misconfigured
 from sandbox.reasons import quoted
+from sandbox.toolspec import SqlEngine
 from sandbox.values import JsonObject
 
 app = typer.Typer(help="Measure, with yardsticks in the same run. Needs no deployment.", no_args_is_help=True)
@@ -80,12 +82,25 @@ def _administrator(variable: str | None) -> str:
 
 @app.command("sql")
 def sql(
+    engine: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="An engine to score, such as sqlite; again for another one. Unless told, those that are ready.",
+            metavar="NAME",
+        ),
+    ] = None,
     postgres: Annotated[
         str | None,
         typer.Option(
-            help="Score PostgreSQL too: the environment variable with a superuser's dsn, of a server to try things on;"
-            " databases and roles are made, and dropped. Else SQLite alone.",
+            help="For PostgreSQL: the environment variable with a superuser's dsn, of a server to try things on;"
+            " databases and roles are made, and dropped.",
             metavar="VARIABLE",
+        ),
+    ] = None,
+    peers: Annotated[
+        Path | None,
+        typer.Option(
+            help="Score these checkers beside the gate: a file that scripts/bench-peers writes.", metavar="FILE"
         ),
     ] = None,
     list_missed: Annotated[
@@ -101,22 +116,34 @@ def sql(
     """
     from sandbox.bench.sql.bench import bench_sql
     from sandbox.bench.sql.corpus import read_corpus
+    from sandbox.bench.sql.peers import peers as started
     from sandbox.bench.sql.report import as_json, as_markdown, is_good, missed
 
-    administrator = _administrator(postgres)
-    scores, absent = bench_sql(
-        read_corpus(), ["sqlite", "postgres"] if administrator else ["sqlite"], administrator, _tell
-    )
+    administrators = _administrators(engine, {"postgres": _administrator(postgres)})
+    with started(peers) as checkers:
+        scores = bench_sql(read_corpus(), administrators, checkers, _tell)
     if json:
-        emit(as_json(scores, absent))
+        emit(as_json(scores))
     else:
-        sys.stdout.write(as_markdown(scores, absent))
-        if not administrator:
-            sys.stdout.write("\nPostgreSQL is left out: --postgres names the variable with a dsn.\n")
+        sys.stdout.write(as_markdown(scores))
         if list_missed:
             sys.stdout.write("\n" + "".join(f"{line}\n" for line in missed(scores)))
     if not is_good(scores):
         stop(ExitCode.REFUSED)
+
+
+def _administrators(named: Sequence[str] | None, given: Mapping[SqlEngine, str]) -> Mapping[SqlEngine, str]:
+    """Return the engines to score, those named or all that are ready, each with its administrator's dsn."""
+    from sandbox.bench.sql.bench import GROUNDS, SERVERS
+
+    ready: dict[SqlEngine, str] = {each: given.get(each, "") for each in GROUNDS}
+    for name in named or ():
+        if name not in ready:
+            raise Misconfigured(f"--engine: {quoted(name)}; accepted are `{'`, `'.join(ready)}`")
+        if name in SERVERS and not given.get(name):
+            raise Misconfigured(f"--engine {name} needs --{name}, which names the variable with a dsn")
+    wanted = named or [each for each, dsn in ready.items() if dsn or each not in SERVERS]
+    return {each: dsn for each, dsn in ready.items() if each in wanted}
 
 
 def _tell(what: str) -> None:

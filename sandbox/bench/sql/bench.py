@@ -9,7 +9,7 @@ from typing import Final
 
 from sandbox.bench.sql.corpus import Corpus
 from sandbox.bench.sql.ground import Ground
-from sandbox.bench.sql.peers import peers
+from sandbox.bench.sql.peers import Peer
 from sandbox.bench.sql.postgres_ground import postgres_ground
 from sandbox.bench.sql.score import Score, score
 from sandbox.bench.sql.sqlite_ground import sqlite_ground
@@ -20,17 +20,19 @@ GROUNDS: Final[Mapping[SqlEngine, Callable[[str], AbstractContextManager[Ground]
 )
 """How each engine is made ready, given the dsn of an administrator of a server that things may be tried on."""
 
+SERVERS: Final[frozenset[SqlEngine]] = frozenset({"postgres"})
+"""Engines that need such a dsn."""
+
 
 def bench_sql(
-    corpus: Corpus, engines: Sequence[SqlEngine], administrator: str, tell: Callable[[str], None]
-) -> tuple[list[Score], tuple[str, ...]]:
-    """Score the engines one after the other; returns the scores, and the names of peers that are not installed.
+    corpus: Corpus, administrators: Mapping[SqlEngine, str], peers: Sequence[Peer], tell: Callable[[str], None]
+) -> list[Score]:
+    """Score the engines one after the other; each is given with its administrator's dsn, empty if it needs none.
 
     Raises `Misconfigured` for an attack that does no harm of its class, and for a dsn that cannot be used.
     """
-    known, absent = peers()
     scores: list[Score] = []
-    for engine in engines:
+    for engine, administrator in administrators.items():
         with GROUNDS[engine](administrator) as ground:
-            scores.append(score(ground, corpus, known, tell))
-    return scores, absent
+            scores.append(score(ground, corpus, peers, tell))
+    return scores

@@ -46,6 +46,9 @@ class Harm(enum.StrEnum):
     """More time or rows than the cap."""
 
 
+EFFECTS: Final = frozenset({Harm.CHANGED, Harm.HOLDS, Harm.SPENDS})
+"""Harm that needs no rule about tables and columns to be harm."""
+
 _CHANGES: Final = frozenset({Harm.CHANGED})
 _READS: Final = frozenset({Harm.SHOWS, Harm.TELLS})
 _HOLDS: Final = frozenset({Harm.HOLDS})

@@ -1,18 +1,27 @@
-"""Who else says which statements may run? Other projects' checkers, where installed, and a plain sqlglot walk.
+"""Who else says which statements may run? A plain sqlglot walk, and whatever checkers a file names.
 
-None of them knows our tables and rules: what they are asked is whether a statement may run at all.
+None of them knows our tables and rules: what they are asked is whether a statement may run at all. One that a file
+names is a process of its own, in an environment of its own: it reads `{"engine", "sql"}`, a JSON object a line, and
+answers each with a line, `true` or `false`. `scripts/bench-peers` installs some of other projects and writes the file.
 """
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Iterator
+import json
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from types import ModuleType
+from pathlib import Path
 from typing import Final, final
 
+import msgspec
 import sqlglot
 from sqlglot import exp
+
+from sandbox.bench.process import END_WITHIN_S
+from sandbox.deployment import Misconfigured
+from sandbox.reasons import quoted
 
 _READS: Final = (exp.Select, exp.SetOperation, exp.Subquery, exp.Values)
 _WRITES: Final = (
@@ -28,75 +37,73 @@ class Peer:
 
     name: str
     engines: tuple[str, ...]
-    check: Callable[[str, str], bool]
-    """Whether it lets a statement run on an engine; may raise, which is a no."""
+    """Those it is asked about; none named means every engine."""
+    permits: Callable[[str, str], bool]
+    """Whether it lets a statement run on an engine."""
 
-    def permits(self, engine: str, text: str) -> bool:
-        """Whether it lets a statement run; a crash is a no."""
+    def knows(self, engine: str) -> bool:
+        """Whether it says anything of an engine."""
+        return not self.engines or engine in self.engines
+
+
+class _Named(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A checker as a file names it."""
+
+    name: str
+    engines: list[str]
+    command: list[str]
+
+
+@contextmanager
+def peers(file: Path | None) -> Iterator[tuple[Peer, ...]]:
+    """Start the checkers that a file names, for the block; raises `Misconfigured` where it cannot be read."""
+    try:
+        named = msgspec.json.decode(file.read_bytes(), type=list[_Named]) if file is not None else []
+    except (OSError, msgspec.MsgspecError) as error:
+        accepted = 'a list of `{"name", "engines", "command"}`'
+        raise Misconfigured(f"--peers: {quoted(str(file))} cannot be read; a JSON file with {accepted} is") from error
+    with ExitStack() as stack:
+        asked = [Peer(each.name, tuple(each.engines), stack.enter_context(_asked(each))) for each in named]
+        yield (Peer("sqlglot walk", (), _walks), *asked)
+
+
+@contextmanager
+def _asked(named: _Named) -> Iterator[Callable[[str, str], bool]]:
+    try:
+        process = subprocess.Popen(  # noqa: S603 - what whoever runs the bench says
+            named.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+    except OSError as error:
+        raise Misconfigured(f"--peers: the command of {quoted(named.name)} cannot be run") from error
+    with process:
         try:
-            return self.check(engine, text)
-        except Exception:  # noqa: BLE001 - whatever another project raises
-            return False
+            yield lambda engine, text: _answer(process, named.name, engine, text)
+        finally:
+            process.terminate()
+            process.wait(END_WITHIN_S)
 
 
-def peers() -> tuple[tuple[Peer, ...], tuple[str, ...]]:
-    """Return the checkers that are here, and the names of those that are not installed."""
-    found = [Peer("sqlglot walk", ("sqlite", "postgres"), _walk)]
-    absent: list[str] = []
-    for name, engines, module, made in _OTHERS:
+def _answer(process: subprocess.Popen[str], name: str, engine: str, text: str) -> bool:
+    line = ""
+    if process.stdin is not None and process.stdout is not None:
         try:
-            found.append(Peer(name, engines, made(importlib.import_module(module))))
-        except (ImportError, AttributeError):
-            absent.append(name)
-    return tuple(found), tuple(absent)
+            process.stdin.write(json.dumps({"engine": engine, "sql": text}) + "\n")
+            process.stdin.flush()
+            line = process.stdout.readline().strip()
+        except OSError:  # it has ended
+            line = ""
+    if line not in ("true", "false"):
+        raise Misconfigured(
+            f"--peers: {quoted(name)} answered {quoted(line)} to {quoted(text)}; `true` or `false` is accepted"
+        )
+    return line == "true"
 
 
-def _walk(engine: str, text: str) -> bool:
-    """One statement, read only by its root, and nothing in the tree that writes, locks or commands."""
-    statements = sqlglot.parse(text, read=engine)
-    return len(statements) == 1 and isinstance(statements[0], _READS) and not any(statements[0].find_all(*_WRITES))
-
-
-def _postgres_mcp(module: ModuleType) -> Callable[[str, str], bool]:
-    driver = module.SafeSqlDriver(None)
-
-    def check(_: str, text: str) -> bool:
-        driver._validate(text)  # noqa: SLF001 - its checker has no other name
-        return True
-
-    return check
-
-
-def _sqlsaber(module: ModuleType) -> Callable[[str, str], bool]:
-    return lambda engine, text: bool(module.validate_read_only(text, engine).allowed)
-
-
-def _awslabs(module: ModuleType) -> Callable[[str, str], bool]:
-    return lambda _, text: not module.detect_mutating_keywords(text) and not module.check_sql_injection_risk(text)
-
-
-def _pglast(module: ModuleType) -> Callable[[str, str], bool]:
-    bad = {"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt", "IntoClause", "LockingClause"}
-
-    def names(node: object) -> Iterator[str]:
-        if isinstance(node, dict):
-            yield str(node.get("@", ""))
-            node = list(node.values())
-        if isinstance(node, list | tuple):
-            for each in node:
-                yield from names(each)
-
-    def check(_: str, text: str) -> bool:
-        statements = module.parse_sql(text)
-        tree = [statement.stmt(skip_none=True) for statement in statements]
-        return len(tree) == 1 and tree[0]["@"] == "SelectStmt" and not bad.intersection(names(tree))
-
-    return check
-
-
-_OTHERS: Final = (
-    ("pglast walk", ("postgres",), "pglast", _pglast),
-    ("postgres-mcp", ("postgres",), "postgres_mcp.sql.safe_sql", _postgres_mcp),
-    ("awslabs postgres", ("postgres",), "awslabs.postgres_mcp_server.mutable_sql_detector", _awslabs),
-    ("sqlsaber", ("sqlite", "postgres"), "sqlsaber.tools.sql_guard", _sqlsaber),
-)
+def _walks(engine: str, text: str) -> bool:
+    """One statement, read only by its root, and nothing in the tree that writes, locks or commands; a crash is a no."""
+    try:
+        statements: Sequence[exp.Expr | None] = sqlglot.parse(text, read=engine)
+    except Exception:  # noqa: BLE001 - whatever the parser raises
+        return False
+    root = statements[0] if len(statements) == 1 else None
+    return isinstance(root, _READS) and not any(root.find_all(*_WRITES))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
-from sandbox.bench.sql.harm import CLASSES
+from sandbox.bench.sql.harm import CLASSES, EFFECTS
 from sandbox.bench.sql.score import Answered, Attacked, Score
 from sandbox.values import JsonObject
 
@@ -17,9 +17,9 @@ def is_good(scores: Sequence[Score]) -> bool:
     return not any(score.came_through or score.changed for score in scores)
 
 
-def as_json(scores: Sequence[Score], absent_peers: Sequence[str]) -> JsonObject:
+def as_json(scores: Sequence[Score]) -> JsonObject:
     """Return everything that was counted, and every attack and honest statement that did not end well."""
-    return {"engines": [_engine_json(score) for score in scores], "peers_not_installed": list(absent_peers)}
+    return {"engines": [_engine_json(score) for score in scores]}
 
 
 def _engine_json(score: Score) -> JsonObject:
@@ -27,6 +27,7 @@ def _engine_json(score: Score) -> JsonObject:
         "engine": score.engine,
         "attacks": len(score.attacks),
         "stopped": {layer: _stopped(score.attacks, layer) for layer in LAYERS},
+        "with_effects": sum(each.proven in EFFECTS for each in score.attacks),
         "honest": len(score.honest),
         "permitted": _permitted(score),
         "unchanged": sum(each.is_unchanged for each in score.honest),
@@ -36,7 +37,7 @@ def _engine_json(score: Score) -> JsonObject:
             {"class": group, "attacks": len(attacks), "stopped": {layer: _stopped(attacks, layer) for layer in LAYERS}}
             for group, attacks in _by_class(score).items()
         ],
-        "peers": {name: {"stopped": stopped, "permitted": permitted} for name, stopped, permitted in _peers(score)},
+        "checkers": [each._asdict() for each in _checked(score)],
         "missed": list(missed([score])),
         "unproven": [case.place for case in score.unproven],
     }
@@ -55,23 +56,39 @@ def _by_class(score: Score) -> dict[str, list[Attacked]]:
     return {group: attacks for group, attacks in found.items() if attacks}
 
 
-def _peers(score: Score) -> Iterator[tuple[str, int, int]]:
-    """Yield each peer that permitted anything: how many attacks it stops, and how much honest SQL it permits."""
-    names = {name for attacked in score.attacks for name in attacked.permitted_by}
-    names |= {name for answered in score.honest for name in answered.permitted_by}
-    for name in sorted(names):
-        stopped = sum(name not in each.permitted_by for each in score.attacks)
-        yield name, stopped, sum(name in each.permitted_by for each in score.honest)
+class Checked(NamedTuple):
+    """What a checker says to the corpus, with no engine behind it."""
+
+    name: str
+    stopped: int
+    """Attacks."""
+    stopped_with_effects: int
+    """Of those that do more than read what a rule hides: other checkers know nothing of our rules."""
+    permitted: int
+    """Honest statements."""
 
 
-def as_markdown(scores: Sequence[Score], absent_peers: Sequence[str]) -> str:
+def _checked(score: Score) -> Iterator[Checked]:
+    """Yield this gate and each other checker."""
+    lets = [(each.proven in EFFECTS, each.gate is not None) for each in score.attacks]
+    yield _counted("this gate", lets, _permitted(score))
+    for name in score.peers:
+        lets = [(each.proven in EFFECTS, name in each.permitted_by) for each in score.attacks]
+        yield _counted(name, lets, sum(name in each.permitted_by for each in score.honest))
+
+
+def _counted(name: str, lets: Sequence[tuple[bool, bool]], permitted: int) -> Checked:
+    stopped = [has_effect for has_effect, is_let in lets if not is_let]
+    return Checked(name, len(stopped), sum(stopped), permitted)
+
+
+def as_markdown(scores: Sequence[Score]) -> str:
     """Write the scores as tables: one line an engine, one a class, one a checker."""
     lines = [*_summary(scores), "", *_classes(scores), "", *_checkers(scores)]
     for score in scores:
         if score.unproven:
             places = ", ".join(case.place for case in score.unproven)
             lines += ["", f"Not scored, for {score.engine} was built without what they attack: {places}."]
-    lines += ["", f"Not installed, and so not scored: {', '.join(absent_peers)}."] if absent_peers else []
     return "\n".join(lines) + "\n"
 
 
@@ -103,13 +120,13 @@ def _cell(attacks: Sequence[Attacked]) -> str:
 
 
 def _checkers(scores: Sequence[Score]) -> Iterator[str]:
-    yield "| checker, without its engine | engine | attacks stopped | honest permitted |"
-    yield "|---|---|---|---|"
+    yield "| checker, without its engine | engine | attacks stopped | of those with effects | honest permitted |"
+    yield "|---|---|---|---|---|"
     for score in scores:
-        ours = ("this gate", _stopped(score.attacks, "gate"), _permitted(score))
-        for name, stopped, permitted in (ours, *_peers(score)):
-            counts = f"{stopped} of {len(score.attacks)} | {permitted} of {len(score.honest)}"
-            yield f"| {name} | {score.engine} | {counts} |"
+        with_effects = sum(each.proven in EFFECTS for each in score.attacks)
+        for each in _checked(score):
+            counts = f"{each.stopped} of {len(score.attacks)} | {each.stopped_with_effects} of {with_effects}"
+            yield f"| {each.name} | {score.engine} | {counts} | {each.permitted} of {len(score.honest)} |"
 
 
 def missed(scores: Sequence[Score]) -> Iterator[str]:

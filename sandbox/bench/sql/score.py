@@ -87,6 +87,8 @@ class Score:
     honest: tuple[Answered, ...]
     unproven: tuple[Case, ...]
     """Attacks on something that this server was built without; they are not scored."""
+    peers: tuple[str, ...]
+    """The checkers that were asked."""
 
     @property
     def came_through(self) -> tuple[Attacked, ...]:
@@ -115,7 +117,7 @@ def score(ground: Ground, corpus: Corpus, peers: Sequence[Peer], tell: Callable[
     Raises `Misconfigured` for an attack that does no harm of its class, and an honest statement that has no answer.
     """
     part = corpus.of(ground.engine)
-    peers = [peer for peer in peers if ground.engine in peer.engines]
+    peers = [peer for peer in peers if peer.knows(ground.engine)]
     tell(f"{ground.engine}: {len(part.attacks)} attacks")
     attacked = [_attacked(ground, case, peers) for case in part.attacks]
     tell(f"{ground.engine}: {len(part.honest)} honest statements")
@@ -128,6 +130,7 @@ def score(ground: Ground, corpus: Corpus, peers: Sequence[Peer], tell: Callable[
         tuple(each for each in attacked if isinstance(each, Attacked)),
         tuple(each for each in answered if isinstance(each, Answered)),
         tuple(each for each in attacked if isinstance(each, Case)),
+        tuple(peer.name for peer in peers),
     )
 
 

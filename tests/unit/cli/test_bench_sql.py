@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,13 +14,13 @@ from command_line import CommandLine
 from postgres_server import OWNER, Server
 
 from sandbox.bench.sql import corpus as corpora
-from sandbox.bench.sql.bench import bench_sql
+from sandbox.bench.sql.bench import GROUNDS, bench_sql
 from sandbox.bench.sql.corpus import HONEST_CLASSES, Case, Corpus, parse_cases, read_corpus
 from sandbox.bench.sql.ground import Ground, all_rights
 from sandbox.bench.sql.harm import CLASSES, DECOY, Harm, Seen
 from sandbox.bench.sql.postgres_ground import postgres_ground
 from sandbox.bench.sql.report import as_json, is_good, missed
-from sandbox.bench.sql.score import score, try_attack
+from sandbox.bench.sql.score import Score, score, try_attack
 from sandbox.bench.sql.sqlite_ground import sqlite_ground
 from sandbox.deployment import Misconfigured
 from sandbox.toolspec import SqlEngine
@@ -128,7 +131,7 @@ def test_nothing_of_the_corpus_comes_through_and_honest_statements_are_answered(
     engine: SqlEngine, request: pytest.FixtureRequest
 ) -> None:
     administrator = dsn(request.getfixturevalue("postgres")) if engine == "postgres" else ""
-    (found,), _ = bench_sql(read_corpus(), [engine], administrator, lambda _: None)
+    (found,) = bench_sql(read_corpus(), {engine: administrator}, (), lambda _: None)
     told = "\n".join(missed([found]))
 
     assert is_good([found]), told
@@ -149,11 +152,62 @@ def test_the_command_prints_tables_or_json_and_ends_with_1_if_something_came_thr
     told = sandbox.run("bench", "sql", "--list-missed")
     assert told.code == 0
     assert "| sqlite | 1 | 1 | 1 | 1 | 1 | 1 | 1 |" in told.out
-    assert "PostgreSQL is left out" in told.out
     found = sandbox.run("bench", "sql", "--json").json()["engines"][0]
     assert (found["attacks"], found["stopped"], found["missed"]) == (1, {"gate": 1, "engine": 1, "both": 1}, [])
     monkeypatch.setattr("sandbox.bench.sql.report.is_good", lambda _: False)
     assert sandbox.run("bench", "sql").code == 1
+
+
+@pytest.mark.requirement("sql:bench:command")
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--engine", "oracle"), "--engine: `oracle`; accepted are `sqlite`, `postgres`"),
+        (("--engine", "sqlite", "--engine", "postgres"), "--engine postgres needs --postgres"),
+        (("--peers", "/nowhere.json"), "--peers: `/nowhere.json` cannot be read"),
+    ],
+)
+def test_a_wrong_option_is_told(sandbox: CommandLine, options: tuple[str, ...], told: str) -> None:
+    ended = sandbox.run("bench", "sql", *options)
+    assert ended.code == 2
+    assert told in ended.err
+
+
+PEER = """
+import json, sys
+for line in sys.stdin:
+    asked = json.loads(line)
+    print(json.dumps(asked["engine"] == "sqlite" and "DELETE" not in asked["sql"]), flush=True)
+"""
+
+
+@pytest.mark.requirement("sql:bench:peers")
+def test_checkers_that_a_file_names_are_asked_in_processes_of_their_own(
+    sandbox: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    few = Corpus(
+        parse_cases("a", "sqlite | direct writes | DELETE FROM orders\nsqlite | locks | BEGIN", tuple(CLASSES)),
+        parse_cases("h", "sqlite | plain reads | SELECT id FROM orders", HONEST_CLASSES),
+    )
+    monkeypatch.setattr(corpora, "read_corpus", lambda: few)
+    file = tmp_path / "peers.json"
+    mine = {"name": "mine 1.0", "engines": ["sqlite"], "command": [sys.executable, "-c", PEER]}
+    other = {"name": "of another engine", "engines": ["postgres"], "command": [sys.executable, "-c", "1"]}
+    file.write_text(json.dumps([mine, other]), "utf-8")
+    found = sandbox.run("bench", "sql", "--engine", "sqlite", "--peers", str(file), "--json").json()["engines"][0]
+    assert found["with_effects"] == 2
+    assert found["checkers"] == [
+        {"name": "this gate", "stopped": 2, "stopped_with_effects": 2, "permitted": 1},
+        {"name": "sqlglot walk", "stopped": 2, "stopped_with_effects": 2, "permitted": 1},
+        {"name": "mine 1.0", "stopped": 1, "stopped_with_effects": 1, "permitted": 1},
+    ]
+
+    file.write_text(json.dumps([{**mine, "command": [sys.executable, "-c", "print(1)"]}]), "utf-8")
+    ended = sandbox.run("bench", "sql", "--peers", str(file))
+    assert ended.code == 2
+    assert "--peers: `mine 1.0` answered `1`" in ended.err
+    file.write_text(json.dumps([{**mine, "command": ["/nowhere"]}]), "utf-8")
+    assert "the command of `mine 1.0` cannot be run" in sandbox.run("bench", "sql", "--peers", str(file)).err
 
 
 @pytest.mark.requirement("sql:bench:corpus")
@@ -161,4 +215,50 @@ def test_the_corpus_can_be_read_from_a_folder(tmp_path: Path) -> None:
     (tmp_path / "attacks.txt").write_text("sqlite | locks | BEGIN\n", "utf-8")
     (tmp_path / "honest.txt").write_text("", "utf-8")
     assert len(read_corpus(tmp_path).attacks) == 1
-    assert as_json([], ["x"]) == {"engines": [], "peers_not_installed": ["x"]}
+    assert as_json([]) == {"engines": []}
+
+
+ROOT = Path(__file__).parents[3]
+TABLE = ROOT / "scripts" / "lib" / "bench_sql_table.py"
+NAMES = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
+
+
+@pytest.mark.requirement("sql:bench:readme")
+def test_the_readme_shows_the_corpus_as_it_is() -> None:
+    page = (ROOT / "README.md").read_text("utf-8")
+    shown = page.split("<!-- bench sql: written by scripts/bench-sql-table -->")[1].split("<!-- bench sql: end -->")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in shown.split("\n") if line[:2] == "| "]
+    counts = {row[0]: (int(row[1]) + int(row[2]), int(row[6])) for row in rows if len(row) == 9 and row[1].isdecimal()}
+    parts = {engine: read_corpus().of(engine) for engine in GROUNDS}
+
+    assert counts == {NAMES[name]: (len(part.attacks), len(part.honest)) for name, part in parts.items()}, (
+        "run scripts/bench-sql-table"
+    )
+
+
+@pytest.mark.requirement("sql:bench:readme")
+def test_the_table_is_put_between_the_marks_of_a_page(tmp_path: Path) -> None:
+    page, begin, end = (
+        tmp_path / "page.md",
+        "<!-- bench sql: written by scripts/bench-sql-table -->\n",
+        "<!-- bench sql: end -->\n",
+    )
+    page.write_text(f"before\n{begin}stale\n{end}after\n", "utf-8")
+    told = json.dumps(as_json([Score("sqlite", (), (), (), ("other 2.0",))])).encode()
+    subprocess.run([sys.executable, TABLE, page], input=told, check=True, timeout=60)  # noqa: S603 - our own script
+
+    text = page.read_text("utf-8")
+    assert text.startswith(f"before\n{begin}\n| engine |")
+    assert text.endswith(f"\n{end}after\n")
+    assert "stale" not in text
+    assert "| other 2.0 | SQLite | 0 of 0 | 0 of 0 | 0 of 0 |" in text
+
+
+@pytest.mark.requirement("sql:bench:corpus")
+def test_the_line_that_the_docs_add_is_an_attack(ground: Ground) -> None:
+    page = (ROOT / "docs" / "read-only.md").read_text("utf-8")
+    line = page.split("```text\n")[1].split("```")[0]
+    (case,) = [case for case in parse_cases("docs", line, tuple(CLASSES)) if case.engine == ground.engine]
+
+    assert try_attack(ground, case, ground.bare).harm is Harm.TELLS
+    assert try_attack(ground, case, ground.confined, Harm.TELLS).harm is None
