@@ -114,20 +114,27 @@ class Names:
             return
         name = self.name(this)
         qualifier = self.name(table) if table else None
-        is_row = False
+        row: Source | None = None
         level: Scope | None = scope
         while level is not None:
             if self._column_at(level, name, qualifier, this, scope):
                 return
-            is_row = is_row or any(source.name == name for source in level.sources)
+            row = row or next((source for source in level.sources if source.name == name), None)
             level = level.outer
         start = start_of(this)
         if qualifier is None and self._naming.has_string_names and self._text[start] == '"':
             self._strings.append((name, start))
-        elif qualifier is None and is_row and self._naming.has_whole_rows:
-            self.find("whole-row", this, name)
+        elif qualifier is None and row is not None and self._naming.has_whole_rows:
+            self._whole_row(row, this, name)
         else:
             self.find("column", this, name)
+
+    def _whole_row(self, source: Source, node: exp.Expr, name: str) -> None:
+        """Note a source's row as a value: of a query's all that it gives; a table's may hold what the rules hide."""
+        if source.table or HIDDEN in source.columns.values():
+            self.find("whole-row", node, name)
+        else:
+            self.all_of(source, is_star=True)
 
     def _column_at(self, level: Scope, name: str, qualifier: str | None, node: exp.Expr, within: Scope) -> bool:
         """Whether the name is settled at this level; visible columns are noted, hidden ones found."""
@@ -196,8 +203,8 @@ class Names:
         """Note every visible column of a source, and that a `*` of the statement expands it."""
         self.effort.spend(len(source.columns))
         source.is_read = True
-        if is_star and source.table:
-            self.stars.add(source.table)
+        if is_star:
+            self.stars.update({source.table} - {""})
             self._must_not_be_guarded(source.columns.values(), None, "*")
         self._note(source.columns.values())
 

@@ -94,6 +94,7 @@ ALONE, GROUP, ONCE, OWN, STAR, JOIN, APART = (
         ("SELECT id FROM orders WHERE cents > 5", ALONE),
         ("SELECT count(*) FROM orders GROUP BY cents", ALONE),
         ("SELECT DISTINCT id, cents FROM orders", ALONE),
+        ("SELECT * FROM (orders o CROSS JOIN (SELECT 1 AS one) x) AS j", STAR),
         ("SELECT CASE WHEN cents > 5 THEN 1 END FROM orders", ALONE),
         ("SELECT 'it is ' || cents FROM orders", ALONE),
         ("SELECT id IN (SELECT cents FROM orders) FROM orders", ALONE),

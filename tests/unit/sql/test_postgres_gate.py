@@ -99,6 +99,8 @@ def test_parameters_become_numbers_and_claims_are_asked_of_our_function() -> Non
         "SELECT id FROM orders WHERE region LIKE ANY (ARRAY['a%', 'b%']) AND int4range(1, 9) @> id::int",
         "SELECT array_agg(region), max(placed_on::date) - min(placed_on::date) FROM orders",
         "(SELECT id FROM orders) UNION ALL (SELECT id FROM sales.orders LIMIT 1) ORDER BY 1",
+        "SELECT json_agg(x ORDER BY id), count(x) FROM (SELECT id, region FROM orders) AS x",
+        "WITH x AS (SELECT id, region FROM orders) SELECT row_to_json(x), x IS NULL FROM x",
     ],
 )
 def test_what_people_write_is_permitted(sql: str) -> None:
