@@ -107,10 +107,10 @@ class Sources(ABC):
         if columns is None or any(value for key, value in node.args.items() if key not in _CALL_KEYS):
             self.names.find("table-function", node, call.name if isinstance(call, exp.Expr) else "")
             return Source(alias, {}, is_open=True)
-        if self.naming.conditions_see_all:
-            conditions.append(call)
-        else:
+        if self.naming.conditions_see_join:
             self.expression(call, beside)
+        else:
+            conditions.append(call)
         own = list(columns) or [alias or name] * max(len(call.expressions) if name == "unnest" else 1, 1)
         if node.args.get("ordinality"):
             own.append("ordinality")
@@ -204,7 +204,7 @@ class Sources(ABC):
             on = join.args.get("on")
             if on and self.naming.conditions_see_all:
                 conditions.append(on)
-            elif on:
+            if on and self.naming.conditions_see_join:
                 self.expression(on, Scope(left[since:], scope.env, scope.outer))
 
     def _join(

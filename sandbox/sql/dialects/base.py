@@ -108,9 +108,11 @@ class Naming:
     """Names after the alias of a table are its columns' names, from the first column on."""
     reads_joins_whole: bool
     """A join in parentheses reads every column of its tables."""
-    conditions_see_all: bool = False
-    """ON, and the arguments of a function in FROM, see all that their FROM holds; else ON sees the two sides of its own
-    join, and arguments see what stands left of them."""
+    conditions_see_join: bool = True
+    """ON sees the two sides of its own join, and the arguments of a function in FROM what stands left of them. Else both
+    see all that their FROM holds."""
+    conditions_see_all: bool = True
+    """ON sees all that its FROM holds. Where it may be either, what it names has to be allowed in both readings."""
     counts_by_bare_name: bool
     """Of rows that are only counted, the engine's own check hears no more than the bare name."""
     output_name: Callable[[exp.Expr], str]

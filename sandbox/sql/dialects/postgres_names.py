@@ -80,6 +80,7 @@ NAMING: Final = Naming(
     orders_by_columns_too=False,
     ctes_see_all=False,
     renames_columns=True,
+    conditions_see_all=False,
     reads_joins_whole=False,
     counts_by_bare_name=False,
     output_name=_output_name,
