@@ -379,7 +379,7 @@ NO_SQL: Final = SqlCeiling(MappingProxyType({}))
 Target = FileTarget | ServerTarget | HttpTarget
 """Where a connection leads: a closed union, matched with `assert_never`."""
 
-SqlEngine = Literal["sqlite", "postgres", "duckdb"]
+SqlEngine = Literal["sqlite", "postgres", "duckdb", "mysql"]
 Engine = Literal[SqlEngine, "http"]
 
 

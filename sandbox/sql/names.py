@@ -26,6 +26,7 @@ FindingKind: TypeAlias = Literal[
     "cte-name",
     "aggregate-only",
     "construct",
+    "name-case",
 ]
 
 
@@ -56,7 +57,7 @@ class Names:
     """Looks names up and notes where they stood, what they read and what they failed to find."""
 
     __slots__ = (
-        "_counted", "_naming", "_row_ids", "_strings", "_text", "argument_columns",
+        "_counted", "_naming", "_row_ids", "_spellings", "_strings", "_text", "argument_columns",
         "columns", "effort", "findings", "guarded", "named_at",
         "stars", "table_functions", "tables",
     )  # fmt: skip
@@ -71,6 +72,7 @@ class Names:
         self.table_functions = lexed.dialect.table_functions
         self.argument_columns = lexed.dialect.argument_columns
         self._strings: list[tuple[str, int]] = []
+        self._spellings: dict[str, str] = {}
         self._counted: list[exp.Identifier] = []
         self.tables = Tables(lexed.given, lexed.dialect)
         self.columns: set[tuple[str, str]] = set()
@@ -86,7 +88,7 @@ class Names:
     def name(self, node: exp.Expr | None) -> str:
         """Return the folded name of an identifier and note that its place has been read."""
         name = self.alias(node)
-        if type(node) is exp.Identifier and self._text[start_of(node)] == "'":
+        if type(node) is exp.Identifier and self._text[start_of(node)] in self._naming.string_quotes:
             self.find("construct", node, "string as a name")
         return name
 
@@ -97,6 +99,13 @@ class Names:
             return ""
         self.named_at.add(start_of(node))
         return self.folded(node)
+
+    def spell(self, node: exp.Expr | None, table: str | None = None) -> None:
+        """Find the name of a source, or of the catalogue's `table`, that is spelled in two ways."""
+        if self._naming.has_case_in_tables and type(node) is exp.Identifier:
+            spelling = str(node.this)
+            if self._spellings.setdefault(folded(spelling), spelling) != spelling or table not in (None, spelling):
+                self.find("name-case", node, spelling)
 
     def folded(self, node: exp.Identifier) -> str:
         """Return an identifier's name as the engine compares names."""
@@ -114,6 +123,7 @@ class Names:
             return
         name = self.name(this)
         qualifier = self.name(table) if table else None
+        self.spell(table)
         row: Source | None = None
         level: Scope | None = scope
         while level is not None:

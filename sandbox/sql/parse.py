@@ -81,6 +81,7 @@ def is_bare(node: exp.Subquery) -> bool:
     return not any(value for key, value in node.args.items() if key != "this")
 
 
+_NAME_QUOTES: Final = ('"', "`")
 _MARK: Final = "()"
 """Follows the name of a function while sqlglot parses, so that it knows none by that name and keeps every argument."""
 
@@ -89,7 +90,7 @@ def _restore_names(tree: exp.Expr, text: str) -> None:
     """Give functions, and aliases that are called like one, their names back, and say which names were in quotes."""
     for node in tree.find_all(exp.Anonymous, exp.Identifier):
         name = node.args["this"]
-        is_quoted = type(node) is exp.Identifier and text[start_of(node)] == '"'
+        is_quoted = type(node) is exp.Identifier and text[start_of(node)] in _NAME_QUOTES
         if isinstance(name, str) and name.endswith(_MARK) and not is_quoted:
             node.args["this"] = name.removesuffix(_MARK)
         if type(node) is exp.Identifier:

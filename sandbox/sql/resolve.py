@@ -181,7 +181,7 @@ class _Resolver(Sources):
             self.expression(row, scope)
         width = len(node.expressions[0].expressions) if node.expressions else 0
         self.names.effort.check_width(width)
-        return [(f"column{number}", None) for number in range(1, width + 1)]
+        return [(f"column{number}" if self.naming.names_values else "", None) for number in range(1, width + 1)]
 
     # Common table expressions
 
@@ -194,6 +194,7 @@ class _Resolver(Sources):
         for cte in node.expressions:
             alias = cte.args.get("alias")
             name = self.names.name(alias.this if alias else None)
+            self.names.spell(alias.this if alias else None)
             if name in seen:
                 self.names.find("construct", alias.this if alias else None, "two of one name in WITH")
             seen.add(name)
@@ -273,6 +274,7 @@ class _Resolver(Sources):
         without = frozenset(self.names.name(column.this) for column in excluded)
         if table := item.args.get("table"):
             name = self.names.name(table)
+            self.names.spell(table)
             sources = [source for source in scope.sources if source.name == name]
             if not sources:
                 self.names.find("table", table, name)

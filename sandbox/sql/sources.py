@@ -129,11 +129,14 @@ class Sources(ABC):
         if any(value for key, value in args.items() if key not in _FROM_KEYS):
             self.names.find("construct", this, "table option")
         name, schema = self.names.name(this), args.get("db")
+        if name == self.naming.no_table and schema is None and not this.args.get("quoted"):
+            return Source("", {})
         if args.get("catalog") is not None or (schema is not None and not self.naming.default_schema):
             self.names.find("qualified-name", schema if type(schema) is exp.Identifier else this, name)
             return Source(name, {}, is_open=True)
         alias, declared = self._alias(node)
         alias = alias or name
+        self.names.spell(this)
         cte = scope.env.find(name) if scope.env and schema is None else None
         if cte is not None:
             self.read_cte(cte)
@@ -150,6 +153,7 @@ class Sources(ABC):
             self.names.find("table", schema or this, name)
             return Source(alias, {}, is_open=True)
         table, columns = found
+        self.names.spell(this, table)
         if declared:
             columns = self._renamed(node, table, columns, declared)
         return Source(alias, columns, table)
@@ -176,6 +180,7 @@ class Sources(ABC):
             return "", []
         columns = alias.args.get("columns") or ()
         self.names.effort.check_width(len(columns), alias.this)
+        self.names.spell(alias.this)
         return self.names.alias(alias.this), [self.names.name(column) for column in columns]
 
     def _join_as_one(self, node: exp.Expr, sources: list[Source]) -> Source:

@@ -115,6 +115,14 @@ class Naming:
     """ON sees all that its FROM holds. Where it may be either, what it names has to be allowed in both readings."""
     counts_by_bare_name: bool
     """Of rows that are only counted, the engine's own check hears no more than the bare name."""
+    has_case_in_tables: bool = False
+    """Tables and their aliases are compared with case; a text has to spell each in one way."""
+    names_values: bool = True
+    """The columns of VALUES are called `column1` and so on."""
+    no_table: str = ""
+    """The word that stands in FROM for no table at all."""
+    string_quotes: str = "'"
+    """Characters that begin a string."""
     output_name: Callable[[exp.Expr], str]
     """What an output without an alias is called; empty if the gate does not say."""
 
@@ -180,6 +188,12 @@ class Dialect:
     """Functions that make a value as long as an argument says, and which argument, from 0."""
     has_unbounded_values: bool
     """A value may grow to a size at which one search through it takes minutes that nothing ends."""
+    joining_functions: frozenset[str] = frozenset()
+    """Functions whose value is about as long as all they are given, where that is bounded."""
+    squaring_functions: frozenset[str] = frozenset()
+    """Functions that take the square of the length of their first argument."""
+    growing_functions: frozenset[str] = frozenset()
+    """Functions whose value is longer than what they are given by a factor."""
     needs_fence: bool
     """Row filters are evaluated first only if we have it so."""
     type_words: frozenset[str]

@@ -25,7 +25,8 @@ def claims_of(lexed: Lexed) -> frozenset[str]:
     for index, key in enumerate(keys):
         if key != "CLAIM" or keys[index + 1 : index + 2] != ["("]:
             continue
-        if keys[index + 3 : index + 4] != [")"] or tokens[index + 2].kind != STRING:
+        is_string = keys[index + 3 : index + 4] == [")"] and tokens[index + 2].kind == STRING
+        if not is_string or keys[index + 2][0] != "'" or "\\" in keys[index + 2]:
             raise refused(
                 Reason.SQL_NOT_SUPPORTED,
                 RULE,

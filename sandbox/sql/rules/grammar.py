@@ -20,9 +20,13 @@ def check(lexed: Lexed) -> None:
     pairs = list(pairwise([*keys, ""]))
     if impossible.isdisjoint(pairs) and keys.count("(") == keys.count(")") and not _has_string_after_string(lexed):
         return
-    index = next(
-        (index for index, pair in enumerate(pairs) if _cannot_be(pair, keys[max(index - 2, 0) : index], impossible)), -1
+    kinds = [*(token.kind for token in lexed.tokens), 0]
+    places = (
+        at
+        for at, pair in enumerate(pairs)
+        if kinds[at : at + 2] == [STRING, STRING] or _cannot_be(pair, keys[max(at - 2, 0) : at], impossible)
     )
+    index = next(places, -1)
     if index < 0 and keys.count("(") == keys.count(")"):
         return
     index = index if index >= 0 else len(pairs) - 1
@@ -52,8 +56,4 @@ def _cannot_be(pair: tuple[str, str], before: list[str], impossible: frozenset[t
     """Whether a pair is impossible after the two keys before it; `IS [NOT] DISTINCT FROM` is an operator."""
     if pair == ("DISTINCT", "FROM") and (before[-1:] == ["IS"] or before == ["IS", "NOT"]):
         return False
-    return pair in impossible or _are_strings(pair)
-
-
-def _are_strings(pair: tuple[str, str]) -> bool:
-    return pair[0][0] == "'" and pair[1][:1] == "'"
+    return pair in impossible

@@ -1,8 +1,8 @@
 """Would one call search a long text for a long one? Where values have no bound, neither time nor a cancel ends it.
 
-PostgreSQL looks at its deadline between rows, not within `strpos`, `translate`, `LIKE` or `@>`, whose work is the
-product of two lengths. A needle that is short and written out keeps it in proportion to the other; else both must be
-what is stored or written out, for what a statement makes itself may be as long as it likes.
+PostgreSQL and MariaDB look at their deadlines between rows, not within `strpos`, `translate`, `LIKE` or `@>`, whose
+work is the product of two lengths. A needle that is short and written out keeps it in proportion to the other; else
+both must be what is stored or written out, for what a statement makes itself may be as long as it likes.
 """
 
 from __future__ import annotations
@@ -41,16 +41,22 @@ _SEARCHES: Final[Mapping[type[exp.Expr], tuple[str, str, str]]] = MappingProxyTy
 
 _BY_NAME: Final[Mapping[str, tuple[int, int]]] = MappingProxyType(
     {
+        "instr": (1, 0),
+        "json_contains": (1, 0),
+        "json_overlaps": (1, 0),
+        "json_search": (2, 0),
         "jsonb_contained": (0, 1),
         "jsonb_contains": (1, 0),
         "jsonb_delete": (1, 0),
         "jsonb_exists_all": (1, 0),
         "jsonb_exists_any": (1, 0),
+        "locate": (0, 1),
         "replace": (1, 0),
         "split_part": (1, 0),
         "string_to_array": (1, 0),
         "string_to_table": (1, 0),
         "strpos": (1, 0),
+        "substring_index": (1, 0),
         "translate": (1, 0),
     }
 )
@@ -59,6 +65,11 @@ _BY_NAME: Final[Mapping[str, tuple[int, int]]] = MappingProxyType(
 _WRAPPERS: Final = (exp.Paren, exp.Cast, exp.Any, exp.All)
 _NO_LONGER: Final = frozenset({"coalesce", "lower", "upper"})
 """Functions whose value is about as long as what they are given."""
+
+
+class _Known(NamedTuple):
+    is_stored: Callable[[exp.Column], bool]
+    no_longer: frozenset[str]
 
 
 class _Search(NamedTuple):
@@ -71,11 +82,11 @@ def check(resolved: Resolved) -> None:
     """Refuse a search whose cost the statement itself could make as large as it likes."""
     if not resolved.parsed.lexed.dialect.has_unbounded_values:
         return
-    is_stored = _stored(resolved.parsed.tree)
+    known = _Known(_stored(resolved.parsed.tree), _NO_LONGER | resolved.parsed.lexed.dialect.joining_functions)
     for search in _searches(resolved.parsed.tree):
-        if _is_written(search.needle, MAX_NEEDLE):
+        if _is_written(_uncased(search.needle), MAX_NEEDLE):
             continue
-        if _is_plain(search.needle, is_stored) and _is_plain(search.through, is_stored):
+        if _is_plain(search.needle, known) and _is_plain(search.through, known):
             continue
         message = (
             f"what is looked for is a text of at most {MAX_NEEDLE} characters, written out, or both sides are columns"
@@ -97,6 +108,13 @@ def _searches(tree: exp.Expr) -> Iterator[_Search]:
             continue
         if isinstance(needle, exp.Expr) and isinstance(through, exp.Expr) and not _are_ranges(needle, through):
             yield _Search(construct, needle, through)
+
+
+def _uncased(node: exp.Expr) -> exp.Expr:
+    """Return what `lower(…)` or `upper(…)` is given."""
+    is_case = isinstance(node, exp.Anonymous) and node.name.lower() in ("lower", "upper") and len(node.expressions) == 1
+    argument = node.expressions[0] if is_case else node
+    return argument if isinstance(argument, exp.Expr) else node
 
 
 def _argument(call: exp.Anonymous, place: int) -> exp.Expr | None:
@@ -134,18 +152,18 @@ def _is_written(node: exp.Expr, most: int) -> bool:
     return isinstance(node, (exp.Null, exp.Boolean)) or (is_text and len(node.name) <= most)
 
 
-def _is_plain(node: exp.Expr, is_stored: Callable[[exp.Column], bool]) -> bool:
+def _is_plain(node: exp.Expr, known: _Known) -> bool:
     """Whether a value is stored, bound or written out, and nothing that the statement made longer."""
     node = _unwrapped(node)
     if isinstance(node, exp.Column):
-        return is_stored(node)
+        return known.is_stored(node)
     if isinstance(node, (exp.DPipe, exp.Coalesce)):
-        return all(_is_plain(part, is_stored) for part in node.iter_expressions())
+        return all(_is_plain(part, known) for part in node.iter_expressions())
     if isinstance(node, (exp.Placeholder, exp.Parameter)):
         return True
     if isinstance(node, exp.Anonymous):
         name = node.name.lower()
-        return name == "claim" or (name in _NO_LONGER and all(_is_plain(each, is_stored) for each in node.expressions))
+        return name == "claim" or (name in known.no_longer and all(_is_plain(each, known) for each in node.expressions))
     return _is_written(node, MAX_WRITTEN)
 
 

@@ -1,0 +1,53 @@
+"""Would one call take the square of a text that the statement itself made long? Nothing ends it within the call.
+
+MariaDB moves the rest of the text for each place that `replace` changes: a text of 16 MB, made of eight letters by a
+few WITHs, takes it hours. So what it is given is stored or written out, or joined of such texts in the same query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from sqlglot import exp
+
+from sandbox.reasons import Reason
+from sandbox.sql.refusals import refused
+from sandbox.sql.resolve import Resolved
+
+RULE: Final = "sql/growing"
+
+
+def check(resolved: Resolved) -> None:
+    """Refuse such a call over what grows with each step, or over a column of a query within that joins texts."""
+    lexed = resolved.parsed.lexed
+    squaring, growing = lexed.dialect.squaring_functions, lexed.dialect.growing_functions
+    calls = {token.key.lower(): token for token in resolved.calls}
+    if squaring.isdisjoint(calls):
+        return
+    tree = resolved.parsed.tree
+    within = growing | lexed.dialect.joining_functions
+    is_joined = any(_grows(query, within, squaring) for query in tree.find_all(exp.CTE, exp.Subquery))
+    for call in tree.find_all(exp.Anonymous):
+        name = call.name.lower()
+        if name not in squaring or not call.expressions:
+            continue
+        subject = call.expressions[0]
+        if _grows(subject, growing, squaring) or (is_joined and subject.find(exp.Column) is not None):
+            message = f"`{name}` takes a column of a table or a text written out, not what the statement makes longer"
+            start = calls[name].start
+            raise refused(Reason.SQL_NOT_SUPPORTED, RULE, message, text=lexed.text, start=start, construct=name)
+
+
+def _grows(tree: exp.Expr, growing: frozenset[str], squaring: frozenset[str]) -> bool:
+    if tree.find(exp.GroupConcat) is not None:
+        return True
+    names = ((call, call.name.lower()) for call in tree.find_all(exp.Anonymous))
+    return any(name in growing or (name in squaring and not _shrinks(call)) for call, name in names)
+
+
+def _shrinks(call: exp.Anonymous) -> bool:
+    """Whether it is `replace` with a text written out that is no longer than what it replaces."""
+    written: Iterator[str] = (each.name for each in call.expressions[1:3] if type(each) is exp.Literal)
+    needle, replacement = next(written, ""), next(written, None)
+    return call.name.lower() == "replace" and replacement is not None and len(replacement) <= len(needle)
