@@ -97,13 +97,18 @@ def scan(text: str, max_tokens: int) -> Scan:
         if kind == WORD and key.isascii():
             key = key.upper()
         token = Token(kind if kind < _OPERATOR else kind - 1, start, at, key)
-        _check(token, tokens[-1] if tokens else _NOTHING)
+        if (
+            kind <= QUOTED
+            or key == "("
+            or (kind == WORD and (key[0] == "_" or len(key) > _MAX_NAME or not key.isascii()))
+        ):
+            _check(token, tokens[-1] if tokens else _NOTHING)
         tokens.append(token)
         if len(tokens) > max_tokens:
             raise Unreadable(start, f"more than {max_tokens} tokens; a shorter statement is accepted")
     if at != length:
         raise _illegal(text, at)
-    if tokens and tokens[0].key in _READING:
+    if tokens and tokens[0].key in _READING and not _CHECKED.isdisjoint([token.key for token in tokens]):
         _check_words(tokens)
     return Scan(blanked(text, comments) if comments else text, tuple(tokens))
 
@@ -134,8 +139,7 @@ def _check(token: Token, before: Token) -> None:
     """Refuse what MariaDB reads in another way than it looks, given the token before it."""
     kind, start, _, key = token
     if kind == WORD:
-        if len(key) > _MAX_NAME or not key.isascii():
-            _check_name(start, key)
+        _check_name(start, key)
         if key[0] == "_" and key[1:] in CHARSETS:
             raise Unreadable(start, "a character set before a text is not accepted; `CONVERT(… USING …)` is")
     elif kind == QUOTED:

@@ -79,11 +79,15 @@ _AFTER: Final = {
 """Words that mean something after others."""
 _FRAME_ENDS: Final = words("PRECEDING FOLLOWING")
 _FETCHED: Final = words("ROW ONLY")
+_PLACED: Final = _CALLS.union(_BEFORE, _AFTER, _FRAME_ENDS, _FETCHED, CHARSETS, words("CASE END INTERVAL ESCAPE"))
+_TYPED: Final = _LITERALS | {"CONVERT"}
 
 
 def types(tokens: Sequence[Token], keys: list[str]) -> Iterator[int]:
     """Find the tokens that make up types: in CAST, in CONVERT, before a string."""
     yield from cast_types(keys)
+    if _TYPED.isdisjoint(keys):
+        return
     last = len(keys) - 1
     for index, key in enumerate(keys):
         if key in _LITERALS and index < last and tokens[index + 1].kind == STRING:
@@ -107,10 +111,12 @@ def _converted(keys: list[str], opening: int) -> Iterator[int]:
 
 def placed_words(tokens: Sequence[Token], keys: list[str]) -> Iterator[int]:
     """Find units, ends of CASE, character sets, frames of windows and the words of MATCH and FETCH."""
+    if _PLACED.isdisjoint(keys):
+        return
     cases = 0
     following = [*keys[1:], ""]
     for index, key in enumerate(keys):
-        if tokens[index].kind != WORD:
+        if key not in _PLACED:
             continue
         before = keys[index - 1] if index else ""
         if key == "CASE":

@@ -82,8 +82,11 @@ def check(resolved: Resolved) -> None:
     """Refuse a search whose cost the statement itself could make as large as it likes."""
     if not resolved.parsed.lexed.dialect.has_unbounded_values:
         return
+    searches = list(_searches(resolved.parsed.tree))
+    if not searches:
+        return
     known = _Known(_stored(resolved.parsed.tree), _NO_LONGER | resolved.parsed.lexed.dialect.joining_functions)
-    for search in _searches(resolved.parsed.tree):
+    for search in searches:
         if _is_written(_uncased(search.needle), MAX_NEEDLE):
             continue
         if _is_plain(search.needle, known) and _is_plain(search.through, known):

@@ -272,3 +272,19 @@ def test_an_error_in_having_that_tells_of_a_group_of_one_is_refused(postgres: Se
     with pytest.raises(Refused, match="the HAVING of that SELECT"):
         ask("postgres", sql.format(SALARY), "cents")
     assert ask("postgres", sql.format(SALARY)) is None  # where the column may be read
+
+
+@pytest.mark.requirement("sql:aggregate-only:attacks")
+def test_an_on_that_means_a_row_further_out_is_refused(postgres: Server) -> None:
+    sql = (
+        "SELECT (SELECT count(*) FROM (SELECT 1 AS cents) a, orders b JOIN orders c ON a.cents = {}) FROM orders a"
+        " WHERE id = 7"
+    )
+    postgres.make_database("aggregate_only_on", PEOPLE)
+    with postgres.connect("aggregate_only_on") as owner:
+        answers = [owner.execute(sql.format(guess).encode()).fetchone() for guess in (SALARY, SALARY + 1)]
+    assert answers == [(49,), (0,)]
+    for engine in ENGINES[1:]:
+        with pytest.raises(Refused) as caught:
+            ask(engine, sql.format(SALARY), "cents")
+        assert caught.value.rule == "sql/constructs"
