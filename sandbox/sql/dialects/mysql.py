@@ -18,7 +18,7 @@ from sandbox.sql.dialects.base import Dialect, Naming, words
 from sandbox.sql.dialects.mysql_functions import FUNCTIONS, SIZED_ARGUMENTS
 from sandbox.sql.dialects.mysql_lexer import scan
 from sandbox.sql.dialects.mysql_types import COLLATIONS, TYPE_WORDS, placed_words, types
-from sandbox.sql.dialects.words import IMPOSSIBLE, VERBS
+from sandbox.sql.dialects.words import CLAUSES, IMPOSSIBLE, VERBS
 
 _STRUCTURAL: Final = words(
     """
@@ -89,6 +89,7 @@ _NAMING: Final = Naming(
     counts_by_bare_name=False,
     no_table="dual",
     string_quotes="'\"",
+    has_star_without=False,
     names_values=False,
     has_case_in_tables=True,
     output_name=lambda item: folded(item.this.this) if type(item) is exp.Column else "",
@@ -110,7 +111,9 @@ MYSQL: Final = Dialect(
     verbs=VERBS | words("BINLOG CACHE CHANGE CHECK CHECKSUM DESC GET HELP OPTIMIZE PURGE REPAIR SHUTDOWN STOP XA"),
     write_words=_WRITE_WORDS,
     write_pairs=frozenset({("FOR", "UPDATE"), ("FOR", "SHARE"), ("LOCK", "IN"), (")", "INSERT"), ("(", "DELETE")}),
-    impossible=IMPOSSIBLE | {("FULL", "JOIN"), ("FULL", "OUTER")},
+    impossible=IMPOSSIBLE
+    | {("FULL", "JOIN"), ("FULL", "OUTER"), ("DIV", "."), ("MOD", ".")}
+    | {(before, after) for before in ("DISTINCT", "ALL") for after in (*CLAUSES, ",", ")", "ON", "")},
     foreign_words=_FOREIGN_WORDS,
     kinds=_KINDS,
     fenced_kinds=frozenset(),
