@@ -113,7 +113,7 @@ MYSQL: Final = Dialect(
     write_pairs=frozenset({("FOR", "UPDATE"), ("FOR", "SHARE"), ("LOCK", "IN"), (")", "INSERT"), ("(", "DELETE")}),
     impossible=IMPOSSIBLE
     | {("FULL", "JOIN"), ("FULL", "OUTER"), ("DIV", "."), ("MOD", ".")}
-    | {(before, after) for before in ("DISTINCT", "ALL") for after in (*CLAUSES, ",", ")", "ON", "")},
+    | {(before, after) for before in ("DISTINCT", "ALL") for after in (*CLAUSES, ",", ")", "ON")},
     foreign_words=_FOREIGN_WORDS,
     kinds=_KINDS,
     fenced_kinds=frozenset(),
