@@ -23,7 +23,7 @@ from sandbox.executors.postgres_shape import grant_shape
 from sandbox.executors.postgres_talk import CONNECT_S, MAX_IDLE_S, Failed, Talk, own_login
 from sandbox.executors.postgres_trouble import SENTENCES
 from sandbox.executors.postgres_wire import Gone
-from sandbox.leases import PostgresLease, read_dsn
+from sandbox.leases import LoginLease, read_dsn
 from sandbox.leases.keys import claims_login
 from sandbox.reasons import Fault, Reason, Refused, quoted
 from sandbox.sql import Catalogue
@@ -49,7 +49,7 @@ class _Call:
     """A plan with what it may use: a lease, and time."""
 
     plan: SqlPlan
-    lent: PostgresLease
+    lent: LoginLease
     until: float
     cancellation: Cancellation
 
@@ -275,7 +275,7 @@ def _columns(talk: Talk, schema: str, relation: str) -> tuple[str, ...]:
         return ()
 
 
-def _lent(lease: Lease) -> PostgresLease:
-    if not isinstance(lease, PostgresLease):
+def _lent(lease: Lease) -> LoginLease:
+    if not isinstance(lease, LoginLease):
         raise Fault("postgres executor: a lease of another kind than a login's")
     return lease

@@ -1,19 +1,15 @@
 """Where is a server, without waiting longer for the answer than a call may? libpq itself would wait for the resolver.
 
-The resolver is asked in a thread that nobody waits for beyond the call's time, within the bounds of the whole process.
+`hosts.py` asks it in a thread that nobody waits for beyond the call's time, within the bounds of the whole process.
 """
 
 from __future__ import annotations
 
 import ipaddress
-import threading
-import time
 from collections.abc import Mapping
 
-from sandbox.executors.ending import Over
+from sandbox.executors.hosts import addresses_of
 from sandbox.executors.postgres_wire import Gone
-from sandbox.outbound.resolver import ask_aside
-from sandbox.outbound.wire import system_resolve
 from sandbox.stages import Cancellation
 
 
@@ -29,7 +25,7 @@ def with_addresses(parameters: Mapping[str, str], until: float, cancellation: Ca
     found = [
         (host, address, port)
         for host, port in zip(hosts, ports, strict=True)
-        for address in _addresses(host, until, cancellation)
+        for address in addresses_of(host, until, cancellation)
     ]
     if not found:
         raise Gone("resolve")
@@ -45,18 +41,3 @@ def _needs_no_resolver(host: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _addresses(host: str, until: float, cancellation: Cancellation) -> list[str]:
-    """Return the addresses of a host, none if it has none; a socket's folder is its own."""
-    if host.startswith(("/", "@")):
-        return [""]
-    done = threading.Event()
-    cancellation.on_cancel(done.set)
-    try:
-        found = ask_aside(lambda: system_resolve(host, 0), done, max(0.0, until - time.monotonic()))
-    finally:
-        cancellation.forget(done.set)
-    if not found and (cancellation.is_cancelled or time.monotonic() >= until):
-        raise Over
-    return list(dict.fromkeys(found))

@@ -9,8 +9,9 @@ from sandbox.leases.files import FileLease
 from sandbox.leases.http import HttpLease
 from sandbox.leases.keys import create_lease_key
 from sandbox.leases.leases import Leases
+from sandbox.leases.logins import LoginLease
+from sandbox.leases.mysql_servers import parse_mysql_dsn
 from sandbox.leases.oauth import TokenLease
-from sandbox.leases.postgres import PostgresLease
 from sandbox.leases.servers import Dsn, Server, read_dsn
 from sandbox.leases.sources import Secret
 
@@ -21,12 +22,13 @@ __all__ = [
     "HttpLease",
     "Leases",
     "NoToken",
-    "PostgresLease",
+    "LoginLease",
     "Secret",
     "Server",
     "Subject",
     "TokenLease",
     "create_lease_key",
+    "parse_mysql_dsn",
     "read_assertions",
     "read_dsn",
 ]

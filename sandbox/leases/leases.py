@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import assert_never, final
+from typing import Final, assert_never, final
 
 from sandbox.deployment import Misconfigured
 from sandbox.leases.asking import CallBounds
@@ -14,15 +14,19 @@ from sandbox.leases.assertions import Assertions, Subject
 from sandbox.leases.files import FileLease, file_lease
 from sandbox.leases.http import HttpLease, http_lease
 from sandbox.leases.keys import read_lease_key
+from sandbox.leases.logins import LoginLease, login_lease
+from sandbox.leases.mysql_servers import parse_mysql_dsn
 from sandbox.leases.oauth import TokenLease, token_lease, tokens_of
-from sandbox.leases.postgres import PostgresLease, postgres_lease
-from sandbox.leases.servers import Server, read_dsn
+from sandbox.leases.servers import Dsn, Server, parse_dsn, read_dsn
 from sandbox.leases.sources import Secrets
 from sandbox.outbound.wire import Resolve, system_resolve
 from sandbox.reasons import OPERATORS_FIND, Fault, Reason, Refused, quoted
 from sandbox.stages import AuthorizedCall, HttpPlan
 from sandbox.telemetry.events import warn_often
 from sandbox.toolspec import Connection, FileTarget, HttpAuth, HttpTarget, OAuth, ServerTarget
+
+_PARSERS: Final[Mapping[str, Callable[[str], Dsn]]] = {"postgres": parse_dsn, "mysql": parse_mysql_dsn}
+"""What reads the dsn of each engine with a server."""
 
 
 @final
@@ -43,14 +47,14 @@ class Leases:
         self._connections = connections
         self._lease_key = lease_key
         self._lock = threading.Lock()
-        self._made: dict[tuple[str, str, bool], FileLease | PostgresLease] = {}
+        self._made: dict[tuple[str, str, bool], FileLease | LoginLease] = {}
         self._servers: dict[str, tuple[Server, bytes]] = {}
         self._secrets = Secrets()
         self._tokens = tokens_of(connections, self._secrets, assertions, resolve)
 
     def take(
         self, authorized: AuthorizedCall
-    ) -> AbstractContextManager[FileLease | PostgresLease | HttpLease | TokenLease]:
+    ) -> AbstractContextManager[FileLease | LoginLease | HttpLease | TokenLease]:
         """Lend the lease of the plan for the block; raises `Refused` with `EXECUTOR_UNAVAILABLE`."""
         plan = authorized.planned.plan
         if isinstance(plan, HttpPlan):
@@ -66,7 +70,7 @@ class Leases:
             message = f"the credential of connection {quoted(plan.connection)} cannot be had now; {OPERATORS_FIND}"
             raise Refused(Reason.EXECUTOR_UNAVAILABLE, message, rule="leases/secret", retry_after_s=1.0) from None
 
-    def lend(self, connection: str, login: str, *, reads_claims: bool = False) -> FileLease | PostgresLease:
+    def lend(self, connection: str, login: str, *, reads_claims: bool = False) -> FileLease | LoginLease:
         """Return the lease of a connection and its login; raises `Refused` with `EXECUTOR_UNAVAILABLE`."""
         key = (connection, login, reads_claims)
         lease = self._made.get(key)
@@ -93,7 +97,7 @@ class Leases:
             case _:
                 assert_never(target.auth)
 
-    def _make(self, name: str, login: str, *, reads_claims: bool) -> FileLease | PostgresLease:
+    def _make(self, name: str, login: str, *, reads_claims: bool) -> FileLease | LoginLease:
         connection = self._connections.get(name)
         if connection is None:
             raise Fault("leases: a plan names a connection that does not exist")
@@ -102,7 +106,7 @@ class Leases:
                 return file_lease(connection, connection.target)
             case ServerTarget():
                 server, key = self._server(connection, connection.target)
-                return postgres_lease(connection, server, key, login, reads_claims=reads_claims)
+                return login_lease(connection, server, key, login, reads_claims=reads_claims)
             case HttpTarget():
                 raise Fault("leases: a statement names a connection that speaks no SQL")
             case _:
@@ -111,7 +115,7 @@ class Leases:
     def _server(self, connection: Connection, target: ServerTarget) -> tuple[Server, bytes]:
         known = self._servers.get(connection.name)
         if known is None:
-            known = read_dsn(target.dsn, connection.name).server, self._key()
+            known = read_dsn(target.dsn, connection.name, parse=_PARSERS[connection.engine]).server, self._key()
             self._servers[connection.name] = known
         return known
 

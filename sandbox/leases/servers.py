@@ -1,4 +1,4 @@
-"""What does a PostgreSQL connection's dsn say? Where the server is, how to trust it, and who reads its catalogue.
+"""What does a PostgreSQL dsn say? Where the server is, how to trust it, and who reads its catalogue.
 
 A dsn is a secret as a whole: nothing of it is ever quoted.
 """
@@ -6,7 +6,7 @@ A dsn is a secret as a whole: nothing of it is ever quoted.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, final
@@ -37,7 +37,7 @@ class Server:
     """Where a database is, and how its server is known to be the right one."""
 
     parameters: Mapping[str, str] = field(repr=False)
-    """libpq's, without user and password."""
+    """libpq's, or those of `mysql_servers.py`, without user and password."""
 
 
 @final
@@ -50,11 +50,16 @@ class Dsn:
     password: Secret | None
 
 
-def read_dsn(source: SecretSource, connection: str, seconds: float = VAULT_S) -> Dsn:
-    """Read and parse a connection's dsn, within `seconds` or so; raises `Refused` with `EXECUTOR_UNAVAILABLE`."""
+def read_dsn(
+    source: SecretSource, connection: str, seconds: float = VAULT_S, parse: Callable[[str], Dsn] | None = None
+) -> Dsn:
+    """Read and parse a connection's dsn, within `seconds` or so; raises `Refused` with `EXECUTOR_UNAVAILABLE`.
+
+    PostgreSQL's unless the `parse` of another engine is given.
+    """
     what = f"the dsn of connection {quoted(connection)}"
     try:
-        return parse_dsn(read_secret(source, what, seconds).reveal())
+        return (parse or parse_dsn)(read_secret(source, what, seconds).reveal())
     except ValueError as error:
         raise Refused(Reason.EXECUTOR_UNAVAILABLE, f"{what} {error}") from None
 
@@ -72,7 +77,7 @@ def parse_dsn(text: str) -> Dsn:
         raise ValueError(f"sets `{unknown[0]}`, which a dsn of a connection may not")
     if missing := sorted({"host", "dbname", "user"} - set(said)):
         raise ValueError(f"does not say its `{missing[0]}`")
-    if "sslmode" not in said and not all(_is_local(host) for host in said["host"].split(",")):
+    if "sslmode" not in said and not all(is_local(host) for host in said["host"].split(",")):
         message = "names a server elsewhere and no `sslmode`; `?sslmode=verify-full` is accepted, `disable` says openly"
         raise ValueError(f"{message} that the network is trusted")
     parameters = MappingProxyType({name: value for name, value in said.items() if name not in _OWN})
@@ -80,7 +85,7 @@ def parse_dsn(text: str) -> Dsn:
     return Dsn(Server(parameters), said["user"], password)
 
 
-def _is_local(host: str) -> bool:
+def is_local(host: str) -> bool:
     """Whether a host is this machine: a socket's folder, or a loopback address."""
     if host.startswith(("/", "@")) or host == "localhost":
         return True

@@ -31,7 +31,7 @@ from sandbox.executors.postgres_claims import KEY
 from sandbox.executors.postgres_session import Session
 from sandbox.executors.postgres_shape import GrantShape, grant_shape
 from sandbox.executors.postgres_talk import Talk, own_login
-from sandbox.leases import PostgresLease, Secret, Server
+from sandbox.leases import LoginLease, Secret, Server
 from sandbox.leases.keys import claims_login, login_password
 from sandbox.reasons import Refused
 from sandbox.sql import Catalogue, Proven
@@ -197,8 +197,8 @@ class _Server:
     def connect(self, database: str) -> psycopg.Connection:
         return psycopg.connect(self.dsn(database), autocommit=True)
 
-    def lease(self) -> PostgresLease:
-        return PostgresLease(
+    def lease(self) -> LoginLease:
+        return LoginLease(
             connection=self.name,
             server=self._at(self.tooled),
             login=self.shape.login,

@@ -20,7 +20,7 @@ from sandbox.doctor.script import setup_script
 from sandbox.executors.engine import Confinement, Fetched
 from sandbox.executors.postgres import PostgresExecutor
 from sandbox.executors.postgres_shape import GrantShape, grant_shape
-from sandbox.leases import Leases, PostgresLease
+from sandbox.leases import Leases, LoginLease
 from sandbox.reasons import Refused
 from sandbox.stages import Cancellation, Rights, SqlPlan
 from sandbox.toolspec import Connection, Digest, FileSecret, ServerTarget, SqlCeiling, TableRule
@@ -105,9 +105,9 @@ class PostgresShop:
         self.executor = PostgresExecutor(self.connection)
         self.confinement = Confinement(key=Digest("k"), tables=self.rules, views=frozenset(), max_bytes=256 * 1024)
 
-    def lease(self, *, reads_claims: bool = False) -> PostgresLease:
+    def lease(self, *, reads_claims: bool = False) -> LoginLease:
         lease = self.leases.lend("shop", self.shape.login, reads_claims=reads_claims)
-        assert isinstance(lease, PostgresLease)
+        assert isinstance(lease, LoginLease)
         return lease
 
     def named(self, sql: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.deployment import Misconfigured, write_private
-from sandbox.leases import Leases, PostgresLease, Secret, create_lease_key, read_dsn
+from sandbox.leases import Leases, LoginLease, Secret, create_lease_key, read_dsn
 from sandbox.leases.keys import login_password, read_lease_key
 from sandbox.leases.servers import parse_dsn
 from sandbox.leases.sources import read_secret
@@ -30,11 +30,9 @@ def connection(tmp_path: Path) -> Connection:
     return Connection(name="shop", engine="postgres", target=target, ceiling=SqlCeiling(None), digest=Digest("d"))
 
 
-def lent(
-    connection: Connection, folder: Path, login: str = "sandbox_ab", *, reads_claims: bool = False
-) -> PostgresLease:
+def lent(connection: Connection, folder: Path, login: str = "sandbox_ab", *, reads_claims: bool = False) -> LoginLease:
     lease = Leases({"shop": connection}, folder / "lease.key").lend("shop", login, reads_claims=reads_claims)
-    assert isinstance(lease, PostgresLease)
+    assert isinstance(lease, LoginLease)
     return lease
 
 

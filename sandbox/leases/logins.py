@@ -1,6 +1,6 @@
-"""With which credential does a plan run on PostgreSQL? As the one login that reads its tool's views and nothing else.
+"""With which credential does a plan run on a server? As the one login that reads its tool's views and nothing else.
 
-PostgreSQL's passwords do not expire with a call, so the lease names itself standing; what confines it is what its
+A server's passwords do not expire with a call, so the lease names itself standing; what confines it is what its
 login was granted. Neither its repr nor any message shows a password.
 """
 
@@ -19,7 +19,7 @@ from sandbox.toolspec import Connection
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PostgresLease:
+class LoginLease:
     """The right to log in as one role of one database, lent for a block; leaving the block takes nothing back."""
 
     connection: str
@@ -38,7 +38,7 @@ class PostgresLease:
         """Never: it is standing."""
         return
 
-    def __enter__(self) -> PostgresLease:
+    def __enter__(self) -> LoginLease:
         return self
 
     def __exit__(
@@ -47,18 +47,17 @@ class PostgresLease:
         return None
 
 
-def postgres_lease(
-    connection: Connection, server: Server, key: bytes, login: str, *, reads_claims: bool
-) -> PostgresLease:
+def login_lease(connection: Connection, server: Server, key: bytes, login: str, *, reads_claims: bool) -> LoginLease:
     """Make the lease of one login."""
+    name, engine = connection.name, connection.engine
     scope = f"{login} read-only{' + claims' if reads_claims else ''}"
-    facts = f"postgres\n{connection.name}\n{connection.digest}\n{scope}\nstanding\n"
-    return PostgresLease(
-        connection=connection.name,
+    facts = f"{engine}\n{name}\n{connection.digest}\n{scope}\nstanding\n"
+    return LoginLease(
+        connection=name,
         server=server,
         login=login,
-        password=login_password(key, connection.name, login),
-        claims_password=login_password(key, connection.name, claims_login(connection.name)) if reads_claims else None,
+        password=login_password(key, name, login, engine),
+        claims_password=login_password(key, name, claims_login(name), engine) if reads_claims else None,
         scope=scope,
         digest=hashlib.sha256(facts.encode()).digest(),
     )
