@@ -17,7 +17,7 @@ from sandbox.values import JsonObject
 if TYPE_CHECKING:
     from sandbox.deployment import Deployment
     from sandbox.doctor.diagnosis import Report
-    from sandbox.doctor.inspection import Finding
+    from sandbox.doctor.findings import Finding
 
 MOST_OF_A_KIND = 3
 """Findings of one check that are told one by one: a hosted database has 180 functions that only a superuser revokes."""

@@ -9,7 +9,8 @@ from typing import Final, LiteralString, final
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from sandbox.doctor.inspection import Finding, Inspection
+from sandbox.doctor.findings import Finding
+from sandbox.doctor.inspection import Inspection
 from sandbox.executors.postgres_claims import KEY, SET, WHERE_AND_WHEN, signed
 from sandbox.executors.postgres_talk import own_login
 from sandbox.executors.postgres_trouble import Trouble, trouble_of

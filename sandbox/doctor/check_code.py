@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from sandbox.doctor.inspection import Finding, Inspection
+from sandbox.doctor.findings import Finding
+from sandbox.doctor.inspection import Inspection
 from sandbox.executors.postgres_shape import VIEWS_OWNER
 
 _READS_TYPES: Final = (

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Final
 
 from sandbox.deployment import Deployment, Misconfigured
-from sandbox.doctor.inspection import Finding
+from sandbox.doctor.findings import Finding
 from sandbox.leases import CallBounds, Leases, NoToken, Subject, read_assertions
 from sandbox.outbound.addresses import complaint
 from sandbox.outbound.destinations import destination

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sandbox.doctor.findings import Finding, Level
 from sandbox.doctor.functions import FOR_TOOLS, FUNCTIONS, Function
-from sandbox.doctor.inspection import Finding, Inspection, Level, missing_and_extra
+from sandbox.doctor.inspection import Inspection, missing_and_extra
 from sandbox.doctor.quoting import quoted_text
 from sandbox.doctor.roles import COMMENT, OWNER
 from sandbox.doctor.views import View, grants_of

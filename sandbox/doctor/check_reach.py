@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from sandbox.doctor.inspection import Finding, Inspection, Level
+from sandbox.doctor.findings import Finding, Level
+from sandbox.doctor.inspection import Inspection
 from sandbox.doctor.quoting import quoted_name
 from sandbox.doctor.revokes import EXECUTABLE
 from sandbox.executors.postgres_shape import VIEWS_OWNER

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sandbox.doctor.inspection import Finding, Inspection
+from sandbox.doctor.findings import Finding
+from sandbox.doctor.inspection import Inspection
 from sandbox.doctor.quoting import quoted_name
 from sandbox.doctor.roles import CONNECTION_LIMIT, LOGIN_SETTINGS, SUPERUSER_SETTINGS
 

@@ -8,9 +8,7 @@ from typing import Final, assert_never, final
 
 from sandbox.deployment import Deployment, Misconfigured
 from sandbox.doctor.check_http import ADDRESSES, CONNECTS, check_credential, check_hosts, credential_check
-from sandbox.doctor.inspection import Finding
-from sandbox.doctor.postgres import Undecided, looked_at, shapes_of
-from sandbox.doctor.script import setup_script, undo_script
+from sandbox.doctor.findings import Finding, Undecided, shapes_of
 from sandbox.doctor.selftest import (
     FILE_CANARY,
     HTTP_ADDRESSES,
@@ -21,6 +19,7 @@ from sandbox.doctor.selftest import (
     check_server,
     known_bad,
 )
+from sandbox.doctor.servers import SERVERS, looked_at, set_up_of
 from sandbox.executors import EXECUTORS, read_catalogue
 from sandbox.executors.engine import PlanStale
 from sandbox.executors.ready import ReadyTool
@@ -104,12 +103,16 @@ def setup_sql(deployment: Deployment, name: str) -> str:
     for tool in tools:
         if tool.shape is not None:
             users.setdefault(tool.shape.id, []).append(tool.spec.name)
-    return setup_script(name, shapes_of(tools), key, catalogue, users)
+    try:
+        return set_up_of(connection).script(connection, key, shapes_of(tools), catalogue, users)
+    except Refused as refused:
+        raise Misconfigured(f"connections.toml: [{name}] {refused.message}") from refused
 
 
 def undo_sql(deployment: Deployment, name: str) -> str:
     """Return the script that takes a connection's set-up back; asks the database nothing."""
-    return undo_script(_server(_connections(deployment), name).name)
+    connection = _server(_connections(deployment), name)
+    return set_up_of(connection).undo(connection.name)
 
 
 def _connections(deployment: Deployment) -> Mapping[str, Connection]:
@@ -120,7 +123,7 @@ def _server(connections: Mapping[str, Connection], name: str) -> Connection:
     connection = connections.get(name)
     if connection is None:
         raise Misconfigured(f"there is no connection {quoted(name)}{did_you_mean(name, connections)}")
-    if connection.engine != "postgres":
+    if connection.engine not in SERVERS:
         raise Misconfigured(f"connection {quoted(name)} is of engine {connection.engine}, which needs no set-up script")
     return connection
 
@@ -169,7 +172,7 @@ def _report(
                 findings = [*check_server(connection, connection.target, ready, catalogues[name], deployment.lease_key)]
             except Undecided as error:
                 return Report(connection=name, engine=connection.engine, checks=(), undecided=str(error))
-            checks = (*looked_at(findings), KNOWN_BAD)
+            checks = (*looked_at(connection, findings), KNOWN_BAD)
         case HttpTarget():
             target = connection.target
             checks = (ADDRESSES, CONNECTS, credential_check(target), HTTP_ADDRESSES, KNOWN_BAD)

@@ -1,36 +1,20 @@
-"""What does a look into one database find? Findings: each names what is wrong, and the statement that mends it."""
+"""What does a look into one PostgreSQL database see? Its catalogue, and what it should be like."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final, Literal, LiteralString, final
+from typing import LiteralString, final
 
 import psycopg
 
+from sandbox.doctor.findings import RUN_AGAIN
 from sandbox.doctor.roles import OWNER
 from sandbox.doctor.views import View
 from sandbox.executors.postgres_shape import VIEWS_OWNER, GrantShape
 from sandbox.leases import Server
 from sandbox.leases.keys import claims_login
-
-Level = Literal["error", "warning"]
-RUN_AGAIN: Final = "sandbox doctor --setup-sql {}"
-"""Its script is run again."""
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is not as it should be."""
-
-    check: str
-    """A stable name of the check that found it."""
-    message: str
-    mend: str
-    """A statement for the administrator, or the command that prints it."""
-    level: Level = "error"
 
 
 @final

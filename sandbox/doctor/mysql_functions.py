@@ -22,10 +22,10 @@ MAX_AGE_S: Final = 120
 
 _CLAIM: Final = """
 BEGIN
-  DECLARE said LONGTEXT CHARACTER SET ascii DEFAULT @{setting};
-  DECLARE told LONGTEXT CHARACTER SET ascii DEFAULT SUBSTRING_INDEX(said, '.', 1);
-  DECLARE issued BIGINT DEFAULT SUBSTRING_INDEX(SUBSTRING_INDEX(said, '.', 2), '.', -1);
-  DECLARE expected VARCHAR(64) CHARACTER SET ascii;
+  DECLARE said LONGTEXT CHARACTER SET utf8mb4 DEFAULT @{setting};
+  DECLARE told LONGTEXT CHARACTER SET utf8mb4 DEFAULT SUBSTRING_INDEX(said, '.', 1);
+  DECLARE issued LONGTEXT CHARACTER SET utf8mb4 DEFAULT SUBSTRING_INDEX(SUBSTRING_INDEX(said, '.', 2), '.', -1);
+  DECLARE expected VARCHAR(64) CHARACTER SET utf8mb4;
   SELECT SHA2(CONCAT(k.outer_key, UNHEX(SHA2(CONCAT(k.inner_key,
       CONCAT_WS('.', CONNECTION_ID(), issued, told)), 256))), 256) INTO expected
     FROM {own}.claims_key AS k;
@@ -40,11 +40,11 @@ _KEY: Final = "RETURN (SELECT CONCAT(k.inner_key, k.outer_key) FROM {own}.claims
 _LOOK: Final = """
 RETURN JSON_OBJECT(
   'views', (SELECT JSON_ARRAYAGG(JSON_ARRAY(v.TABLE_SCHEMA, v.TABLE_NAME, v.DEFINER, v.SECURITY_TYPE,
-      SHA2(v.VIEW_DEFINITION, 256))) FROM information_schema.VIEWS AS v WHERE v.TABLE_SCHEMA LIKE 'sandbox\\\\_%'),
+      SHA2(v.VIEW_DEFINITION, 256))) FROM information_schema.VIEWS AS v WHERE LEFT(v.TABLE_SCHEMA, 8) = 'sandbox_'),
   'noted', (SELECT JSON_ARRAYAGG(JSON_ARRAY(n.shape, n.name, n.source, n.definition)) FROM {own}.noted AS n),
   'functions', (SELECT JSON_ARRAYAGG(JSON_ARRAY(r.ROUTINE_SCHEMA, r.ROUTINE_NAME, r.DEFINER, r.SECURITY_TYPE,
       SHA2(r.ROUTINE_DEFINITION, 256))) FROM information_schema.ROUTINES AS r
-    WHERE r.ROUTINE_SCHEMA LIKE 'sandbox\\\\_%'),
+    WHERE LEFT(r.ROUTINE_SCHEMA, 8) = 'sandbox_'),
   'columns', (SELECT JSON_ARRAYAGG(JSON_ARRAY(p.TABLE_SCHEMA, p.TABLE_NAME, p.COLUMN_NAME, p.PRIVILEGE_TYPE))
     FROM information_schema.COLUMN_PRIVILEGES AS p),
   'tables', (SELECT JSON_ARRAYAGG(JSON_ARRAY(p.TABLE_SCHEMA, p.TABLE_NAME, p.PRIVILEGE_TYPE))

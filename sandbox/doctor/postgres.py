@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from types import MappingProxyType
 from typing import Final
@@ -24,16 +24,15 @@ from sandbox.doctor.check_reach import (
     check_row_security,
 )
 from sandbox.doctor.check_roles import check_attributes, check_dsn_login, check_memberships, check_settings
-from sandbox.doctor.inspection import Finding, Inspection
+from sandbox.doctor.findings import Finding, Undecided, not_set_up
+from sandbox.doctor.inspection import Inspection
 from sandbox.doctor.views import views_of
 from sandbox.executors.postgres_shape import GrantShape
 from sandbox.executors.postgres_trouble import SENTENCES
-from sandbox.executors.ready import ReadyTool
 from sandbox.leases import Dsn
 from sandbox.sql import Catalogue
 
 OLDEST: Final = 150000
-NOT_SET_UP: Final = "not-set-up"
 
 CHECKS: Final[Mapping[str, Callable[[Inspection], Iterator[Finding]]]] = MappingProxyType(
     {
@@ -59,30 +58,6 @@ CHECKS: Final[Mapping[str, Callable[[Inspection], Iterator[Finding]]]] = Mapping
     }
 )
 """What each check looks at, and the check; the order is the order of telling."""
-
-
-class Undecided(Exception):
-    """The database could not be looked at; says why, and nothing of the dsn."""
-
-
-def shapes_of(tools: Iterable[ReadyTool]) -> list[GrantShape]:
-    """Return the grant shapes of tools, each once."""
-    shapes = {tool.shape.id: tool.shape for tool in tools if tool.shape is not None}
-    return [shapes[key] for key in sorted(shapes)]
-
-
-def _not_set_up(look: Inspection) -> Finding:
-    """Return the one finding that stands for all that the script makes and takes away."""
-    message = (
-        "nothing of the set-up script is in this database; its administrator runs it, and all else is looked at then"
-    )
-    return Finding(NOT_SET_UP, message, look.run_again)
-
-
-def looked_at(findings: Iterable[Finding]) -> tuple[str, ...]:
-    """Return the names of the checks that `examine` made, which found these."""
-    is_set_up = all(finding.check != NOT_SET_UP for finding in findings)
-    return tuple(CHECKS) if is_set_up else tuple(CHECKS)[:1]
 
 
 def examine(  # noqa: PLR0913 - a connection, and what its tools need of it
@@ -118,7 +93,7 @@ def examine(  # noqa: PLR0913 - a connection, and what its tools need of it
             )
             findings: list[Finding] = []
             if not look.is_set_up:
-                return (*check_dsn_login(look), _not_set_up(look))
+                return (*check_dsn_login(look), not_set_up(connection))
             try:
                 for check in CHECKS.values():
                     findings.extend(check(look))

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Final, assert_never, final
 
 from sandbox.deployment import Misconfigured
-from sandbox.doctor.inspection import Finding
+from sandbox.doctor.findings import Finding, Undecided, shapes_of
 from sandbox.doctor.known_bad import slips_of_arguments, slips_of_request, slips_of_sql
-from sandbox.doctor.postgres import Undecided, examine, looked_at, shapes_of
+from sandbox.doctor.servers import looked_at, set_up_of
 from sandbox.executors.file_canary import slips_of_file_engine
 from sandbox.executors.http_requests import RequestMaker
 from sandbox.executors.ready import ReadyTool
-from sandbox.leases import read_dsn
 from sandbox.leases.keys import read_lease_key
 from sandbox.outbound.addresses import is_permitted
 from sandbox.problems import counted
@@ -125,12 +124,10 @@ def check_file_engine(engine: SqlEngine) -> tuple[Finding, ...]:
 def check_server(
     connection: Connection, target: ServerTarget, tools: Sequence[ReadyTool], catalogue: Catalogue, lease_key: Path
 ) -> tuple[Finding, ...]:
-    """Hold a PostgreSQL database to its set-up script; raises `Undecided` where it cannot be looked at."""
-    name = connection.name
+    """Hold a server's database to its set-up script; raises `Undecided` where it cannot be looked at."""
     try:
-        shapes = shapes_of(tools)
-        dsn, key = read_dsn(target.dsn, name), read_lease_key(lease_key)
-        return examine(name, dsn, key, shapes, catalogue, without_revokes=target.without_revokes)
+        key, shapes = read_lease_key(lease_key), shapes_of(tools)
+        return set_up_of(connection).examine(connection, target, key, shapes, catalogue)
     except Misconfigured as error:
         raise Undecided(str(error)) from error
     except Refused as refused:
@@ -166,7 +163,7 @@ def _engines(connections: Iterable[Connection], ready: Sequence[ReadyTool], leas
             case ServerTarget():
                 tools = [tool for tool in ready if tool.connection.name == connection.name]
                 findings = _server(connection, connection.target, tools, lease_key)
-                checked[connection.name] = _Checked(looked_at(findings), findings)
+                checked[connection.name] = _Checked(looked_at(connection, findings), findings)
             case _:
                 assert_never(connection.target)
     return checked

@@ -13,7 +13,7 @@ from ledger_cast import Ledger, ledger_on
 
 from sandbox.deployment import Deployment
 from sandbox.doctor import diagnosis
-from sandbox.doctor.inspection import Finding
+from sandbox.doctor.findings import Finding
 from sandbox.founding import create_deployment
 
 VARIABLE = "LEDGER_DSN"

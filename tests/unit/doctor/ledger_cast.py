@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from postgres_server import _DEBIAN, PYPI, Server, running
 
-from sandbox.doctor.inspection import Finding
+from sandbox.doctor.findings import Finding
 from sandbox.doctor.postgres import examine
 from sandbox.doctor.script import setup_script, undo_script
 from sandbox.executors.postgres_catalogue import catalogue_of

@@ -9,7 +9,7 @@ import pytest
 from http_cast import Blunt, Target, connection_to, make_papers
 
 from sandbox.doctor.check_http import check_hosts
-from sandbox.doctor.inspection import Finding
+from sandbox.doctor.findings import Finding
 from sandbox.toolspec import Connection, EnvSecret, HttpTarget, OAuth
 
 reached = pytest.mark.requirement("doctor:http:reached")

@@ -22,8 +22,9 @@ from ledger_cast import (
 from postgres_server import Server
 
 from sandbox.doctor.check_canary import connect
+from sandbox.doctor.findings import Undecided
 from sandbox.doctor.functions import CLAIM
-from sandbox.doctor.postgres import CHECKS, Undecided, examine
+from sandbox.doctor.postgres import CHECKS, examine
 
 LOGIN = SHAPE.login
 AGAIN = "sandbox doctor --setup-sql ledger"
