@@ -32,6 +32,7 @@ from pymysql.constants import CLIENT
 
 OWNER: Final = "owner"
 _PREFIX: Final = "sandbox-mariadb-"
+_TRIES: Final = 5
 _TABLES: Final = ("mysql_system_tables.sql", "mysql_performance_tables.sql", "mysql_system_tables_data.sql")
 _SETTINGS: Final = (
     *(
@@ -190,6 +191,10 @@ def _free_port() -> int:
         return int(asked.getsockname()[1])
 
 
+class _PortTaken(Exception):
+    """Somebody took the port after it was found free."""
+
+
 def _await_ready(process: subprocess.Popen[bytes]) -> threading.Thread:
     """Read what the server says until it says that it is ready; a thread goes on reading, or its pipe would fill."""
     assert process.stdout is not None
@@ -200,7 +205,28 @@ def _await_ready(process: subprocess.Popen[bytes]) -> threading.Thread:
             drain = threading.Thread(target=process.stdout.read, daemon=True)
             drain.start()
             return drain
+    if any("already in use" in line for line in said):
+        raise _PortTaken
     pytest.fail("MariaDB did not start:\n" + "".join(said))
+
+
+def _started(
+    programs: Programs, folder: Path, more: Sequence[str]
+) -> tuple[int, subprocess.Popen[bytes], threading.Thread]:
+    """Start the server on a port that is free; another one where it was taken meanwhile."""
+    for _ in range(_TRIES):
+        port = _free_port()
+        places = (f"--socket={folder / 'socket'}", f"--port={port}", f"--pid-file={folder / 'server.pid'}")
+        process = _start([*_options(programs, folder), *places, *more], programs, folder)
+        try:
+            return port, process, _await_ready(process)
+        except _PortTaken:
+            process.communicate(timeout=20)
+        except BaseException:
+            process.kill()
+            process.communicate(timeout=20)
+            raise
+    pytest.fail(f"MariaDB found {_TRIES} ports taken")
 
 
 @contextmanager
@@ -208,12 +234,11 @@ def running(*more: str) -> Iterator[Server]:
     """Start a server, hand it out, end it and remove what it wrote; raises `Missing` where there is no MariaDB."""
     programs = find_programs()
     _sweep()
-    folder, password, port = _make_folder(), secrets.token_urlsafe(24), _free_port()
+    folder, password = _make_folder(), secrets.token_urlsafe(24)
     try:
         _initialise(programs, folder, password)
-        places = (f"--socket={folder / 'socket'}", f"--port={port}", f"--pid-file={folder / 'server.pid'}")
-        with _start([*_options(programs, folder), *places, *more], programs, folder) as process:
-            drain = _await_ready(process)
+        port, process, drain = _started(programs, folder, more)
+        with process:
             try:
                 yield Server("127.0.0.1", port, OWNER, password, programs.client, folder)
             finally:
