@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from sandbox.doctor.quoting import quoted_name
 from sandbox.executors.http_requests import RequestMaker
 from sandbox.executors.ready import ReadyTool
 from sandbox.reasons import Reason, Refused
@@ -64,6 +63,30 @@ _OF_ENGINES: Final[Mapping[SqlEngine, Mapping[str, str]]] = MappingProxyType(
             "EXPLAIN ANALYZE": "EXPLAIN ANALYZE SELECT {column} FROM {table}",
             "waiting": "SELECT pg_sleep(60)",
             "ending a neighbour": "SELECT pg_terminate_backend(1)",
+        },
+        "mysql": {
+            "the engine's catalogue": "SELECT * FROM mysql.global_priv",
+            "the catalogue's views": "SELECT * FROM information_schema.TABLES",
+            "another database": "SELECT * FROM sandbox_own.claims_key",
+            "an executable comment": "SELECT {column} FROM {table} /*! FOR UPDATE */",
+            "MariaDB's executable comment": "SELECT {column} FROM {table} /*M! FOR UPDATE */",
+            "row locks": "SELECT {column} FROM {table} FOR UPDATE",
+            "shared row locks": "SELECT {column} FROM {table} LOCK IN SHARE MODE",
+            "writing a file": "SELECT {column} FROM {table} INTO OUTFILE '/sandbox'",
+            "reading a file": "SELECT load_file('/etc/hostname')",
+            "a variable": "SELECT @sandbox_claims",
+            "setting a variable": "SELECT @sandbox_claims := 'x'",
+            "a system variable": "SELECT @@datadir",
+            "a lock by name": "SELECT get_lock('sandbox', 0)",
+            "a sequence": "SELECT nextval(sandbox_sequence)",
+            "another role": "SET ROLE admin",
+            "a setting": "SET SESSION sql_mode = 'ANSI_QUOTES'",
+            "SQL in a string": "EXECUTE IMMEDIATE 'DELETE FROM {table}'",
+            "a handler": "HANDLER {table} OPEN",
+            "a description": "EXPLAIN SELECT {column} FROM {table}",
+            "an XML error": "SELECT extractvalue('<a/>', concat('~', {column})) FROM {table}",
+            "waiting": "SELECT sleep(60)",
+            "ending a neighbour": "KILL 1",
         },
         "duckdb": {
             "the engine's catalogue": "SELECT * FROM duckdb_tables()",
@@ -158,8 +181,8 @@ def _words(tool: ReadyTool) -> Mapping[str, str]:
             column = shown[0] if shown else ""
             words |= {
                 "table": named(shape.name),
-                "column": column and quoted_name(column),
-                "hidden": hidden and quoted_name(hidden),
+                "column": column and named(column),
+                "hidden": hidden and named(hidden),
             }
     others = (shape.name for name, shape in sorted(tool.catalogue.tables.items()) if name not in known)
     return words | {"other": next(map(named, others), "")}

@@ -60,9 +60,11 @@ def claim_values(uses: tuple[ClaimUse, ...], claims: JsonObject) -> dict[str, Js
 def kind_of(declared_type: str, dialect: SqlEngine) -> Kind:
     """Return what a column of a declared type holds (SQLite: https://sqlite.org/datatype3.html, section 3.1)."""
     declared = declared_type.upper()
+    if dialect == "mysql":  # the words of an enum are no type
+        declared = declared.partition("(")[0]
     if "INT" in declared:
         return "integer"
-    if dialect == "duckdb":  # compares a text with any column as the column's own type
+    if dialect in {"duckdb", "mysql"}:  # compare a text with any column as the column's own type
         return "number" if declared.startswith(("DECIMAL", "DOUBLE", "FLOAT")) else "text"
     if any(part in declared for part in ("CHAR", "CLOB", "TEXT")):
         return "text"

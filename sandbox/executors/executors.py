@@ -17,6 +17,7 @@ from sandbox.deployment import Misconfigured
 from sandbox.executors.duckdb import DuckdbExecutor
 from sandbox.executors.engine import Engine, Fetched, PlanStale
 from sandbox.executors.http import HttpTools
+from sandbox.executors.mysql import MysqlExecutor
 from sandbox.executors.plan_cache import PlanCache
 from sandbox.executors.postgres import PostgresExecutor
 from sandbox.executors.ready import Draft, ReadyTool, plan_of
@@ -41,7 +42,7 @@ from sandbox.toolspec import Connection, ToolName, ToolSpec
 from sandbox.values import JsonObject
 
 EXECUTORS: Final[Mapping[str, Engine]] = MappingProxyType(
-    {"sqlite": SqliteExecutor, "postgres": PostgresExecutor, "duckdb": DuckdbExecutor}
+    {"sqlite": SqliteExecutor, "postgres": PostgresExecutor, "mysql": MysqlExecutor, "duckdb": DuckdbExecutor}
 )
 """Every executor of SQL there is, by the engine's name in `connections.toml`; `HttpTools` runs the tools of HTTP."""
 

@@ -56,12 +56,13 @@ class TooMuch(Exception):
 class Wire:
     """One connection. Used by one thread at a time, but for its bell."""
 
-    __slots__ = ("_buffer", "_cancellation", "_poll", "_sequence", "_socket", "_until", "bell")
+    __slots__ = ("_buffer", "_cancellation", "_is_closed", "_poll", "_sequence", "_socket", "_until", "bell")
 
     def __init__(
         self, place: Mapping[str, str], login: tuple[str, str, str], until: float, cancellation: Cancellation
     ) -> None:
         """Connect, and log in as `(user, password, database)`, before `until`; raises `Gone` or `Over`."""
+        self._is_closed = False
         self.bell = Bell()
         self._buffer = bytearray()
         self._sequence = 0
@@ -89,11 +90,17 @@ class Wire:
 
     def close(self) -> None:
         """Hang up, without a word more than is said already."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         if self._socket is not None:
             with suppress(OSError):
                 self._socket.close()
             self._socket = None
         self.bell.close()
+
+    def __del__(self) -> None:
+        self.close()  # whoever lets go of a session hangs up
 
     @property
     def is_alive(self) -> bool:

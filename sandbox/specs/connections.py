@@ -41,12 +41,13 @@ from sandbox.toolspec import (
 )
 
 SQL_ENGINES: Final[Mapping[str, SqlEngine]] = MappingProxyType(
-    {"sqlite": "sqlite", "postgres": "postgres", "duckdb": "duckdb"}
+    {"sqlite": "sqlite", "postgres": "postgres", "duckdb": "duckdb", "mysql": "mysql"}
 )
 HTTP: Final = "http"
 ENGINES: Final = (*SQL_ENGINES, HTTP)
-LATER_ENGINES: Final = ("mysql",)
-TARGET_KEY: Final[Mapping[SqlEngine, str]] = MappingProxyType({"sqlite": "path", "postgres": "dsn", "duckdb": "path"})
+TARGET_KEY: Final[Mapping[SqlEngine, str]] = MappingProxyType(
+    {"sqlite": "path", "postgres": "dsn", "duckdb": "path", "mysql": "dsn"}
+)
 """By engine, the key that says where the connection leads; the other is refused."""
 CONNECTION_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MAX_FILE_BYTES: Final = 256 * 1024
@@ -180,9 +181,6 @@ def _engine(name: str, entry: Mapping[str, object], findings: Findings, places: 
     if engine is None:
         message = f"connection {quoted(name)} needs an `engine`; accepted: {choices(ENGINES)}"
         findings.add(Rule.CONNECTION_VALUE, mark, message)
-    elif engine in LATER_ENGINES:
-        message = f"engine {quoted(str(engine))} is not built yet in this version; accepted: {choices(ENGINES)}"
-        findings.add(Rule.CONNECTION_NOT_BUILT, mark, message)
     else:
         message = f"unknown engine {quoted(str(engine))}{suggestion(str(engine), ENGINES)}"
         findings.add(Rule.CONNECTION_VALUE, mark, message)
@@ -213,7 +211,7 @@ def _without_revokes(name: str, entry: Mapping[str, object], findings: Findings,
 
 _ReadTarget: TypeAlias = Callable[[str, object, SecretPlaces, Findings, Mark], FileTarget | ServerTarget | None]
 _TARGETS: Final[Mapping[SqlEngine, _ReadTarget]] = MappingProxyType(
-    {"sqlite": _file, "postgres": _server, "duckdb": _file}
+    {"sqlite": _file, "postgres": _server, "duckdb": _file, "mysql": _server}
 )
 
 

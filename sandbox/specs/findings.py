@@ -52,7 +52,6 @@ class Rule(StrEnum):
     TOML = "connection/toml"
     CONNECTION_KEY = "connection/unknown-key"
     CONNECTION_VALUE = "connection/value"
-    CONNECTION_NOT_BUILT = "connection/not-built"
     CONNECTION_CEILING = "connection/ceiling"
     CONNECTION_PATH = "connection/path"
 

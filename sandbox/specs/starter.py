@@ -25,9 +25,15 @@ _NUMBERS: Final[Mapping[SqlEngine, str]] = {
     "sqlite": "",
     "postgres": "; of a number, claim('NAME')::bigint",
     "duckdb": "",
+    "mysql": "",
 }
 """How a claim is compared with a number, where it is a text to the engine."""
-_ENGINES: Final[Mapping[SqlEngine, str]] = {"sqlite": "SQLite", "postgres": "PostgreSQL", "duckdb": "DuckDB"}
+_ENGINES: Final[Mapping[SqlEngine, str]] = {
+    "sqlite": "SQLite",
+    "postgres": "PostgreSQL",
+    "duckdb": "DuckDB",
+    "mysql": "MariaDB",
+}
 """What a model knows an engine by."""
 
 
@@ -101,8 +107,8 @@ def _columns(shape: TableShape) -> str:
 
 
 def _text(name: str, connection: Connection, shape: TableShape) -> str:
-    # WHY: a server's tables are called `schema.table`, in names that need no quotes.
-    is_plain = connection.engine == "postgres"
+    # WHY: a server's tables are called by names that need no quotes.
+    is_plain = connection.engine in {"postgres", "mysql"}
     identifier = shape.name if is_plain else '"' + shape.name.replace('"', '""') + '"'
     numbers = _NUMBERS[connection.dialect]
     summary = _yaml(f"Read the {'view' if shape.kind == 'view' else 'table'} {shape.name} with SQL"[:200])

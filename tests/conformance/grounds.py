@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, final
 
 import duckdb_cast
 import executor_cast
+import mariadb_server
+import mysql_cast
 import postgres_cast
 from executor_cast import Shop, change, make_database
 from postgres_server import Server
 
+from sandbox.executors.postgres_shape import GrantShape
 from sandbox.executors.ready import ReadyTool
 from sandbox.reasons import Refused
 from sandbox.settings import Settings
-from sandbox.sql import Bounds
-from sandbox.toolspec import TableRule, ToolSpec
+from sandbox.sql import Bounds, Catalogue
+from sandbox.toolspec import Connection, TableRule, ToolSpec
 
 
 class Ground(Protocol):
@@ -143,16 +146,7 @@ class PostgresGround:
         self._set_up()
 
     def _set_up(self) -> None:
-        """Set up what holds of the tools."""
-        catalogue, shapes = self._shop.executor.read_catalogue(), []
-        for spec in self._specs:
-            try:
-                ready = ReadyTool.of(spec, self._shop.connection, catalogue, _BOUNDS)
-            except Refused:
-                continue
-            assert ready.shape is not None
-            shapes.append(ready.shape)
-        self._shop.set_up(shapes)
+        self._shop.set_up(fitting_shapes(self._specs, self._shop.connection, self._shop.executor.read_catalogue()))
 
 
 @final
@@ -199,6 +193,69 @@ class DuckdbGround:
 
     def show_orders(self) -> None:
         self.change("ALTER TABLE away RENAME TO orders")
+
+
+@final
+class MysqlGround:
+    """A database of a real server, set up as `sandbox doctor` says."""
+
+    engine = "mysql"
+    values: Mapping[str, tuple[str, object]] = {
+        "1": ("integer", 1),
+        "9223372036854775807": ("integer", 2**63 - 1),
+        "-9223372036854775808": ("integer", -(2**63)),
+        "18446744073709551615": ("integer", 2**64 - 1),
+        "1.50": ("text", "1.50"),
+        "1.5e0": ("real", 1.5),
+        "'Zoë ☃ 𝄞'": ("text", "Zoë ☃ 𝄞"),
+        "''": ("text", ""),
+        "TRUE": ("integer", 1),
+        "CAST(NULL AS SIGNED)": ("integer", None),
+        "CAST('2026-02-28' AS DATE)": ("text", "2026-02-28"),
+        "X'00ff'": ("blob", b"\x00\xff"),
+    }
+    many = 400
+    declared = ("int", "text")
+    empty = ("integer", "text")
+
+    def __init__(self, server: mariadb_server.Server, folder: Path) -> None:
+        self._shop = mysql_cast.founded(server, folder, "conformance", name="shop")
+        self._specs: tuple[ToolSpec, ...] = ()
+
+    def rules(self, tables: Mapping[str, TableRule]) -> Mapping[str, TableRule]:
+        return tables
+
+    def shop(self, *specs: ToolSpec) -> Shop:
+        self._specs = specs
+        self._set_up()
+        return Shop(Path(), specs, connection=self._shop.connection, lease_key=self._shop.folder / "lease.key")
+
+    def change(self, script: str) -> None:
+        self._shop.server.ask(script, "conformance")
+
+    def hide_orders(self) -> None:
+        self.change("ALTER TABLE orders RENAME TO away")
+        self._set_up()
+
+    def show_orders(self) -> None:
+        self.change("ALTER TABLE away RENAME TO orders")
+        self._set_up()
+
+    def _set_up(self) -> None:
+        self._shop.set_up(fitting_shapes(self._specs, self._shop.connection, self._shop.executor.read_catalogue()))
+
+
+def fitting_shapes(specs: Sequence[ToolSpec], connection: Connection, catalogue: Catalogue) -> list[GrantShape]:
+    """Return the shapes of the tools that hold on the target."""
+    shapes = []
+    for spec in specs:
+        try:
+            ready = ReadyTool.of(spec, connection, catalogue, _BOUNDS)
+        except Refused:
+            continue
+        assert ready.shape is not None
+        shapes.append(ready.shape)
+    return shapes
 
 
 _SETTINGS = Settings().sql

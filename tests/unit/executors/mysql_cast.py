@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -143,19 +142,17 @@ class MysqlShop:
         return self.lease().password.reveal()
 
 
-def made(server: Server, folder: Path, database: str, script: str = SHOP, **more: Any) -> MysqlShop:
-    """Make the shop's database anew and set it up."""
+def founded(server: Server, folder: Path, database: str, script: str = SHOP, **more: Any) -> MysqlShop:
+    """Make the shop's database anew, and the login that sees its catalogue."""
     server.make_database(database, script)
     server.ask(
         f"CREATE OR REPLACE USER {LOOKS_ONLY}@'%' IDENTIFIED BY 'looks'; GRANT REFERENCES ON *.* TO {LOOKS_ONLY}@'%'"
     )
-    shop = MysqlShop(server, folder, database, **more)
+    return MysqlShop(server, folder, database, **more)
+
+
+def made(server: Server, folder: Path, database: str, script: str = SHOP, **more: Any) -> MysqlShop:
+    """Make the shop's database anew and set it up."""
+    shop = founded(server, folder, database, script, **more)
     shop.set_up()
     return shop
-
-
-@contextmanager
-def opened(shop: MysqlShop) -> Iterator[MysqlShop]:
-    """Close the shop's sessions after the block."""
-    yield shop
-    shop.executor.close()

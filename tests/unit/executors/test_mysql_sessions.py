@@ -49,6 +49,7 @@ STATE = {
     "@@tx_read_only": 0,
     "@@max_recursive_iterations": 2**32 - 1,
     "@@autocommit": 1,
+    "@@max_session_mem_used": 256 * 1024 * 1024,
 }
 
 

@@ -80,15 +80,15 @@ GOOD = 'engine = "sqlite"\npath = "a.db"\nceiling = {tables = ["t"]}\n'
             f"the ceiling of `a` names no tables; {CEILING_SENTENCE} is accepted",
         ),
         (
-            '[a]\nengine = "mysql"\npath = "x"\nceiling = {tables = ["t"]}\n',
-            (2, 1, "connection/not-built"),
-            "engine `mysql` is not built yet in this version; accepted: `sqlite`, `postgres`, `duckdb`, `http`",
+            '[a]\nengine = "mysql"\ndsn = {env = "A"}\npath = "x"\nceiling = {tables = ["t"]}\n',
+            (4, 1, "connection/unknown-key"),
+            "a `mysql` connection has no `path`; it needs a `dsn`",
         ),
         ('[a]\nengine = "sqlit"\n', (2, 1, "connection/value"), "unknown engine `sqlit`; did you mean `sqlite`?"),
         (
             "[a]\n",
             (1, 2, "connection/value"),
-            "connection `a` needs an `engine`; accepted: `sqlite`, `postgres`, `duckdb`, `http`",
+            "connection `a` needs an `engine`; accepted: `sqlite`, `postgres`, `duckdb`, `mysql`, `http`",
         ),
         (
             "[a]\npaht = 1\n" + GOOD,

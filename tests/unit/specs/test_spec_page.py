@@ -10,7 +10,6 @@ import pytest
 from sandbox.reasons import REASONS
 from sandbox.specs.access import MASKS
 from sandbox.specs.compiled import FORMATS
-from sandbox.specs.connections import LATER_ENGINES
 from sandbox.specs.document import NOT_BUILT_KEYS
 from sandbox.specs.http_spec import COLUMN_KEYS, PICKED_TYPES, REQUEST_KEYS, RESPONSE_KEYS
 from sandbox.specs.inputs import KEYS_OF_TYPE
@@ -33,7 +32,7 @@ WORDS = set(re.findall(r"[\w/.-]+", " ".join(re.findall(r"`([^`\n]+)`", PAGE))))
         ToolLimits.__dataclass_fields__,
         FORMATS,
         ["as", "call", "expect", "row_count", "rows", "refused", "tables", "columns", "row_filter", "mask", "all"],
-        [*NOT_BUILT_KEYS, *LATER_KINDS, *LATER_ENGINES],
+        [*NOT_BUILT_KEYS, *LATER_KINDS],
     ],
     ids=["keys", "exchange", "values", "arguments", "masks", "limits", "formats", "parts", "not-built"],
 )
