@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -257,12 +258,16 @@ def certificates(folder: Path, name: str) -> tuple[Path, Path]:
 
 
 @pytest.mark.requirement("mysql:wire:tls")
-def test_tls_is_spoken_with_certificate_and_name_checked(tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.mktemp("tls")
-    for parent in (folder, *folder.parents[:2]):
-        parent.chmod(0o755)
-    cert, key = certificates(folder / "good", "127.0.0.1")
-    other, _ = certificates(folder / "other", "127.0.0.1")
+def test_tls_is_spoken_with_certificate_and_name_checked() -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:  # where the server's user may look, which is another
+        folder = Path(name)
+        folder.chmod(0o755)
+        cert, key = certificates(folder / "good", "127.0.0.1")
+        other, _ = certificates(folder / "other", "127.0.0.1")
+        check_tls(cert, key, other)
+
+
+def check_tls(cert: Path, key: Path, other: Path) -> None:
     with running(f"--ssl-cert={cert}", f"--ssl-key={key}", "--require-secure-transport=1") as server:
         login = (server.user, server.password, "mysql")
         place = {"host": "127.0.0.1", "port": str(server.port), "ssl-mode": "verify_identity"}
