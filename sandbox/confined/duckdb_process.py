@@ -196,7 +196,7 @@ def _replies(database: duckdb.DuckDBPyConnection, task: Task) -> Iterator[Reply]
         raise _Refuses("the catalogue has changed")
     _confine(database, file, statement)
     _hold_to(database, statement)
-    yield from _run(database, statement)
+    yield from answer_of(database, statement.text, statement.parameters, statement.max_bytes)
 
 
 def _attach(database: duckdb.DuckDBPyConnection, path: str, file: str) -> None:
@@ -287,7 +287,16 @@ _CLASSES: Final = frozenset(
         "SUBQUERY",
         "WINDOW",
     }
-    | {"BETWEEN", "STAR", "COLLATE", "PARAMETER", "DEFAULT", "TYPE"}
+    | {
+        "BETWEEN",
+        "STAR",
+        "COLLATE",
+        "PARAMETER",
+        "DEFAULT",
+        "TYPE",
+        "LAMBDA",
+        "POSITIONAL_REFERENCE",
+    }  # `a -> b` is one until it is bound
 )
 
 
@@ -308,19 +317,22 @@ def _look_at(node: Mapping[str, object], statement: Statement, tables: set[str],
         made.update(str(entry["key"]).lower() for entry in map_.get("map", ()))
 
 
-def _run(database: duckdb.DuckDBPyConnection, statement: Statement) -> Iterator[Heading | Rows]:
-    described = database.execute(f"DESCRIBE {statement.text}", dict(statement.parameters)).fetchall()
+def answer_of(
+    database: duckdb.DuckDBPyConnection, text: str, parameters: Mapping[str, object], max_bytes: int
+) -> Iterator[Heading | Rows]:
+    """Run a query and yield its columns, then its rows, with the text that DuckDB writes for what is no plain value."""
+    bound = dict(parameters)
+    described = database.execute(f"DESCRIBE {text}", bound).fetchall()
     columns = tuple(Column(str(name), str(declared)) for name, declared, *_ in described)
     types = tuple(_NATIVE.get(column.declared_type, "") for column in columns)
     yield Heading(columns, tuple(one or "text" for one in types))
-    text = statement.text
     is_plain = [bool(one) and column.declared_type not in _WIDE for one, column in zip(types, columns, strict=True)]
     if not all(is_plain):
         shown = ", ".join(f"#{at}" if one else f"CAST(#{at} AS VARCHAR)" for at, one in enumerate(is_plain, 1))
         text = f"SELECT {shown} FROM ({text})"  # noqa: S608 - the text that was proven
-    cursor = database.execute(text, dict(statement.parameters))
+    cursor = database.execute(text, bound)
     while rows := cursor.fetchmany(_BATCH):
-        yield from _framed(rows, statement.max_bytes)
+        yield from _framed(rows, max_bytes)
     yield Rows(())
 
 

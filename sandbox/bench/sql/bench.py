@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from sandbox.bench.sql.corpus import Corpus
+from sandbox.bench.sql.duckdb_ground import duckdb_ground
 from sandbox.bench.sql.ground import Ground
 from sandbox.bench.sql.peers import Peer
 from sandbox.bench.sql.postgres_ground import postgres_ground
@@ -16,7 +17,7 @@ from sandbox.bench.sql.sqlite_ground import sqlite_ground
 from sandbox.toolspec import SqlEngine
 
 GROUNDS: Final[Mapping[SqlEngine, Callable[[str], AbstractContextManager[Ground]]]] = MappingProxyType(
-    {"sqlite": lambda _: sqlite_ground(), "postgres": postgres_ground}
+    {"sqlite": lambda _: sqlite_ground(), "postgres": postgres_ground, "duckdb": lambda _: duckdb_ground()}
 )
 """How each engine is made ready, given the dsn of an administrator of a server that things may be tried on."""
 

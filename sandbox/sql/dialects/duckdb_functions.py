@@ -80,9 +80,9 @@ _AGGREGATES: Final = """
 """
 
 TABLE_FUNCTIONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {"generate_series": ("generate_series",), "range": ("range",), "unnest": ("unnest",)}
+    {"generate_series": (), "range": (), "unnest": ()}
 )
-"""Functions that return rows, with the names of their columns."""
+"""Functions that return rows; their one column is called like the source."""
 
 FUNCTIONS: Final[Mapping[str, Function]] = MappingProxyType(
     {name.lower(): Function(can_raise=True) for name in (*_SCALARS.split(), *_SYNTAX.split(), *TABLE_FUNCTIONS)}
@@ -96,7 +96,7 @@ BEHIND_GRAMMAR: Final = words(
     date_part to_years to_months to_weeks to_days to_hours to_minutes to_seconds to_milliseconds to_microseconds
     to_quarters to_decades to_centuries to_millennia trunc trim ltrim rtrim substring overlay position strpos instr
     get_current_timestamp get_current_time current_date today current_localtime current_localtimestamp timezone
-    count_star count quantile_cont quantile_disc if coalesce nullif constant_or_null
+    count_star count quantile_cont quantile_disc regexp_matches unnest array_agg if coalesce nullif constant_or_null
     """
 )
 """What DuckDB's grammar calls for operators, EXTRACT, INTERVAL, SUBSTRING and the like, as its own tree has it."""
