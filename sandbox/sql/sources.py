@@ -139,13 +139,9 @@ class Sources(ABC):
         self.names.spell(this)
         cte = scope.env.find(name) if scope.env and schema is None else None
         if cte is not None:
-            self.read_cte(cte)
-            if cte.columns is None:
-                kind: FindingKind = "cte-name" if self.names.tables.is_allowed(name) else "construct"
-                self.names.find(kind, this, name if kind == "cte-name" else "circular WITH")
             if declared:
                 self.names.find("construct", node.args["alias"].this, "column list after an alias")
-            return Source(alias, cte.columns or {}, is_open=cte.is_open, cte_at=this)
+            return self._cte(cte, this, name, alias)
         if self.naming.default_schema:
             name = f"{self.names.name(schema) if schema else self.naming.default_schema}.{name}"
         found = self.names.tables.find(name)
@@ -157,6 +153,13 @@ class Sources(ABC):
         if declared:
             columns = self._renamed(node, table, columns, declared)
         return Source(alias, columns, table)
+
+    def _cte(self, cte: Cte, this: exp.Identifier, name: str, alias: str) -> Source:
+        self.read_cte(cte)
+        if cte.columns is None:
+            kind: FindingKind = "cte-name" if self.names.tables.is_allowed(name) else "construct"
+            self.names.find(kind, this, name if kind == "cte-name" else "circular WITH")
+        return Source(alias, cte.columns or {}, is_open=cte.is_open, cte_at=this)
 
     def _renamed(self, node: exp.Table, table: str, columns: Columns, declared: list[str]) -> Columns:
         """Return a table's columns under the names that follow its alias: they count from the first column."""

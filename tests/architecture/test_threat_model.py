@@ -58,7 +58,7 @@ BY_HAND = {
 
 def unkept_cells(page: str, known: Collection[str]) -> Iterator[str]:
     """Yield the cells of the table of what read-only means that no requirement carries."""
-    table, width = page.split("<!-- read-only:", 1)[1], 0
+    table, width = page.split("<!-- read-only:", 1)[1].partition("\n## ")[0], 0
     for row in re.findall(r"^\| (.+) \|$", table, re.MULTILINE):
         promised, *cells = row.split(" | ")
         if promised == "promised":

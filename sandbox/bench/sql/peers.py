@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
-import msgspec
+import pydantic
 import sqlglot
 from sqlglot import exp
 
@@ -46,7 +46,7 @@ class Peer:
         return not self.engines or engine in self.engines
 
 
-class _Named(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Named(pydantic.BaseModel, frozen=True, extra="forbid", strict=True):
     """A checker as a file names it."""
 
     name: str
@@ -54,12 +54,15 @@ class _Named(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     command: list[str]
 
 
+_FILE: Final = pydantic.TypeAdapter(list[_Named])
+
+
 @contextmanager
 def peers(file: Path | None) -> Iterator[tuple[Peer, ...]]:
     """Start the checkers that a file names, for the block; raises `Misconfigured` where it cannot be read."""
     try:
-        named = msgspec.json.decode(file.read_bytes(), type=list[_Named]) if file is not None else []
-    except (OSError, msgspec.MsgspecError) as error:
+        named = _FILE.validate_json(file.read_bytes()) if file is not None else []
+    except (OSError, pydantic.ValidationError) as error:
         accepted = 'a list of `{"name", "engines", "command"}`'
         raise Misconfigured(f"--peers: {quoted(str(file))} cannot be read; a JSON file with {accepted} is") from error
     with ExitStack() as stack:

@@ -109,8 +109,8 @@ class Naming:
     reads_joins_whole: bool
     """A join in parentheses reads every column of its tables."""
     conditions_see_join: bool = True
-    """ON sees the two sides of its own join, and the arguments of a function in FROM what stands left of them. Else both
-    see all that their FROM holds."""
+    """ON sees the two sides of its own join, and the arguments of a function in FROM what stands left of them. Else
+    both see all that their FROM holds."""
     conditions_see_all: bool = True
     """ON sees all that its FROM holds. Where it may be either, what it names has to be allowed in both readings."""
     counts_by_bare_name: bool
