@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final, final
 
 import pydantic
+import pydantic.dataclasses
 import sqlglot
 from sqlglot import exp
 
@@ -46,7 +47,8 @@ class Peer:
         return not self.engines or engine in self.engines
 
 
-class _Named(pydantic.BaseModel, frozen=True, extra="forbid", strict=True):
+@pydantic.dataclasses.dataclass(frozen=True, config=pydantic.ConfigDict(extra="forbid", strict=True))
+class _Named:
     """A checker as a file names it."""
 
     name: str

@@ -287,4 +287,4 @@ def test_an_on_that_means_a_row_further_out_is_refused(postgres: Server) -> None
     for engine in ENGINES[1:]:
         with pytest.raises(Refused) as caught:
             ask(engine, sql.format(SALARY), "cents")
-        assert caught.value.rule == "sql/constructs"
+        assert caught.value.rule == "sql/aggregate-only"

@@ -131,6 +131,8 @@ REFUSED: Final = {
         ),
     ],
     "sql/columns": [
+        "SELECT 1 FROM orders a, orders b JOIN products c ON a.id = c.id",
+        "SELECT 1 FROM orders a, orders b JOIN products c ON EXISTS (SELECT 1 WHERE a.id = c.id)",
         *("SELECT ssn FROM customers", "SELECT CURRENT_USER", "SELECT id FROM orders o WHERE o.nosuch = 1"),
         *("SELECT group_concat(id ORDER BY ssn) FROM customers", "SELECT id FROM products LIMIT 1, cost"),
         *("SELECT timestampdiff(DAY, ssn, now()) FROM customers", "SELECT now() + INTERVAL ssn DAY FROM customers"),
@@ -146,8 +148,6 @@ REFUSED: Final = {
         *("WITH q AS (SELECT 1 AS x) SELECT x FROM Q", "SELECT ORDERS.id FROM orders", "SELECT O.* FROM orders o"),
     ],
     "sql/constructs": [
-        "SELECT 1 FROM orders a, orders b JOIN products c ON a.id = c.id",
-        "SELECT 1 FROM orders a, orders b JOIN products c ON EXISTS (SELECT 1 WHERE a.id = c.id)",
         "SELECT v.id FROM (SELECT id FROM orders) AS v, orders AS w (a)",
         "SELECT o.5 FROM orders o",
     ],
@@ -276,10 +276,6 @@ def test_every_function_is_the_server_s_and_those_that_bear_no_blank_are_known(m
 
 
 LEAKS: Final = {
-    "ON sees no table before a comma": (
-        "SELECT (SELECT count(*) FROM (SELECT 1 AS cents) a, products b JOIN products c ON a.cents = 41700) > 0"
-        " FROM orders a WHERE id = 7"
-    ),
     "aliases have case": "SELECT (SELECT O.cents FROM (SELECT 1 AS cents) o) = 41700 FROM orders O WHERE id = 7",
     "a prefix that looks like a column": "SELECT BINARY cents = '41700' FROM orders WHERE id = 7",
     "letters of one case": (
