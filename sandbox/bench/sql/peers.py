@@ -13,10 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
-import pydantic
-import pydantic.dataclasses
 import sqlglot
 from sqlglot import exp
 
@@ -29,6 +27,10 @@ _WRITES: Final = (
     *(exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Create, exp.Drop, exp.Alter, exp.TruncateTable),
     *(exp.Command, exp.Into, exp.Lock, exp.Copy, exp.Set, exp.Pragma, exp.Attach, exp.Detach),
 )
+
+
+_ACCEPTED: Final = 'a list of `{"name", "engines", "command"}`'
+"""What a file of checkers holds."""
 
 
 @final
@@ -47,29 +49,36 @@ class Peer:
         return not self.engines or engine in self.engines
 
 
-@pydantic.dataclasses.dataclass(frozen=True, config=pydantic.ConfigDict(extra="forbid", strict=True))
-class _Named:
+class _Named(NamedTuple):
     """A checker as a file names it."""
 
     name: str
-    engines: list[str]
-    command: list[str]
-
-
-_FILE: Final = pydantic.TypeAdapter(list[_Named])
+    engines: tuple[str, ...]
+    command: tuple[str, ...]
 
 
 @contextmanager
 def peers(file: Path | None) -> Iterator[tuple[Peer, ...]]:
     """Start the checkers that a file names, for the block; raises `Misconfigured` where it cannot be read."""
-    try:
-        named = _FILE.validate_json(file.read_bytes()) if file is not None else []
-    except (OSError, pydantic.ValidationError) as error:
-        accepted = 'a list of `{"name", "engines", "command"}`'
-        raise Misconfigured(f"--peers: {quoted(str(file))} cannot be read; a JSON file with {accepted} is") from error
+    named = tuple(_read(file)) if file is not None else ()
     with ExitStack() as stack:
-        asked = [Peer(each.name, tuple(each.engines), stack.enter_context(_asked(each))) for each in named]
+        asked = [Peer(each.name, each.engines, stack.enter_context(_asked(each))) for each in named]
         yield (Peer("sqlglot walk", (), _walks), *asked)
+
+
+def _read(file: Path) -> Iterator[_Named]:
+    try:
+        found: object = json.loads(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise Misconfigured(f"--peers: {quoted(str(file))} cannot be read; a JSON file with {_ACCEPTED} is") from error
+    for each in found if isinstance(found, list) else [found]:
+        match each:
+            case {"name": str(name), "engines": [*engines], "command": [*command], **others} if command and not others:
+                yield _Named(name, tuple(map(str, engines)), tuple(map(str, command)))
+            case _:
+                raise Misconfigured(
+                    f"--peers: {quoted(json.dumps(each))} in {quoted(str(file))}; {_ACCEPTED} is accepted"
+                )
 
 
 @contextmanager

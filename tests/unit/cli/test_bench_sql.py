@@ -206,6 +206,11 @@ def test_checkers_that_a_file_names_are_asked_in_processes_of_their_own(
     ended = sandbox.run("bench", "sql", "--peers", str(file))
     assert ended.code == 2
     assert "--peers: `mine 1.0` answered `1`" in ended.err
+    file.write_text(json.dumps([{**mine, "colour": "red"}]), "utf-8")
+    assert (
+        'a list of `{"name", "engines", "command"}` is accepted'
+        in sandbox.run("bench", "sql", "--peers", str(file)).err
+    )
     file.write_text(json.dumps([{**mine, "command": ["/nowhere"]}]), "utf-8")
     assert "the command of `mine 1.0` cannot be run" in sandbox.run("bench", "sql", "--peers", str(file)).err
 
