@@ -36,6 +36,8 @@ class Ground(Protocol):
     """The column types of the same in a result without rows."""
     many: int
     """Calls that take a second or so."""
+    moment: float
+    """Seconds in which a plain statement is over, also on a busy machine."""
 
     def rules(self, tables: Mapping[str, TableRule]) -> Mapping[str, TableRule]:
         """Name tables as the engine's catalogue does."""
@@ -76,6 +78,7 @@ class SqliteGround:
         "NULL": ("null", None),
     }
     many = 800
+    moment = 0.05
     declared = ("INTEGER", "TEXT")
     empty = ("null", "null")
 
@@ -116,6 +119,7 @@ class PostgresGround:
         "DATE '2026-02-28'": ("text", "2026-02-28"),
     }
     many = 800
+    moment = 0.05
     declared = ("integer", "text")
     empty = ("integer", "text")
 
@@ -173,6 +177,7 @@ class DuckdbGround:
         "from_hex('00ff')": ("blob", b"\x00\xff"),
     }
     many = 60
+    moment = 0.5
     declared = ("INTEGER", "VARCHAR")
     empty = ("integer", "text")
 
@@ -215,6 +220,7 @@ class MysqlGround:
         "X'00ff'": ("blob", b"\x00\xff"),
     }
     many = 400
+    moment = 0.05
     declared = ("int", "text")
     empty = ("integer", "text")
 

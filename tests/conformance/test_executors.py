@@ -189,7 +189,7 @@ def test_a_late_cancellation_stops_nobody_else(shop: Shop) -> None:
 
 @pytest.mark.requirement("executors:stop:cancel")
 def test_after_being_stopped_a_tool_serves_on(ground: Ground) -> None:
-    shop = limited(ground, seconds=0.05)
+    shop = limited(ground, seconds=ground.moment)
     for _ in range(3):
         assert shop.refusal({"sql": ENDLESS}).reason is Reason.EXECUTION_TIMED_OUT
         assert shop.query("SELECT 1") == [(1,)]
@@ -223,7 +223,8 @@ def test_a_missing_claim_refuses_what_needs_it(shop: Shop) -> None:
 
 
 @pytest.mark.requirement("executors:target:threads")
-def test_sixteen_callers_at_once_see_their_own_rows(ground: Ground, shop: Shop) -> None:
+def test_sixteen_callers_at_once_see_their_own_rows(ground: Ground) -> None:
+    shop = limited(ground, seconds=60.0)
     wanted = {"EU": [(1,), (3,)], "US": [(2,)], CANARY: [(4,)]}
 
     def ask(number: int) -> bool:
