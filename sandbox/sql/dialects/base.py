@@ -177,6 +177,8 @@ class Dialect:
     """Functions behind operators and keywords."""
     operator_functions: Mapping[str, str]
     """Functions behind operator tokens."""
+    merge_function: str = ""
+    """The function that makes one column of those that USING and NATURAL join in a RIGHT or FULL JOIN, if it is one."""
     functions: Mapping[str, Function]
     table_functions: Mapping[str, tuple[str, ...]]
     """Those that may stand in FROM, with their columns; none: one column, called like the source."""

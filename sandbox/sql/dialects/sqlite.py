@@ -189,6 +189,7 @@ SQLITE: Final = Dialect(
         exp.CurrentTimestamp: "current_timestamp",
     },
     operator_functions={"->": "->", "->>": "->>"},
+    merge_function="coalesce",
     functions=FUNCTIONS,
     table_functions=TABLE_FUNCTIONS,
     argument_columns=ARGUMENT_COLUMNS,

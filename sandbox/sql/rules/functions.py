@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from sqlglot import exp
@@ -64,4 +65,10 @@ def functions_of(resolved: Resolved) -> frozenset[str]:
         frozenset(token.key.lower() for token in resolved.calls)
         | {name for kind, name in lexed.dialect.kind_functions.items() if kind in kinds}
         | {name for operator, name in lexed.dialect.operator_functions.items() if operator in lexed.keys}
+        | ({lexed.dialect.merge_function} if lexed.dialect.merge_function and _may_merge(lexed.keys) else set())
     )
+
+
+def _may_merge(keys: Sequence[str]) -> bool:
+    """Whether a RIGHT or FULL JOIN may make one column of several; words used as names count too, and do no harm."""
+    return ("RIGHT" in keys or "FULL" in keys) and ("USING" in keys or "NATURAL" in keys)
