@@ -36,7 +36,7 @@ ROOMS_OF = {
         "sandbox.cli.records",
         "sandbox.reviewing",
     ),
-    "apsw": (*ENGINES, "sandbox.bench.sql.sqlite_ground"),
+    "apsw": (*ENGINES, "sandbox.bench.sql.sqlite_owner"),
     "sqlite3": (),  # a second SQLite library in one process breaks the first one's file locks
     "subprocess": (*ENGINES, *INSTRUMENTS, *WORKERS),
     "multiprocessing": ENGINES,

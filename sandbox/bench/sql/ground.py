@@ -17,6 +17,8 @@ from sandbox.stages import Rights, SqlPlan
 from sandbox.toolspec import Digest, SqlEngine, TableRule
 
 CONNECTION_DIGEST: Final = Digest("0" * 64)
+DISAGREES: Final = "the engine disagrees:"
+"""How an answer begins where the engine refuses what the gate let through."""
 
 
 class Ground(Protocol):

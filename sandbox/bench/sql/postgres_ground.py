@@ -17,11 +17,11 @@ from typing import Final, final
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from sandbox.bench.sql.ground import all_rights, filled, plan, proven_by, told_fetched
+from sandbox.bench.sql.ground import DISAGREES, all_rights, filled, plan, proven_by, told_fetched
 from sandbox.bench.sql.harm import BARE_S, BOUNDED_S, CANARY, Harm, Seen
 from sandbox.bench.sql.postgres_owner import FINGERPRINT, Bare, answer_of
 from sandbox.bench.sql.postgres_shop import MORE, NAMES
-from sandbox.bench.sql.shop import MAX_BYTES, permitted_shop, rules, whole_shop
+from sandbox.bench.sql.shop import MAX_BYTES, TABLES, Tables, permitted_shop, rules, whole_shop
 from sandbox.deployment import Misconfigured
 from sandbox.doctor.script import setup_script, undo_script
 from sandbox.executors.engine import Confinement, Fetched, PlanStale
@@ -54,7 +54,7 @@ class PostgresGround:
         self._server = server
         self._scratch = folder
         self._put_right()
-        self._rules = rules("public.")
+        self._rules = rules("public.", server.tables)
         self._shape: GrantShape = server.shape
         self._catalogue = server.catalogue
         connection = Connection(
@@ -96,8 +96,16 @@ class PostgresGround:
 
     def run(self, proven: Proven, text: str, seconds: float) -> Seen:
         """Run what the gate let through on the executor, as the tool's login."""
+        return self._watched(lambda: self.ask(proven, text, seconds), seconds)
+
+    def ask(self, proven: Proven, text: str, seconds: float) -> tuple[str, bool]:
+        """Run what the gate let through, unwatched; returns rows or error, and whether it ended."""
         made = plan("postgres", text, proven, seconds, self._shape.login)
-        return self._seen(lambda: self._executor.run(made, self._confinement, self._lease, Cancellation()), seconds)
+        return _answered(lambda: self._executor.run(made, self._confinement, self._lease, Cancellation()))
+
+    def watched(self) -> str:
+        """Return a digest of all that the tool's database keeps."""
+        return answer_of(self._watch, FINGERPRINT)
 
     def owned(self, text: str) -> Seen:
         """Run a text as the owner of what the tool may show."""
@@ -118,16 +126,13 @@ class PostgresGround:
             session.close()
 
     def _seen(self, run: Callable[[], Fetched], seconds: float) -> Seen:
-        before, begun, is_answered = answer_of(self._watch, FINGERPRINT), time.monotonic(), False
-        try:
-            answer = told_fetched(run())
-            is_answered = True
-        except Refused as refused:
-            answer = f"{refused.reason} {refused.rule} {refused.message} {dict(refused.metadata)}"
-        except PlanStale as stale:
-            answer = f"the engine disagrees: {stale}"
+        return self._watched(lambda: _answered(run), seconds)
+
+    def _watched(self, ask: Callable[[], tuple[str, bool]], seconds: float) -> Seen:
+        before, begun = self.watched(), time.monotonic()
+        answer, is_answered = ask()
         harms = {Harm.SPENDS} if time.monotonic() - begun > seconds + BOUNDED_S else set[Harm]()
-        if answer_of(self._watch, FINGERPRINT) != before or not self._is_right():
+        if self.watched() != before or not self._is_right():
             harms.add(Harm.CHANGED)
             self._put_right()
         return Seen(answer, is_answered, frozenset(harms))
@@ -155,6 +160,15 @@ class PostgresGround:
             (self._scratch / "theirs.txt").chmod(0o644)
 
 
+def _answered(run: Callable[[], Fetched]) -> tuple[str, bool]:
+    try:
+        return told_fetched(run()), True
+    except Refused as refused:
+        return f"{refused.reason} {refused.rule} {refused.message} {dict(refused.metadata)}", False
+    except PlanStale as stale:
+        return f"{DISAGREES} {stale}", False
+
+
 def _without_claims(made: SqlPlan) -> SqlPlan:
     return SqlPlan(
         dialect=made.dialect,
@@ -177,14 +191,15 @@ def _without_claims(made: SqlPlan) -> SqlPlan:
 class _Server:
     """The databases and logins of one run."""
 
-    def __init__(self, administrator: str, name: str) -> None:
+    def __init__(self, administrator: str, name: str, tables: Tables) -> None:
+        self.tables = tables
         self._administrator = administrator
         self._parameters = {key: str(value) for key, value in conninfo_to_dict(administrator).items() if value}
         self._lease_key = secrets.token_bytes(32)
         self.name = name
         self.bare, self.tooled, self.owned = f"{name}_bare", f"{name}_tool", f"{name}_owner"
         self._template = f"{name}_shop"
-        self.shape = grant_shape(name, rules("public."))
+        self.shape = grant_shape(name, rules("public.", tables))
         self.catalogue: Catalogue
         self.logins: Mapping[str, tuple[Mapping[str, str], str]] = {
             "tool": (own_login(self._at(self.tooled), self.shape.login, self._password()), f"{NAMES}, public"),
@@ -225,8 +240,8 @@ class _Server:
         for database in (self._template, self.owned):
             self._make_database(database)
             stack.callback(self._drop_database, database)
-        _fill(self.connect(self._template), [*whole_shop(1), MORE])
-        _fill(self.connect(self.owned), permitted_shop(1))
+        _fill(self.connect(self._template), [*whole_shop(1, self.tables), MORE])
+        _fill(self.connect(self.owned), permitted_shop(1, self.tables))
         self._make_database(self.tooled, self._template)
         stack.callback(self._drop_database, self.tooled)
         stack.callback(self.make_bare, is_last=True)
@@ -278,14 +293,14 @@ def _fill(connection: psycopg.Connection, statements: Iterable[str]) -> None:
 
 
 @contextmanager
-def postgres_ground(administrator: str) -> Iterator[PostgresGround]:
+def postgres_ground(administrator: str, tables: Tables = TABLES) -> Iterator[PostgresGround]:
     """Make the shop on the server that a superuser's dsn leads to, and take all of it back at the end.
 
     Raises `Misconfigured` for a dsn that cannot be used.
     """
     try:
         with psycopg.connect(administrator):
-            server = _Server(administrator, f"bench_{secrets.token_hex(4)}")
+            server = _Server(administrator, f"bench_{secrets.token_hex(4)}", tables)
     except psycopg.Error as error:
         message = f"--postgres: {type(error).__name__}; a superuser's dsn, of a server to try things on, is accepted"
         raise Misconfigured(message) from error

@@ -40,7 +40,7 @@ _PARTS: Final = (
 )
 FINGERPRINT: Final = f"SELECT pg_catalog.md5(pg_catalog.concat_ws('|', {', '.join(_PARTS)}))".encode()
 """Of everything that a database keeps."""
-_SESSION: Final = b"""
+SESSION: Final = b"""
 SELECT pg_catalog.md5(pg_catalog.concat_ws('|', current_user, session_user,
  (SELECT string_agg(concat(name, setting), ',' ORDER BY name) FROM pg_catalog.pg_settings
    WHERE context IN ('user', 'superuser', 'superuser-backend', 'backend') AND name NOT LIKE 'transaction%'),
@@ -108,7 +108,7 @@ class Bare:
     def _within(self, text: str) -> Seen:
         self._session.execute("BEGIN")
         before = self._state()
-        answer, is_answered, harms = _run(self._session, text)
+        answer, is_answered, harms = run_plainly(self._session, text)
         ended = self._session.info.transaction_status
         if ended is pq.TransactionStatus.INTRANS:
             if self._locks():
@@ -133,7 +133,7 @@ class Bare:
     def _plainly(self, text: str) -> Seen:
         before = self._state()
         self._heard.clear()
-        answer, is_answered, harms = _run(self._session, text)
+        answer, is_answered, harms = run_plainly(self._session, text)
         for _ in range(2):
             self._watch.execute("SELECT 1")
         is_idle = self._session.info.transaction_status is pq.TransactionStatus.IDLE
@@ -150,7 +150,7 @@ class Bare:
         return self._session.info.status is pq.ConnStatus.OK
 
     def _state(self) -> tuple[str, str]:
-        return answer_of(self._session, FINGERPRINT), answer_of(self._session, _SESSION)
+        return answer_of(self._session, FINGERPRINT), answer_of(self._session, SESSION)
 
     def _is_as(self, before: tuple[str, str]) -> bool:
         """Whether files, database and session are as they were; a session that cannot say is not."""
@@ -171,7 +171,7 @@ def answer_of(connection: psycopg.Connection, question: bytes) -> str:
     return str(row[0]) if row else ""
 
 
-def _run(connection: psycopg.Connection, text: str) -> tuple[str, bool, set[Harm]]:
+def run_plainly(connection: psycopg.Connection, text: str) -> tuple[str, bool, set[Harm]]:
     """Run a text through the simple protocol; return its answers, whether all of them ended, and what was spent."""
     session, answers, harms, is_answered = connection.pgconn, list[str](), set[Harm](), True
     try:

@@ -24,6 +24,7 @@ MAX_BYTES: Final = 256 * 1024
 
 Value = str | int | float | None
 Rows = Sequence[Sequence[Value]]
+Tables = Mapping[str, "Table"]
 
 
 @final
@@ -195,7 +196,7 @@ SHOWN_VIEW: Final = "city_people"
 _PEOPLE: Final = sorted(((city, _CITIES.count(city)) for city in set(_CITIES)), key=repr)
 
 
-def rules(prefix: str) -> dict[str, TableRule]:
+def rules(prefix: str, tables: Tables = TABLES) -> dict[str, TableRule]:
     """Return the tool's rules; names begin with `prefix`, for an engine may call its tables by their schema."""
     found = {
         name: TableRule(
@@ -205,25 +206,25 @@ def rules(prefix: str) -> dict[str, TableRule]:
             masks={column: mask for column, (mask, _) in table.masks.items()},
             aggregate_only=table.aggregate_only,
         )
-        for name, table in TABLES.items()
+        for name, table in tables.items()
         if table.shown
     }
     found[SHOWN_VIEW] = TableRule(table=prefix + SHOWN_VIEW, columns=("city", "people"), masks={})
     return {rule.table: rule for rule in found.values()}
 
 
-def whole_shop(at: int) -> Iterator[str]:
+def whole_shop(at: int, tables: Tables = TABLES) -> Iterator[str]:
     """Yield the statements that make the shop; `at` is the place of the engine's type among a column's types."""
-    for name, table in TABLES.items():
+    for name, table in tables.items():
         yield _create(name, {column: types[at] for column, types in table.columns.items()})
         yield from _insert(name, table.rows)
     for name, query in VIEWS.items():
         yield f"CREATE VIEW {name} AS {query}"
 
 
-def permitted_shop(at: int) -> Iterator[str]:
+def permitted_shop(at: int, tables: Tables = TABLES) -> Iterator[str]:
     """Yield the statements that make a shop of nothing but what the tool may show, masks applied."""
-    for name, table in TABLES.items():
+    for name, table in tables.items():
         if table.shown:
             yield _create(name, {column: table.columns[column][at] for column in table.shown})
             yield from _insert(name, list(table.permitted()))
