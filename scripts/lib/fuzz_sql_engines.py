@@ -1,0 +1,30 @@
+"""Which engines can be fuzzed? Each with its words, and how its pair of databases is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+import fuzz_sql_postgres
+import fuzz_sql_sqlite
+from fuzz_sql_twins import Pair
+from fuzz_sql_words import Words
+
+
+class Engine(NamedTuple):
+    """One engine."""
+
+    words: Words
+    pair: Callable[[str], AbstractContextManager[Pair]]
+    """Makes the databases, given the dsn of an administrator of a server that things may be tried on."""
+    needs_server: bool
+
+
+ENGINES: Final[Mapping[str, Engine]] = MappingProxyType(
+    {
+        "sqlite": Engine(fuzz_sql_sqlite.WORDS, fuzz_sql_sqlite.sqlite_pair, needs_server=False),
+        "postgres": Engine(fuzz_sql_postgres.WORDS, fuzz_sql_postgres.postgres_pair, needs_server=True),
+    }
+)
