@@ -164,8 +164,10 @@ def test_what_counts_as_found(
 @pytest.mark.requirement("sql:fuzz:finds")
 def test_a_gate_that_takes_too_long_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(oracle, "GATE_S", -1.0)
-    judged = oracle.judge(_Gate(["1", "1"], ["1", "1"]), "SELECT 1")
-    assert (judged.finding.what, judged.finding.where) == ("slow", "gate")
+    gate = _Gate(["1", "1"], ["1", "1"])
+    for watched in (None, gate.permit):
+        judged = oracle.judge(gate, "SELECT 1", watched)
+        assert (judged.finding.what, judged.finding.where) == ("slow", "gate")
 
 
 @pytest.mark.requirement("sql:fuzz:reproduced")
