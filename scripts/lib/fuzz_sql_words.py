@@ -52,7 +52,7 @@ HIDDEN: Final[Mapping[str, Sequence[str]]] = {
     "orders": ("note",),
     "products": ("cost",),
     "events": ("payload", "tip", "tip"),
-    "staff": ("badge",),
+    "staff": ("wage", "grade"),
 }
 FORBIDDEN: Final = ("vault", "all_orders", "tokens", "canary7319", "vault", "main.vault", "public.vault", "'vault'")
 

@@ -75,7 +75,6 @@ CLASSES: Final[Mapping[str, frozenset[Harm]]] = MappingProxyType(
         "row filters": _READS,
         "aggregate-only columns": _READS,
         "masks": _READS,
-        "aggregates alone": _READS,
         "inheritance": _READS,
         "lexical tricks": _ANY,
         "resources": frozenset({Harm.SPENDS}),
