@@ -79,10 +79,11 @@ _AGGREGATES: Final = """
     row_number rank dense_rank rank_dense percent_rank cume_dist ntile lag lead first_value last_value nth_value fill
 """
 
+_JSON_COLUMNS: Final = ("key", "value", "type", "atom", "id", "parent", "fullkey", "path")
 TABLE_FUNCTIONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {"generate_series": (), "range": (), "unnest": ()}
+    {"generate_series": (), "range": (), "unnest": (), "json_each": _JSON_COLUMNS, "json_tree": _JSON_COLUMNS}
 )
-"""Functions that return rows; their one column is called like the source."""
+"""Functions that return rows, with the names of their columns; those with none are called like the source."""
 
 FUNCTIONS: Final[Mapping[str, Function]] = MappingProxyType(
     {name.lower(): Function(can_raise=True) for name in (*_SCALARS.split(), *_SYNTAX.split(), *TABLE_FUNCTIONS)}

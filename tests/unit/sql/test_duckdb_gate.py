@@ -31,6 +31,7 @@ SELECT interval '3 days', TIMESTAMP '2026-01-01 00:00:00'
 SELECT [1, 2, 3][1], list_sum([cents, 2]), tags[1] FROM orders
 SELECT count(*) FILTER (WHERE cents > 5) FROM orders
 SELECT i FROM range(10) t(i)
+SELECT o.id, e.value FROM orders o, json_each(o.doc, '$.items') AS e
 SELECT unnest([1, 2, 3]) AS x
 SELECT i FROM generate_series(1, 5) AS g(i)
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5) SELECT sum(i) FROM n
