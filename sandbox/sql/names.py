@@ -213,6 +213,8 @@ class Names:
         """Note every visible column of a source, and that a `*` of the statement expands it."""
         self.effort.spend(len(source.columns))
         source.is_read = True
+        for part in source.parts if is_star else ():
+            self.all_of(part, is_star=True)
         if is_star:
             self.stars.update({source.table} - {""})
             self._must_not_be_guarded(source.columns.values(), None, "*")

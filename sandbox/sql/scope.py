@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias, final
 
@@ -36,6 +36,8 @@ class Source:
     """Where it is named, if it is a common table expression."""
     is_read: bool = False
     """A column of it has been named; if none is, its rows are only counted."""
+    parts: Sequence[Source] = ()
+    """What was joined in parentheses to make it; a `*` holds all their columns, those of one name too."""
 
 
 @final

@@ -193,7 +193,7 @@ class Sources(ABC):
             for name, origin in source.columns.items():
                 if columns.get(name, HIDDEN) is HIDDEN:
                     columns[name] = origin
-        return Source(self._table_alias(node), columns)
+        return Source(self._table_alias(node), columns, parts=sources)
 
     def joins(
         self,

@@ -148,6 +148,8 @@ ALONE, GROUP, ONCE, OWN, STAR, JOIN, APART = (
         ("SELECT (SELECT id FROM orders UNION SELECT 1 ORDER BY sum(cents)) FROM orders HAVING count(cents) >= 5", OWN),
         ("SELECT sum(cents) FROM orders HAVING count(cents) >= 2147483648", GROUP),
         ("SELECT * FROM orders", STAR),
+        ("SELECT * FROM (orders JOIN orders AS b USING (id)) AS x", STAR),
+        ("SELECT x.* FROM ((SELECT 1 AS cents, 2 AS customer_id) AS a CROSS JOIN orders) AS x", STAR),
         ("SELECT o.* FROM orders o", STAR),
         ("SELECT sum(cents) FROM (SELECT * FROM orders) x HAVING count(cents) >= 5", STAR),
         ("SELECT count(*) FROM orders NATURAL JOIN (SELECT 5 AS cents) z", JOIN),
