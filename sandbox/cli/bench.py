@@ -73,10 +73,10 @@ def call(
     _print_ratios(figures)
 
 
-def _administrator(variable: str | None) -> str:
+def _administrator(variable: str | None, option: str = "--postgres") -> str:
     """Return the dsn that an environment variable holds; empty where none is named."""
     if variable and not os.environ.get(variable):
-        raise Misconfigured(f"--postgres: the environment variable {quoted(variable)} is not set; a dsn is accepted")
+        raise Misconfigured(f"{option}: the environment variable {quoted(variable)} is not set; a dsn is accepted")
     return os.environ.get(variable or "", "")
 
 
@@ -94,6 +94,14 @@ def sql(
         typer.Option(
             help="For PostgreSQL: the environment variable with a superuser's dsn, of a server to try things on;"
             " databases and roles are made, and dropped.",
+            metavar="VARIABLE",
+        ),
+    ] = None,
+    mysql: Annotated[
+        str | None,
+        typer.Option(
+            help="For MariaDB: the environment variable with an administrator's dsn, of a server to try things on;"
+            " databases and accounts are made, and dropped.",
             metavar="VARIABLE",
         ),
     ] = None,
@@ -119,7 +127,9 @@ def sql(
     from sandbox.bench.sql.peers import peers as started
     from sandbox.bench.sql.report import as_json, as_markdown, is_good, missed
 
-    administrators = _administrators(engine, {"postgres": _administrator(postgres)})
+    administrators = _administrators(
+        engine, {"postgres": _administrator(postgres), "mysql": _administrator(mysql, "--mysql")}
+    )
     with started(peers) as checkers:
         scores = bench_sql(read_corpus(), administrators, checkers, _tell)
     if json:

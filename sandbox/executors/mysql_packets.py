@@ -20,6 +20,8 @@ _CAPABILITIES: Final = 0x1 | 0x4 | 0x8 | 0x200 | 0x2000 | 0x8000 | 0x80000
 # INVARIANT: neither MULTI_STATEMENTS, so that a text is one statement, nor LOCAL_FILES, so that no server asks for one
 of our files.
 """
+SCRIPTS: Final = 0x10000 | 0x20000
+"""MULTI_STATEMENTS and MULTI_RESULTS: for whoever runs an administrator's scripts, which no executor does."""
 _MAX_PACKET: Final = 2**24
 _NULL: Final = 0xFB
 
@@ -67,11 +69,13 @@ def tls_request() -> bytes:
     return _opening(_CAPABILITIES | _SSL)
 
 
-def login_packet(user: str, password: str, database: str, challenge: bytes, *, speaks_tls: bool) -> bytes:
-    """Say who logs in, to which database, with the password proven."""
+def login_packet(  # noqa: PLR0913 - what a login says
+    user: str, password: str, database: str, challenge: bytes, *, speaks_tls: bool, more: int = 0
+) -> bytes:
+    """Say who logs in, to which database, with the password proven; `more` is what else the client can do."""
     proof = native_proof(password, challenge)
     said = [user.encode() + b"\0", bytes([len(proof)]) + proof, database.encode() + b"\0", NATIVE + b"\0"]
-    return _opening(_CAPABILITIES | (_SSL if speaks_tls else 0)) + b"".join(said)
+    return _opening(_CAPABILITIES | more | (_SSL if speaks_tls else 0)) + b"".join(said)
 
 
 def native_proof(password: str, challenge: bytes) -> bytes:

@@ -59,7 +59,12 @@ class Wire:
     __slots__ = ("_buffer", "_cancellation", "_is_closed", "_poll", "_sequence", "_socket", "_until", "bell")
 
     def __init__(
-        self, place: Mapping[str, str], login: tuple[str, str, str], until: float, cancellation: Cancellation
+        self,
+        place: Mapping[str, str],
+        login: tuple[str, str, str],
+        until: float,
+        cancellation: Cancellation,
+        more: int = 0,
     ) -> None:
         """Connect, and log in as `(user, password, database)`, before `until`; raises `Gone` or `Over`."""
         self._is_closed = False
@@ -73,7 +78,7 @@ class Wire:
         cancellation.on_cancel(self.bell.ring)
         try:
             self._connect(place)
-            self._log_in(place, *login)
+            self._log_in(place, *login, more)
         except (OSError, Malformed) as error:
             self.close()
             raise Gone("tls" if isinstance(error, ssl.SSLError) else "other") from error
@@ -209,7 +214,7 @@ class Wire:
         except OSError as error:
             raise Gone("connect") from error
 
-    def _log_in(self, place: Mapping[str, str], user: str, password: str, database: str) -> None:
+    def _log_in(self, place: Mapping[str, str], user: str, password: str, database: str, more: int) -> None:
         first = self.packet()
         if first[:1] == bytes([_ERROR]):
             raise Gone(trouble_of(error_number(first)))
@@ -221,7 +226,7 @@ class Wire:
             self._answer(tls_request())
             self._sequence += 1
             self._begin_tls(place)
-        self._answer(login_packet(user, password, database, greeting.challenge, speaks_tls=speaks_tls))
+        self._answer(login_packet(user, password, database, greeting.challenge, speaks_tls=speaks_tls, more=more))
         said = self.packet()
         if said[0] == _SWITCH:
             method, _, challenge = said[1:].partition(b"\0")

@@ -2,7 +2,8 @@
 
 Of a package comes what its checker needs and no more (`pip --no-deps`, `npm pack`): a checker is a few pure functions,
 its package a server. The folders are in `.venv/peers`, and so no part of the project's locks or of what is released.
-The options are those of `sandbox bench sql`; PostgreSQL is scored on a server of its own, for the run alone.
+The options are those of `sandbox bench sql`; PostgreSQL and MariaDB are scored on servers of their own, for
+the run alone.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parents[1]
 FOLDER: Final = ROOT / ".venv" / "peers"
 VARIABLE: Final = "SANDBOX_BENCH_DSN"
+MYSQL: Final = "SANDBOX_BENCH_MYSQL_DSN"
 BENCH: Final = (sys.executable, "-m", "sandbox.cli.main", "bench", "sql")
 
 
@@ -67,11 +69,15 @@ def main(options: Sequence[str]) -> int:
     file = FOLDER / "peers.json"
     file.write_text(json.dumps(named, indent=1), "utf-8")
     sys.path.append(str(ROOT / "tests" / "engines"))
-    engine = import_module("postgres_server")
-    with engine.running(engine.PYPI, 18) as server:
+    engine, mariadb = import_module("postgres_server"), import_module("mariadb_server")
+    with engine.running(engine.PYPI, 18) as server, mariadb.running() as other:
         dsn = f"postgresql://{engine.OWNER}:{server.password}@/postgres?host={server.folder}"
-        environment = {**os.environ, VARIABLE: dsn}  # WHY: every user of a machine can read a command line
-        command = [*BENCH, "--postgres", VARIABLE, "--peers", str(file), *options]
+        environment = {
+            **os.environ,
+            VARIABLE: dsn,
+            MYSQL: other.url(""),
+        }  # WHY: every user of a machine can read a command line
+        command = [*BENCH, "--postgres", VARIABLE, "--mysql", MYSQL, "--peers", str(file), *options]
         return subprocess.call(command, env=environment)  # noqa: S603 - our own command
 
 

@@ -10,6 +10,7 @@ from typing import Final
 from sandbox.bench.sql.corpus import Corpus
 from sandbox.bench.sql.duckdb_ground import duckdb_ground
 from sandbox.bench.sql.ground import Ground
+from sandbox.bench.sql.mysql_ground import mysql_ground
 from sandbox.bench.sql.peers import Peer
 from sandbox.bench.sql.postgres_ground import postgres_ground
 from sandbox.bench.sql.score import Score, score
@@ -17,11 +18,16 @@ from sandbox.bench.sql.sqlite_ground import sqlite_ground
 from sandbox.toolspec import SqlEngine
 
 GROUNDS: Final[Mapping[SqlEngine, Callable[[str], AbstractContextManager[Ground]]]] = MappingProxyType(
-    {"sqlite": lambda _: sqlite_ground(), "postgres": postgres_ground, "duckdb": lambda _: duckdb_ground()}
+    {
+        "sqlite": lambda _: sqlite_ground(),
+        "postgres": postgres_ground,
+        "duckdb": lambda _: duckdb_ground(),
+        "mysql": mysql_ground,
+    }
 )
 """How each engine is made ready, given the dsn of an administrator of a server that things may be tried on."""
 
-SERVERS: Final[frozenset[SqlEngine]] = frozenset({"postgres"})
+SERVERS: Final[frozenset[SqlEngine]] = frozenset({"postgres", "mysql"})
 """Engines that need such a dsn."""
 
 

@@ -6,11 +6,12 @@ import dataclasses
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from command_line import CommandLine
+from mariadb_server import Server as MariadbServer
 from postgres_server import OWNER, Server
 
 from sandbox.bench.sql import corpus as corpora
@@ -18,28 +19,29 @@ from sandbox.bench.sql.bench import GROUNDS, bench_sql
 from sandbox.bench.sql.corpus import HONEST_CLASSES, Case, Corpus, parse_cases, read_corpus
 from sandbox.bench.sql.ground import Ground, all_rights
 from sandbox.bench.sql.harm import CLASSES, DECOY, Harm, Seen
-from sandbox.bench.sql.postgres_ground import postgres_ground
+from sandbox.bench.sql.mysql_ground import mysql_ground
 from sandbox.bench.sql.report import as_json, is_good, missed
 from sandbox.bench.sql.score import Score, score, try_attack
-from sandbox.bench.sql.sqlite_ground import sqlite_ground
 from sandbox.deployment import Misconfigured
 from sandbox.toolspec import SqlEngine
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+@pytest.fixture(scope="module", params=["sqlite", "postgres", "duckdb", "mysql"])
 def ground(request: pytest.FixtureRequest) -> Iterator[Ground]:
     """The shop on an engine."""
-    if request.param == "sqlite":
-        with sqlite_ground() as made:
-            yield made
-    else:
+    with GROUNDS[request.param](administrator(request.param, request)) as made:
+        yield made
+
+
+def administrator(engine: SqlEngine, request: pytest.FixtureRequest) -> str:
+    """Return the dsn of an administrator of the tests' server; empty for an engine without one."""
+    if engine == "postgres":
         server: Server = request.getfixturevalue("postgres")
-        with postgres_ground(dsn(server)) as prepared:
-            yield prepared
-
-
-def dsn(server: Server) -> str:
-    return f"postgresql://{OWNER}:{server.password}@/postgres?host={server.folder}"
+        return f"postgresql://{OWNER}:{server.password}@/postgres?host={server.folder}"
+    if engine == "mysql":
+        mariadb: MariadbServer = request.getfixturevalue("mariadb")
+        return mariadb.url("")
+    return ""
 
 
 @pytest.mark.requirement("sql:bench:corpus")
@@ -126,18 +128,77 @@ def test_a_gate_that_lets_everything_through_is_seen(ground: Ground, monkeypatch
 
 
 @pytest.mark.requirement("sql:bench:held")
-@pytest.mark.parametrize("engine", ["sqlite", "postgres"])
+@pytest.mark.parametrize(
+    ("engine", "attacks", "honest"), [("sqlite", 1, 1), ("postgres", 1, 1), ("duckdb", 3, 2), ("mysql", 3, 2)]
+)
 def test_nothing_of_the_corpus_comes_through_and_honest_statements_are_answered(
-    engine: SqlEngine, request: pytest.FixtureRequest
+    engine: SqlEngine, attacks: int, honest: int, request: pytest.FixtureRequest
 ) -> None:
-    administrator = dsn(request.getfixturevalue("postgres")) if engine == "postgres" else ""
-    (found,) = bench_sql(read_corpus(), {engine: administrator}, (), lambda _: None)
+    """Of an engine that takes long, every so many; `scripts/bench-sql-table` runs them all."""
+    part = read_corpus().of(engine)
+    some = Corpus(part.attacks[::attacks], part.honest[::honest])
+    (found,) = bench_sql(some, {engine: administrator(engine, request)}, (), lambda _: None)
     told = "\n".join(missed([found]))
 
     assert is_good([found]), told
-    assert len(found.attacks) >= 200
-    assert len(found.honest) >= 200
+    assert len(part.attacks) >= LEAST[engine]
+    assert len(part.honest) >= LEAST_HONEST[engine]
     assert sum(each.is_permitted for each in found.honest) >= 0.98 * len(found.honest), told
+
+
+LEAST: Mapping[SqlEngine, int] = {"sqlite": 200, "postgres": 200, "duckdb": 150, "mysql": 150}
+LEAST_HONEST: Mapping[SqlEngine, int] = {"sqlite": 200, "postgres": 200, "duckdb": 100, "mysql": 100}
+
+
+@pytest.mark.requirement("sql:bench:harm")
+@pytest.mark.parametrize(
+    ("group", "sql", "harm"),
+    [
+        ("stacked statements", "SELECT 1; SET GLOBAL max_connections = 5", Harm.CHANGED),
+        ("select into", "SELECT id INTO @a FROM products LIMIT 1", Harm.CHANGED),
+        ("side effects", "SET sql_mode = 'ANSI_QUOTES'", Harm.CHANGED),
+        ("files and network", "SELECT id INTO OUTFILE '{folder}/out' FROM products", Harm.CHANGED),
+        ("locks", "SELECT id FROM products FOR UPDATE", Harm.HOLDS),
+        ("locks", "SELECT get_lock('x', 0)", Harm.HOLDS),
+        ("locks", "LOCK TABLES products WRITE", Harm.HOLDS),
+        ("resources", "SELECT benchmark(100000000, md5('x'))", Harm.SPENDS),
+    ],
+)
+def test_what_a_text_does_on_mariadb_is_seen_and_put_right(
+    mysql: Ground, mariadb: MariadbServer, group: str, sql: str, harm: Harm
+) -> None:
+    settings = "SELECT * FROM information_schema.GLOBAL_VARIABLES WHERE VARIABLE_NAME = 'MAX_CONNECTIONS'"
+    before = mariadb.ask(settings)
+    case = Case("x.txt", 1, "mysql", group, sql)
+
+    assert try_attack(mysql, case, mysql.bare).harm is harm
+    assert mysql.bare("SELECT count(*) FROM products").harms == frozenset()
+    assert mariadb.ask(settings) == before
+
+
+@pytest.fixture(scope="module")
+def mysql(mariadb: MariadbServer) -> Iterator[Ground]:
+    """The shop on MariaDB."""
+    with mysql_ground(mariadb.url("")) as made:
+        yield made
+
+
+@pytest.mark.requirement("sql:bench:command")
+def test_what_was_made_on_mariadb_is_gone_at_the_end(mariadb: MariadbServer) -> None:
+    asked = "SHOW DATABASES; SELECT User, Host FROM mysql.user ORDER BY 1, 2"
+    databases, accounts = mariadb.ask("SHOW DATABASES"), mariadb.ask(asked)
+    with mysql_ground(mariadb.url("")):
+        assert mariadb.ask("SHOW DATABASES") != databases
+        assert mariadb.ask(asked) != accounts
+    assert mariadb.ask("SHOW DATABASES") == databases
+    assert mariadb.ask(asked) == accounts
+
+
+@pytest.mark.requirement("sql:bench:command")
+@pytest.mark.parametrize("dsn", ["postgresql://a:b@127.0.0.1/", "mysql://nobody:wrong@127.0.0.1:1/"])
+def test_a_dsn_that_leads_to_no_mariadb_is_told(dsn: str) -> None:
+    with pytest.raises(Misconfigured, match=r"--mysql: .*an administrator's dsn"), mysql_ground(dsn):
+        pass
 
 
 @pytest.mark.requirement("sql:bench:command")
@@ -164,6 +225,8 @@ def test_the_command_prints_tables_or_json_and_ends_with_1_if_something_came_thr
     [
         (("--engine", "oracle"), "--engine: `oracle`; accepted are `sqlite`, `postgres`"),
         (("--engine", "sqlite", "--engine", "postgres"), "--engine postgres needs --postgres"),
+        (("--engine", "mysql"), "--engine mysql needs --mysql"),
+        (("--mysql", "NOT_THERE"), "--mysql: the environment variable `NOT_THERE` is not set"),
         (("--peers", "/nowhere.json"), "--peers: `/nowhere.json` cannot be read"),
     ],
 )
@@ -225,7 +288,7 @@ def test_the_corpus_can_be_read_from_a_folder(tmp_path: Path) -> None:
 
 ROOT = Path(__file__).parents[3]
 TABLE = ROOT / "scripts" / "lib" / "bench_sql_table.py"
-NAMES = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
+NAMES = {"sqlite": "SQLite", "postgres": "PostgreSQL", "duckdb": "DuckDB", "mysql": "MariaDB"}
 
 
 @pytest.mark.requirement("sql:bench:readme")
