@@ -74,6 +74,7 @@ class MysqlGround:
         self._watch = server.connect("information_schema")
         self._bare = Bare(server.connect, server.bare, server.make_bare, self._is_right)
         self._owner = server.talk(server.owned)
+        self._kept = fingerprint(self._watch, server.tooled)
 
     def bare(self, text: str) -> Seen:
         """Run a text as an administrator in a database that was never set up for a tool."""
@@ -127,7 +128,7 @@ class MysqlGround:
         self._owner.wire.close()
 
     def _seen(self, run: Callable[[], Fetched], seconds: float) -> Seen:
-        before, begun, is_answered = fingerprint(self._watch, self._server.tooled), time.monotonic(), False
+        begun, is_answered = time.monotonic(), False
         try:
             answer = told_fetched(run())
             is_answered = True
@@ -136,7 +137,8 @@ class MysqlGround:
         except PlanStale as stale:
             answer = f"the engine disagrees: {stale}"
         harms = {Harm.SPENDS} if time.monotonic() - begun > seconds + BOUNDED_S else set[Harm]()
-        if fingerprint(self._watch, self._server.tooled) != before or not self._is_right():
+        kept, self._kept = self._kept, fingerprint(self._watch, self._server.tooled)
+        if self._kept != kept or not self._is_right():
             harms.add(Harm.CHANGED)
             self._put_right()
         return Seen(answer, is_answered, frozenset(harms))
