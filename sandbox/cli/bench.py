@@ -80,6 +80,24 @@ def _administrator(variable: str | None, option: str = "--postgres") -> str:
     return os.environ.get(variable or "", "")
 
 
+_PostgresOption = Annotated[
+    str | None,
+    typer.Option(
+        help="For PostgreSQL: the environment variable with a superuser's dsn, of a server to try things on;"
+        " databases and roles are made, and dropped.",
+        metavar="VARIABLE",
+    ),
+]
+_MysqlOption = Annotated[
+    str | None,
+    typer.Option(
+        help="For MariaDB: the environment variable with an administrator's dsn, of a server to try things on;"
+        " databases and accounts are made, and dropped.",
+        metavar="VARIABLE",
+    ),
+]
+
+
 @app.command("sql")
 def sql(
     engine: Annotated[
@@ -89,22 +107,8 @@ def sql(
             metavar="NAME",
         ),
     ] = None,
-    postgres: Annotated[
-        str | None,
-        typer.Option(
-            help="For PostgreSQL: the environment variable with a superuser's dsn, of a server to try things on;"
-            " databases and roles are made, and dropped.",
-            metavar="VARIABLE",
-        ),
-    ] = None,
-    mysql: Annotated[
-        str | None,
-        typer.Option(
-            help="For MariaDB: the environment variable with an administrator's dsn, of a server to try things on;"
-            " databases and accounts are made, and dropped.",
-            metavar="VARIABLE",
-        ),
-    ] = None,
+    postgres: _PostgresOption = None,
+    mysql: _MysqlOption = None,
     peers: Annotated[
         Path | None,
         typer.Option(
