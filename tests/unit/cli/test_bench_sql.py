@@ -143,7 +143,7 @@ def test_nothing_of_the_corpus_comes_through_and_honest_statements_are_answered(
     assert is_good([found]), told
     assert len(part.attacks) >= LEAST[engine]
     assert len(part.honest) >= LEAST_HONEST[engine]
-    assert sum(each.is_permitted for each in found.honest) >= 0.97 * len(found.honest), told
+    assert sum(not each.is_permitted for each in found.honest) <= max(2, 0.02 * len(found.honest)), told
 
 
 LEAST: Mapping[SqlEngine, int] = {"sqlite": 200, "postgres": 200, "duckdb": 150, "mysql": 150}
