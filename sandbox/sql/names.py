@@ -173,11 +173,21 @@ class Names:
         return qualifier is None and level.sees_aliases and self._is_alias(level, name, node)
 
     def _is_alias(self, level: Scope, name: str, node: exp.Expr) -> bool:
-        """Whether it is an output's name; where that is a source's too, the engine may mean the whole row."""
+        """Whether it is an output's name.
+
+        # WHY further out: DuckDB sees no outputs within an aggregate of HAVING or QUALIFY, but the SELECTs further out;
+        what they have by that name, a column or a whole row, has to be allowed too.
+        """
         if name not in level.aliases:
             return False
-        if self._naming.has_whole_rows and any(source.name == name for source in level.sources):
-            self.find("whole-row", node, name)
+        around: Scope | None = level
+        while around is not None:
+            if around is not level and self._column_at(around, name, None, node, level):
+                break
+            if self._naming.has_whole_rows and any(source.name == name for source in around.sources):
+                self.find("whole-row", node, name)
+                break
+            around = around.outer
         return True
 
     def perhaps(self, name: str, scope: Scope) -> None:

@@ -294,6 +294,7 @@ class _Resolver(Sources):
         """Resolve ORDER BY: a term that is an output name means that output, whatever columns there are."""
         for ordered in node.expressions if node else ():
             term = ordered.this
+            is_bare_name = type(term) is not exp.Collate  # else it is an expression to MariaDB and PostgreSQL
             while type(term) is exp.Collate:
                 term = term.this
             if type(term) is exp.Column and not term.args.get("table") and term.name:
@@ -302,7 +303,8 @@ class _Resolver(Sources):
                     self.names.name(term.this)
                     if self.naming.orders_by_columns_too:
                         self.names.perhaps(name, scope)
-                    continue
+                    if is_bare_name:
+                        continue
             self.expression(ordered, scope)
 
     def expression(self, root: exp.Expr, scope: Scope) -> None:

@@ -15,6 +15,8 @@ from sandbox.sql.scope import HIDDEN, Columns, Cte, Environment, Origin, Output,
 _MAX_TABLES: Final = 64
 """SQLite joins no more; without this a long chain of NATURAL JOINs would cost its square."""
 _FROM_KEYS: Final = frozenset({"this", "alias", "joins", "db", "catalog"})
+_HALF: Final = ("SEMI", "ANTI")
+"""Joins whose right side is seen by their own condition alone."""
 _CALL_KEYS: Final = frozenset({"this", "alias", "joins", "ordinality", "view", "outer"})
 
 
@@ -208,12 +210,15 @@ class Sources(ABC):
         for join in node.args.get("joins") or ():
             if not any(value for key, value in join.args.items() if key != "this"):
                 since = len(left)
+            before = len(left)
             self._join(left, join, scope, conditions, further_left)
-            on = join.args.get("on")
-            if on and self.naming.conditions_see_all:
+            on, is_half = join.args.get("on"), join.args.get("kind") in _HALF
+            if on and self.naming.conditions_see_all and not is_half:
                 conditions.append(on)
-            if on and self.naming.conditions_see_join:
+            if on and (self.naming.conditions_see_join or is_half):
                 self.expression(on, Scope(left[since:], scope.env, scope.outer))
+            if is_half:
+                del left[before:]
 
     def _join(
         self,

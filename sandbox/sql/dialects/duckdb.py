@@ -157,6 +157,7 @@ _NAMING: Final = Naming(
     ctes_see_all=False,
     reads_joins_whole=False,
     counts_by_bare_name=False,
+    names_values=False,
     output_name=lambda item: folded(item.this.this) if type(item) is exp.Column else "",
 )
 

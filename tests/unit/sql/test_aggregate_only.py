@@ -290,3 +290,11 @@ def test_an_on_that_means_a_row_further_out_is_refused(postgres: Server) -> None
         with pytest.raises(Refused) as caught:
             ask(engine, sql.format(SALARY), "cents")
         assert caught.value.rule == "sql/aggregate-only"
+
+
+@pytest.mark.requirement("sql:aggregate-only:attacks")
+@pytest.mark.parametrize(("engine", "collation"), [("sqlite", "NOCASE"), ("postgres", '"C"'), ("mysql", "utf8mb4_bin")])
+def test_an_outputs_name_with_a_collation_is_a_column_to_sort_by(engine: SqlEngine, collation: str) -> None:
+    with pytest.raises(Refused) as caught:
+        ask(engine, f"SELECT id, customer_id AS cents FROM orders ORDER BY cents COLLATE {collation}", "cents")  # noqa: S608 - of this file
+    assert caught.value.rule == "sql/aggregate-only"

@@ -76,6 +76,8 @@ REFUSED = [
     ("SELECT row_to_json(orders) FROM orders", "sql/whole-rows"),
     ("SELECT 1 AS orders, orders FROM orders", "sql/whole-rows"),
     ("SELECT 1 AS orders FROM orders ORDER BY lower(orders)", "sql/whole-rows"),
+    ("SELECT (SELECT 5 AS orders FROM customers HAVING max(orders) > '') FROM orders", "sql/whole-rows"),
+    ("SELECT (SELECT orders FROM customers SEMI JOIN (SELECT 1 AS orders) z ON true) FROM orders", "sql/whole-rows"),
     ("SELECT rowid FROM orders", "sql/row-ids"),
     ("SELECT * FROM vault", "sql/tables"),
     ("SELECT (SELECT word FROM vault)", "sql/tables"),
@@ -188,6 +190,14 @@ def test_a_row_filter_is_proven() -> None:
         "SELECT list_sum([cents]) FROM orders",
         "SELECT c.id FROM customers c JOIN orders o ON o.cents = c.id",
         "SELECT DISTINCT ON (cents) id FROM orders",
+        "SELECT (SELECT cents FROM (SELECT 1 AS k) c SEMI JOIN (SELECT 1 AS cents) z ON true) FROM orders",
+        "SELECT (SELECT cents FROM (SELECT 1 AS k) c ANTI JOIN (SELECT 1 AS cents, 2 AS k) z USING (k)) FROM orders",
+        "SELECT (SELECT cents FROM ((SELECT 1 AS k) c SEMI JOIN (SELECT 1 AS cents) z ON true)) FROM orders",
+        "SELECT (SELECT z.cents FROM (SELECT 1 AS k) c SEMI JOIN (SELECT 1 AS cents) z ON true) FROM orders z",
+        "SELECT (SELECT 5 AS cents FROM customers HAVING max(cents) > 100) FROM orders",
+        "SELECT (SELECT 5 AS cents FROM customers QUALIFY max(cents) OVER () > 100 LIMIT 1) FROM orders",
+        "SELECT z.n FROM orders o, LATERAL (SELECT 5 AS cents, 1 AS n HAVING max(cents) > 100) z",
+        "SELECT id, region AS cents FROM orders ORDER BY cents COLLATE NOCASE",
     ],
 )
 def test_what_is_for_aggregates_alone_is_read_by_no_other(sql: str) -> None:
