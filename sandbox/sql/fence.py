@@ -8,7 +8,7 @@ number does not: the engine keeps it an integer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from sqlglot import exp
@@ -45,7 +45,8 @@ def _meets_numbers_alone(resolved: Resolved) -> bool:
         return False
     if type(source.this) is not exp.Table or source.this.args.get("joins") or len(resolved.relations) != 1:
         return False
-    if not resolved.parsed.kinds.isdisjoint({exp.Min, exp.Max}):  # SQLite may look for the end of an index by itself
+    nodes = resolved.parsed.nodes
+    if exp.Min in nodes or exp.Max in nodes:  # SQLite may look for the end of an index by itself
         return False
     (name,) = resolved.relations
     shape = resolved.parsed.lexed.given.catalogue.tables[folded(name)]
@@ -67,11 +68,13 @@ def _can_raise(resolved: Resolved) -> bool:
     return (
         resolved.has_nested_query
         or resolved.is_recursive
-        or not parsed.kinds.isdisjoint(dialect.fenced_kinds)
+        or not parsed.nodes.keys().isdisjoint(dialect.fenced_kinds)
         or _calls_raising(resolved)
-        or (exp.Like in parsed.kinds and not _is_plain(parsed.tree, exp.Like, "%"))
-        or (exp.Glob in parsed.kinds and not _is_plain(parsed.tree, exp.Glob, "*["))
-        or any(not _is_number(limit.expression) for limit in parsed.tree.find_all(exp.Limit, exp.Offset))
+        or not _is_plain(parsed.nodes.get(exp.Like, ()), "%")
+        or not _is_plain(parsed.nodes.get(exp.Glob, ()), "*[")
+        or not all(
+            _is_number(limit.expression) for kind in (exp.Limit, exp.Offset) for limit in parsed.nodes.get(kind, ())
+        )
     )
 
 
@@ -80,9 +83,9 @@ def _calls_raising(resolved: Resolved) -> bool:
     return any(functions[token.key.lower()].can_raise for token in resolved.calls)
 
 
-def _is_plain(tree: exp.Expr, kind: type[exp.Expr], wildcards: str) -> bool:
+def _is_plain(matches: Iterable[exp.Expr], wildcards: str) -> bool:
     """Whether every pattern is a short literal with few wildcards."""
-    for node in tree.find_all(kind):
+    for node in matches:
         pattern = node.expression
         if type(pattern) is not exp.Literal or not pattern.is_string or len(pattern.name) > _MAX_PATTERN:
             return False

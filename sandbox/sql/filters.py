@@ -90,7 +90,7 @@ def _check_expression(expression: str, resolved: Resolved, prefix: int) -> None:
 
 def _has_aggregates(resolved: Resolved) -> bool:
     functions = resolved.parsed.lexed.dialect.functions
-    return any(issubclass(kind, exp.AggFunc | exp.Window) for kind in resolved.parsed.kinds) or any(
+    return any(issubclass(kind, exp.AggFunc | exp.Window) for kind in resolved.parsed.nodes) or any(
         functions[token.key.lower()].is_aggregate for token in resolved.calls
     )
 

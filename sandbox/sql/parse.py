@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -27,8 +28,8 @@ class Parsed:
 
     lexed: Lexed
     tree: exp.Expr
-    kinds: frozenset[type[exp.Expr]]
-    """The class of every node."""
+    nodes: Mapping[type[exp.Expr], Sequence[exp.Expr]]
+    """Every node of the tree, by its class."""
 
 
 def parse(lexed: Lexed) -> Parsed:
@@ -41,16 +42,26 @@ def parse(lexed: Lexed) -> Parsed:
             foreign = _with_tables_selected(lexed, foreign)
         trees = grammar.parser().parse(foreign, text)
         tree = _without_parentheses(trees[0], lexed.dialect) if len(trees) == 1 else None
-        kinds = frozenset(map(type, tree.walk())) if tree is not None else frozenset[type[exp.Expr]]()
-        if tree is not None and lexed.dialect.has_plain_calls:
-            _restore_names(tree, text)
+        nodes = _nodes(tree)
+        if lexed.dialect.has_plain_calls:
+            _restore_names((*nodes.get(exp.Anonymous, ()), *nodes.get(exp.Identifier, ())), text)
     except Refused:
         raise
     except (SqlglotError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise _unparsable(lexed, error) from error
     if tree is None:
         raise _unparsable(lexed, None)
-    return Parsed(lexed=lexed, tree=tree, kinds=kinds)
+    return Parsed(lexed=lexed, tree=tree, nodes=nodes)
+
+
+def _nodes(tree: exp.Expr | None) -> Mapping[type[exp.Expr], Sequence[exp.Expr]]:
+    nodes: dict[type[exp.Expr], list[exp.Expr]] = {}
+    waiting = [tree] if tree is not None else []
+    while waiting:
+        node = waiting.pop()
+        nodes.setdefault(type(node), []).append(node)
+        waiting.extend(node.iter_expressions(reverse=True))
+    return nodes
 
 
 def _with_tables_selected(lexed: Lexed, foreign: list[Foreign]) -> list[Foreign]:
@@ -86,9 +97,9 @@ _MARK: Final = "()"
 """Follows the name of a function while sqlglot parses, so that it knows none by that name and keeps every argument."""
 
 
-def _restore_names(tree: exp.Expr, text: str) -> None:
+def _restore_names(nodes: Iterable[exp.Expr], text: str) -> None:
     """Give functions, and aliases that are called like one, their names back, and say which names were in quotes."""
-    for node in tree.find_all(exp.Anonymous, exp.Identifier):
+    for node in nodes:
         name = node.args["this"]
         is_quoted = type(node) is exp.Identifier and text[start_of(node)] in _NAME_QUOTES
         if isinstance(name, str) and name.endswith(_MARK) and not is_quoted:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sandbox.reasons import Reason, Refused, quoted
 from sandbox.sql.dialects.base import PARAMETER
-from sandbox.sql.dialects.postgres_tree import Tree, Unknown, wipe
+from sandbox.sql.dialects.postgres_shapes import is_same
+from sandbox.sql.dialects.postgres_tree import Tree, Unknown
 from sandbox.sql.refusals import refused
 
 if TYPE_CHECKING:
@@ -67,11 +68,10 @@ def _printed(lexed: Lexed, grammar: _Grammar, tree: ParseResult) -> str:
     """Print a tree; what is printed must be that tree."""
     try:
         text = grammar.deparse(tree)
-        again = grammar.parse(text)
-        wipe(again)
+        is_kept = is_same(tree, grammar.parse(text))
     except grammar.errors as error:
         raise _refused(lexed, _UNPRINTABLE, -1, "statement") from error
-    if again != tree:
+    if not is_kept:
         raise _refused(lexed, _UNPRINTABLE, -1, "statement")
     return text
 

@@ -8,68 +8,18 @@ way to what stands for it, `claim(…)` to `sandbox.claim(…)`, and places in t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Final, Never, cast, final
 
 from sandbox.sql.dialects.postgres_functions import FUNCTIONS
 from sandbox.sql.dialects.postgres_lexer import OPERATORS
+from sandbox.sql.dialects.postgres_shapes import NODE, Shape, shapes
 from sandbox.sql.dialects.postgres_types import TYPES
 
 if TYPE_CHECKING:
+    from google.protobuf.descriptor import Descriptor
     from google.protobuf.message import Message
     from postgast import pg_query_pb2 as pb
-
-_PLACES: Final = frozenset(
-    {"location", "stmt_location", "stmt_len", "list_start", "list_end", "rexpr_list_start", "rexpr_list_end"}
-)
-_FIELDS: Final[Mapping[str, str]] = {
-    "ParseResult": "version stmts",
-    "RawStmt": "stmt",
-    "SelectStmt": "distinct_clause target_list from_clause where_clause group_clause group_distinct having_clause "
-    "window_clause values_lists sort_clause limit_offset limit_count limit_option with_clause op all larg rarg",
-    "ResTarget": "name val",
-    "ColumnRef": "fields",
-    "A_Star": "",
-    "A_Const": "ival fval boolval sval bsval isnull",
-    "Integer": "ival",
-    "Float": "fval",
-    "Boolean": "boolval",
-    "String": "sval",
-    "BitString": "bsval",
-    "ParamRef": "number",
-    "A_Expr": "kind name lexpr rexpr",
-    "BoolExpr": "boolop args",
-    "NullTest": "arg nulltesttype",
-    "BooleanTest": "arg booltesttype",
-    "CaseExpr": "arg args defresult",
-    "CaseWhen": "expr result",
-    "CoalesceExpr": "args",
-    "MinMaxExpr": "op args",
-    "SQLValueFunction": "op typmod",
-    "SubLink": "sub_link_type testexpr oper_name subselect",
-    "TypeCast": "arg type_name",
-    "TypeName": "names typmods typemod array_bounds",
-    "CollateClause": "arg collname",
-    "FuncCall": "funcname args agg_order agg_filter over agg_within_group agg_star agg_distinct funcformat",
-    "NamedArgExpr": "arg name argnumber",
-    "A_ArrayExpr": "elements",
-    "A_Indirection": "arg indirection",
-    "A_Indices": "is_slice lidx uidx",
-    "RowExpr": "args row_format",
-    "GroupingFunc": "args",
-    "GroupingSet": "kind content",
-    "SortBy": "node sortby_dir sortby_nulls",
-    "WindowDef": "name refname partition_clause order_clause frame_options start_offset end_offset",
-    "List": "items",
-    "RangeVar": "schemaname relname inh relpersistence alias",
-    "Alias": "aliasname colnames",
-    "RangeSubselect": "lateral subquery alias",
-    "RangeFunction": "lateral ordinality functions alias",
-    "JoinExpr": "jointype is_natural larg rarg using_clause quals alias",
-    "WithClause": "ctes recursive",
-    "CommonTableExpr": "ctename aliascolnames ctematerialized ctequery",
-}
-"""Every message a tree may hold, with the fields that may be set in it; places are none of them."""
-_ALLOWED: Final = {name: frozenset(fields.split()) for name, fields in _FIELDS.items()}
 
 _VALUE_FUNCTIONS: Final[Mapping[str, str]] = {
     "SVFOP_CURRENT_DATE": "current_date",
@@ -121,15 +71,16 @@ class Unknown(Exception):
 class Tree:
     """Walks one tree of the server's grammar, collects what it reads and calls, and makes it the tree to print."""
 
-    __slots__ = ("_may_claim", "_special", "_stands_for", "functions", "relations")
+    __slots__ = ("_handlers", "_may_claim", "_nodes", "_shapes", "_stands_for", "functions", "relations")
 
     def __init__(self, stands_for: Mapping[str, tuple[str, str]], *, may_claim: bool) -> None:
         """Begin with nothing read."""
         self._stands_for = stands_for
         self._may_claim = may_claim
+        self._shapes, self._nodes = shapes()
         self.relations: set[str] = set()
         self.functions: set[str] = set()
-        self._special: Mapping[str, Callable[[Never, _Ctes], None]] = {
+        self._handlers: Mapping[str, Callable[[Never, _Ctes], None]] = {
             "RangeVar": self._table,
             "ColumnRef": self._column,
             "FuncCall": self._call,
@@ -145,26 +96,41 @@ class Tree:
 
     def take(self, root: Message) -> None:
         """Visit the whole tree."""
-        self._visit(root, frozenset())
+        self._visit(root, self._shapes[root.DESCRIPTOR.name], frozenset())
 
-    def _visit(self, message: Message, ctes: _Ctes) -> None:
-        name = message.DESCRIPTOR.name
-        if name == "Node":
-            for _, value in message.ListFields():
-                self._visit(value, ctes)
+    def _visit_node(self, node: Message, ctes: _Ctes) -> None:
+        held = node.WhichOneof("node")
+        if held is None:
             return
-        if name not in _ALLOWED:
-            raise Unknown(name, getattr(message, "location", -1))
-        if name == "SelectStmt":
+        message = getattr(node, held)
+        shape = self._nodes.get(held)
+        if shape is None:
+            raise Unknown(message.DESCRIPTOR.name, getattr(message, "location", -1))
+        if not shape.is_leaf:
+            self._visit(message, shape, ctes)
+
+    def _visit(self, message: Message, shape: Shape, ctes: _Ctes) -> None:
+        """Refuse a field that may not be set, wipe out places, and visit what is within."""
+        handler = self._handlers.get(shape.name)
+        if handler is not None:
+            handler(cast("Never", message), ctes)
+        elif shape.name == "SelectStmt":
             ctes = self._with(cast("pb.SelectStmt", message), ctes)
-        special = self._special.get(name)
-        if special is not None:
-            special(cast("Never", message), ctes)
-        self._check_fields(message)
+        place = getattr(message, "location", -1)
+        for name in shape.places:
+            message.ClearField(name)
         for field, value in message.ListFields():
-            if field.message_type is not None and field.name != "with_clause":
-                for part in value if field.is_repeated else (value,):
-                    self._visit(part, ctes)
+            number = field.number
+            kind = shape.fields.get(number)
+            if kind is None:
+                raise Unknown(f"{shape.name}.{field.name}", place)
+            if kind == "":
+                continue
+            for part in value if number in shape.repeated else (value,):
+                if kind == NODE:
+                    self._visit_node(part, ctes)
+                else:
+                    self._visit(part, self._shapes[kind], ctes)
 
     def _with(self, select: pb.SelectStmt, ctes: _Ctes) -> _Ctes:
         """Visit the WITH of a SELECT; returns the names that the rest of it sees."""
@@ -172,24 +138,15 @@ class Tree:
             return ctes
         clause = select.with_clause
         names = frozenset(node.common_table_expr.ctename for node in clause.ctes)
-        self._check_fields(clause)
         for node in clause.ctes:
             cte = node.common_table_expr
             if not node.HasField("common_table_expr") or cte.ctename.startswith("pg_"):
                 raise Unknown("WITH", clause.location)
-            self._visit(cte, ctes | names if clause.recursive else ctes)
+            self._visit_node(node, ctes | names if clause.recursive else ctes)
             if not clause.recursive:
                 ctes |= {cte.ctename}
+        self._visit(clause, self._shapes["WithClause"], ctes)
         return ctes | names
-
-    def _check_fields(self, message: Message) -> None:
-        """Refuse a field that is not on the list; wipe out places."""
-        allowed = _ALLOWED[message.DESCRIPTOR.name]
-        for field, _ in message.ListFields():
-            if field.name in _PLACES:
-                message.ClearField(field.name)
-            elif field.name not in allowed:
-                raise Unknown(f"{message.DESCRIPTOR.name}.{field.name}", getattr(message, "location", -1))
 
     def _table(self, table: pb.RangeVar, ctes: _Ctes) -> None:
         """Put what stands for a table in its place, under the table's name."""
@@ -267,18 +224,13 @@ class Tree:
 
 def _word(message: Message, field: str) -> str:
     """Return the name of an enumerated value."""
-    values = message.DESCRIPTOR.fields_by_name[field].enum_type
-    return values.values_by_number[getattr(message, field)].name if values is not None else ""
+    return _words(message.DESCRIPTOR, field)[getattr(message, field)]
 
 
-def wipe(message: Message) -> None:
-    """Wipe out the places in a tree, so that it can be compared."""
-    for field, value in message.ListFields():
-        if field.name in _PLACES:
-            message.ClearField(field.name)
-        elif field.message_type is not None:
-            for part in value if field.is_repeated else (value,):
-                wipe(part)
+@cache
+def _words(kind: Descriptor, field: str) -> Mapping[int, str]:
+    values = kind.fields_by_name[field].enum_type
+    return {value.number: value.name for value in values.values} if values is not None else {}
 
 
 def _is_any_like(kind: str, name: str) -> bool:

@@ -34,7 +34,7 @@ def _check_sizes(resolved: Resolved) -> None:
     calls = {token.key.lower(): token for token in resolved.calls}
     if calls.keys().isdisjoint(sized):
         return
-    for node in resolved.parsed.tree.find_all(exp.Anonymous):
+    for node in resolved.parsed.nodes.get(exp.Anonymous, ()):
         name = node.name.lower()
         at = sized.get(name)
         if at is None or (size := node.expressions[at] if len(node.expressions) > at else None) is None:
@@ -52,7 +52,8 @@ def _check_characters(resolved: Resolved) -> None:
     calls = {token.key.lower(): token for token in resolved.calls if token.key.lower() in {*_NAMES, "unhex"}}
     if not calls:
         return
-    for node in resolved.parsed.tree.find_all(exp.Func):
+    nodes = resolved.parsed.nodes
+    for node in (each for kind in (exp.Anonymous, exp.Trim, exp.Unhex) for each in nodes.get(kind, ())):
         second = _second_argument(node)
         if second is None or (second.is_string and len(second.name) <= MAX_CHARACTERS):
             continue

@@ -26,14 +26,13 @@ def check(resolved: Resolved) -> None:
         if name in functions and (name != "claim" or lexed.given.may_claim):
             continue
         raise forbidden(lexed, token)
-    if exp.Anonymous in resolved.parsed.kinds:
-        _check_frame_words(resolved)
+    _check_frame_words(resolved)
 
 
 def _check_frame_words(resolved: Resolved) -> None:
     """Refuse words of SQL's frame that sqlglot takes for functions, such as `CURRENT(…)`, and tables as functions."""
     lexed = resolved.parsed.lexed
-    for call in resolved.parsed.tree.find_all(exp.Anonymous):
+    for call in resolved.parsed.nodes.get(exp.Anonymous, ()):
         function = lexed.dialect.functions.get(call.name.lower())
         if function is None or (function.is_table and type(call.parent) is not exp.Table):
             raise forbidden(lexed, next(token for token in lexed.tokens if token.key == call.name.upper()))
@@ -60,7 +59,7 @@ def forbidden(lexed: Lexed, token: Token) -> Refused:
 def functions_of(resolved: Resolved) -> frozenset[str]:
     """Return the functions the statement calls, those behind operators and keywords too, as the engine names them."""
     lexed = resolved.parsed.lexed
-    kinds = resolved.parsed.kinds
+    kinds = resolved.parsed.nodes
     return (
         frozenset(token.key.lower() for token in resolved.calls)
         | {name for kind, name in lexed.dialect.kind_functions.items() if kind in kinds}

@@ -25,10 +25,11 @@ def check(resolved: Resolved) -> None:
     calls = {token.key.lower(): token for token in resolved.calls}
     if squaring.isdisjoint(calls):
         return
-    tree = resolved.parsed.tree
     within = growing | lexed.dialect.joining_functions
-    is_joined = any(_grows(query, within, squaring) for query in tree.find_all(exp.CTE, exp.Subquery))
-    for call in tree.find_all(exp.Anonymous):
+    nodes = resolved.parsed.nodes
+    queries = (*nodes.get(exp.CTE, ()), *nodes.get(exp.Subquery, ()))
+    is_joined = any(_grows(query, within, squaring) for query in queries)
+    for call in nodes.get(exp.Anonymous, ()):
         name = call.name.lower()
         if name not in squaring or not call.expressions:
             continue

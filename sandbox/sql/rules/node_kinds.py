@@ -19,7 +19,7 @@ ROOTS: Final = frozenset({exp.Select, exp.Union, exp.Intersect, exp.Except, exp.
 
 def check(parsed: Parsed) -> None:
     """Refuse a root or a node whose class is not on the allow-list."""
-    unknown = parsed.kinds - parsed.lexed.dialect.kinds
+    unknown = parsed.nodes.keys() - parsed.lexed.dialect.kinds
     if unknown:
         _check_calls(parsed.lexed)
         word = min(kind.key.upper() for kind in unknown)

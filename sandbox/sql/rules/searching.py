@@ -15,6 +15,7 @@ from sqlglot import exp
 
 from sandbox.reasons import Reason
 from sandbox.sql.catalogue import folded
+from sandbox.sql.parse import Parsed
 from sandbox.sql.refusals import refused
 from sandbox.sql.resolve import Resolved
 
@@ -82,7 +83,7 @@ def check(resolved: Resolved) -> None:
     """Refuse a search whose cost the statement itself could make as large as it likes."""
     if not resolved.parsed.lexed.dialect.has_unbounded_values:
         return
-    searches = list(_searches(resolved.parsed.tree))
+    searches = list(_searches(resolved.parsed))
     if not searches:
         return
     known = _Known(_stored(resolved.parsed.tree), _NO_LONGER | resolved.parsed.lexed.dialect.joining_functions)
@@ -99,18 +100,23 @@ def check(resolved: Resolved) -> None:
         raise refused(Reason.SQL_NOT_SUPPORTED, RULE, message, text=text, start=start, construct=search.construct)
 
 
-def _searches(tree: exp.Expr) -> Iterator[_Search]:
-    for node in tree.walk():
-        if (places := _SEARCHES.get(type(node))) is not None:
-            construct, needle, through = places[0], node.args.get(places[1]), node.args.get(places[2])
-        elif isinstance(node, exp.Anonymous) and (at := _BY_NAME.get(node.name.lower())):
-            construct, (needle, through) = node.name.lower(), (_argument(node, place) for place in at)
-        elif isinstance(node, exp.Sub) and _takes_keys(node, tree):
-            construct, needle, through = "-", node.expression, node.this
-        else:
-            continue
+def _searches(parsed: Parsed) -> Iterator[_Search]:
+    for construct, needle, through in _candidates(parsed):
         if isinstance(needle, exp.Expr) and isinstance(through, exp.Expr) and not _are_ranges(needle, through):
             yield _Search(construct, needle, through)
+
+
+def _candidates(parsed: Parsed) -> Iterator[tuple[str, object, object]]:
+    for kind, (construct, needle, through) in _SEARCHES.items():
+        for node in parsed.nodes.get(kind, ()):
+            yield construct, node.args.get(needle), node.args.get(through)
+    for call in parsed.nodes.get(exp.Anonymous, ()):
+        name = call.name.lower()
+        if at := _BY_NAME.get(name):
+            yield name, _argument(call, at[0]), _argument(call, at[1])
+    for difference in parsed.nodes.get(exp.Sub, ()):
+        if _takes_keys(difference, parsed.tree):
+            yield "-", difference.expression, difference.this
 
 
 def _uncased(node: exp.Expr) -> exp.Expr:
@@ -120,7 +126,7 @@ def _uncased(node: exp.Expr) -> exp.Expr:
     return argument if isinstance(argument, exp.Expr) else node
 
 
-def _argument(call: exp.Anonymous, place: int) -> exp.Expr | None:
+def _argument(call: exp.Expr, place: int) -> exp.Expr | None:
     return call.expressions[place] if place < len(call.expressions) else None
 
 
@@ -129,7 +135,7 @@ def _are_ranges(*sides: exp.Expr) -> bool:
     return any(isinstance(side, exp.Anonymous) and side.name.lower().endswith("range") for side in sides)
 
 
-def _takes_keys(node: exp.Sub, tree: exp.Expr) -> bool:
+def _takes_keys(node: exp.Expr, tree: exp.Expr) -> bool:
     """Whether it may be `jsonb - text[]`, which takes each key out by a search: the right side may be an array."""
     right = node.expression.unnest()
     if isinstance(right, exp.Cast):
