@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -44,7 +44,7 @@ def parse(lexed: Lexed) -> Parsed:
         tree = _without_parentheses(trees[0], lexed.dialect) if len(trees) == 1 else None
         nodes = _nodes(tree)
         if lexed.dialect.has_plain_calls:
-            _restore_names((*nodes.get(exp.Anonymous, ()), *nodes.get(exp.Identifier, ())), text)
+            _restore_names(nodes, text)
     except Refused:
         raise
     except (SqlglotError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
@@ -55,12 +55,12 @@ def parse(lexed: Lexed) -> Parsed:
 
 
 def _nodes(tree: exp.Expr | None) -> Mapping[type[exp.Expr], Sequence[exp.Expr]]:
+    """Sort the nodes of a tree by class, those further up first."""
     nodes: dict[type[exp.Expr], list[exp.Expr]] = {}
-    waiting = [tree] if tree is not None else []
-    while waiting:
-        node = waiting.pop()
+    found = [tree] if tree is not None else []
+    for node in found:  # grows as it goes
         nodes.setdefault(type(node), []).append(node)
-        waiting.extend(node.iter_expressions(reverse=True))
+        found.extend(node.iter_expressions())
     return nodes
 
 
@@ -97,15 +97,16 @@ _MARK: Final = "()"
 """Follows the name of a function while sqlglot parses, so that it knows none by that name and keeps every argument."""
 
 
-def _restore_names(nodes: Iterable[exp.Expr], text: str) -> None:
+def _restore_names(nodes: Mapping[type[exp.Expr], Sequence[exp.Expr]], text: str) -> None:
     """Give functions, and aliases that are called like one, their names back, and say which names were in quotes."""
-    for node in nodes:
-        name = node.args["this"]
-        is_quoted = type(node) is exp.Identifier and text[start_of(node)] in _NAME_QUOTES
-        if isinstance(name, str) and name.endswith(_MARK) and not is_quoted:
-            node.args["this"] = name.removesuffix(_MARK)
-        if type(node) is exp.Identifier:
-            node.args["quoted"] = is_quoted
+    for call in nodes.get(exp.Anonymous, ()):
+        if isinstance(call.args["this"], str):
+            call.args["this"] = call.args["this"].removesuffix(_MARK)
+    for name in nodes.get(exp.Identifier, ()):
+        is_quoted = text[start_of(name)] in _NAME_QUOTES
+        name.args["quoted"] = is_quoted
+        if not is_quoted:
+            name.args["this"] = name.args["this"].removesuffix(_MARK)
 
 
 def start_of(node: exp.Expr | None) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from sandbox.sql.dialects.base import QUOTED, WORD, Scan, Token, Unreadable, blanked, words
+from sandbox.sql.dialects.base import BLOB, OPERATOR, QUOTED, WORD, Scan, Token, Unreadable, blanked, words
 
 _CHARACTERS: Final = r"(?!--|/\*)[-~!@#^&|`?+*/%<>=]"
 _SPECIAL: Final = r"[~!@#^&|`?%]"
@@ -53,9 +53,10 @@ _FOREIGN: Final = {
     "<=>": "`IS NOT DISTINCT FROM` is accepted",
     "@": "`abs(…)` is accepted",
 }
-_PUNCTUATION: Final = frozenset({"::", "=>", *",()[].;:"})
+_ACCEPTED: Final = OPERATORS | {"::", "=>", *",()[].;:"}
 _MAX_NAME_BYTES: Final = 63
 """PostgreSQL cuts longer names, so that two of them could become one."""
+_NAMES: Final = (WORD, QUOTED)
 _MAX_COMMENT_DEPTH: Final = 32
 
 
@@ -63,40 +64,41 @@ def scan(text: str, max_tokens: int) -> Scan:
     """Read the tokens of `text` as PostgreSQL's lexer does; comments become blanks."""
     tokens: list[Token] = []
     comments: list[tuple[int, int]] = []
-    at, length = 0, len(text)
-    while at < length:
-        match = _TOKEN.match(text, at)
-        kind = match.lastindex if match else 0
-        if match is None or not kind:
-            if match is not None:
-                break
-            raise _illegal(text, at)
-        start, at = match.start(kind), match.end()
+    at = 0
+    while (match := _TOKEN.match(text, at)) and (kind := match.lastindex):
+        start, at = match.span(kind)
         if kind == _COMMENT:
             at = _comment_end(text, start) if text[start] == "/" else at
             comments.append((start, at))
             continue
-        if text[start] == "$":
+        if kind == BLOB and text[start] == "$":
             at = _dollars_end(text, start, at)
         key = text[start:at]
         if kind == WORD and key.isascii():
             key = key.upper()
-        _check(kind, start, key)
-        tokens.append(Token(kind if kind < _OPERATOR else kind - 1, start, at, key))
+        if kind == _OPERATOR:
+            kind = OPERATOR
+            if key not in _ACCEPTED:
+                raise _no_operator(key, start)
+        elif kind in _NAMES and at - start > _MAX_NAME_BYTES // 4:
+            _check_name(key[1:-1].replace('""', '"') if kind == QUOTED else key, start)
+        tokens.append(Token(kind, start, at, key))
         if len(tokens) > max_tokens:
             raise Unreadable(start, f"more than {max_tokens} tokens; a shorter statement is accepted")
+    if match is None:
+        raise _illegal(text, at)
     return Scan(blanked(text, comments) if comments else text, tuple(tokens))
 
 
-def _check(kind: int, start: int, key: str) -> None:
-    """Refuse names that PostgreSQL would cut, and operators outside the list."""
-    if kind in (WORD, QUOTED):
-        name = key if kind == WORD else key[1:-1].replace('""', '"')
-        if len(name) * 4 > _MAX_NAME_BYTES and len(name.encode()) > _MAX_NAME_BYTES:
-            raise Unreadable(start, f"a name of more than {_MAX_NAME_BYTES} bytes; a shorter one is accepted")
-    elif kind == _OPERATOR and key not in OPERATORS and key not in _PUNCTUATION:
-        hint = _FOREIGN.get(key, "blanks between operators part them")
-        raise Unreadable(start, f"`{key}` is no operator that is accepted here; {hint}")
+def _no_operator(key: str, start: int) -> Unreadable:
+    hint = _FOREIGN.get(key, "blanks between operators part them")
+    return Unreadable(start, f"`{key}` is no operator that is accepted here; {hint}")
+
+
+def _check_name(name: str, start: int) -> None:
+    """Refuse a name that PostgreSQL would cut."""
+    if len(name.encode()) > _MAX_NAME_BYTES:
+        raise Unreadable(start, f"a name of more than {_MAX_NAME_BYTES} bytes; a shorter one is accepted")
 
 
 def _comment_end(text: str, start: int) -> int:

@@ -90,8 +90,8 @@ class Shape:
     """The fields that may be set, by number: the kind of message within, `NODE`, or nothing to visit."""
     repeated: frozenset[int]
     places: tuple[str, ...]
-    is_leaf: bool
-    """Holds neither messages nor places nor fields that may not be set, so that there is nothing to see in it."""
+    is_plain: bool
+    """Every field may be set and there is nothing to visit within, so that only a handler has to look at it."""
 
 
 NODE: Final = "Node"
@@ -104,13 +104,19 @@ def shapes() -> tuple[Mapping[str, Shape], Mapping[str, Shape]]:
     from postgast import pg_query_pb2 as pb
 
     messages = pb.DESCRIPTOR.message_types_by_name
+    leaves = {
+        name
+        for name, listed in _FIELDS.items()
+        if all(field.message_type is None and field.name in listed.split() for field in messages[name].fields)
+    }
     known: dict[str, Shape] = {}
     for name, listed in _FIELDS.items():
         fields = messages[name].fields
         allowed = [field for field in fields if field.name in listed.split()]
+        places = tuple(field.name for field in fields if field.name in _PLACES)
         kinds = {
             field.number: ""
-            if field.message_type is None or f"{name}.{field.name}" in _BY_HANDLER
+            if field.message_type is None or field.message_type.name in leaves or f"{name}.{field.name}" in _BY_HANDLER
             else field.message_type.name
             for field in allowed
         }
@@ -118,8 +124,8 @@ def shapes() -> tuple[Mapping[str, Shape], Mapping[str, Shape]]:
             name=name,
             fields=kinds,
             repeated=frozenset(field.number for field in fields if field.is_repeated),
-            places=tuple(field.name for field in fields if field.name in _PLACES),
-            is_leaf=len(allowed) == len(fields) and not any(kinds.values()),
+            places=places,
+            is_plain=len(allowed) + len(places) == len(fields) and not any(kinds.values()),
         )
     by_field = {
         field.name: known[field.message_type.name]

@@ -106,8 +106,7 @@ class Tree:
         shape = self._nodes.get(held)
         if shape is None:
             raise Unknown(message.DESCRIPTOR.name, getattr(message, "location", -1))
-        if not shape.is_leaf:
-            self._visit(message, shape, ctes)
+        self._visit(message, shape, ctes)
 
     def _visit(self, message: Message, shape: Shape, ctes: _Ctes) -> None:
         """Refuse a field that may not be set, wipe out places, and visit what is within."""
@@ -119,6 +118,8 @@ class Tree:
         place = getattr(message, "location", -1)
         for name in shape.places:
             message.ClearField(name)
+        if shape.is_plain:
+            return
         for field, value in message.ListFields():
             number = field.number
             kind = shape.fields.get(number)

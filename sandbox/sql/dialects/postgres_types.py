@@ -61,10 +61,14 @@ _ARGUMENTS: Final = words(
 """Names of arguments, before `=>`."""
 _BEFORE_QUERIES: Final = words("( UNION INTERSECT EXCEPT ALL DISTINCT")
 _TRIMS: Final = words("BOTH LEADING TRAILING")
+_PLACED: Final = frozenset({"EXTRACT", "TRIM", "=>", "TABLE"})
+"""Without one of these, no word is placed."""
 
 
 def placed_words(_: Sequence[Token], keys: list[str]) -> Iterator[int]:
     """Find the unit of EXTRACT, the end of TRIM, the names of arguments, and `TABLE` where a query begins."""
+    if _PLACED.isdisjoint(keys):
+        return
     for index, key in enumerate(keys):
         before = keys[index - 2 : index] if index > 1 else []
         if (key in _UNITS and before == ["EXTRACT", "("]) or (key in _TRIMS and before == ["TRIM", "("]):

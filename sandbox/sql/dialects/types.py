@@ -47,6 +47,8 @@ class TypeNames:
     def find(self, tokens: Sequence[Token], keys: list[str]) -> Iterator[int]:
         """Find the tokens that make up types."""
         yield from cast_types(keys, self.casts)
+        if "::" not in keys and self.simple.isdisjoint(keys) and self.followed.keys().isdisjoint(keys):
+            return
         last = len(keys)
         for index, key in enumerate(keys):
             if key == "::":
