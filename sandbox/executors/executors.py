@@ -14,13 +14,13 @@ from types import MappingProxyType
 from typing import Final, assert_never, final
 
 from sandbox.deployment import Misconfigured
+from sandbox.executors.drafts import Drafts, anew
 from sandbox.executors.duckdb import DuckdbExecutor
 from sandbox.executors.engine import Engine, Fetched, PlanStale
 from sandbox.executors.http import HttpTools
 from sandbox.executors.mysql import MysqlExecutor
-from sandbox.executors.plan_cache import PlanCache
 from sandbox.executors.postgres import PostgresExecutor
-from sandbox.executors.ready import Draft, ReadyTool, plan_of
+from sandbox.executors.ready import ReadyTool, plan_of
 from sandbox.executors.sqlite import SqliteExecutor
 from sandbox.leases import Leases
 from sandbox.reasons import OPERATORS_FIND, Reason, Refused, quoted
@@ -84,14 +84,13 @@ class Executors:
         Raises `Misconfigured` for a spec that its target cannot keep.
         """
         self._bounds = Bounds.of(settings.sql)
-        self._spend_cold_parse = spend_cold_parse
         self._leases = leases
         self._specs = {name: spec for name, spec in specs.items() if spec.kind == "sql"}
         self._http = HttpTools(connections, [spec for spec in specs.values() if spec.kind == "http"])
         reached = sorted({spec.connection for spec in self._specs.values()})
         self._connections = {name: connections[name] for name in reached}
         self._executors = {name: EXECUTORS[c.engine](c, workers) for name, c in self._connections.items()}
-        self._drafts: PlanCache[Draft | Refused] = PlanCache(settings.sql.plan_cache)
+        self._drafts = Drafts(self._bounds, settings.sql.plan_cache, spend_cold_parse)
         self._refreshing = threading.Lock()
         self._retry_at: dict[ToolName, float] = {}
         self._catalogues: dict[str, Catalogue] = {}
@@ -136,12 +135,12 @@ class Executors:
         draft = ready.statement
         if draft is None:
             text = str(validated.arguments[validated.spec.sql_argument or ""])
-            draft = self._draft(ready, text, principal)
+            draft = self._drafts.of(ready, text, principal)
         return PlannedCall(traced=traced, plan=plan_of(draft, validated.arguments, principal.claims))
 
     def plan_sql(self, spec: ToolSpec, text: str, claims: JsonObject) -> SqlPlan:
         """Take a text through the gate for `sandbox sql check`: nobody is charged, nothing runs."""
-        return plan_of(self._draft(self._ready_tool(spec.name, Cancellation()), text, None), {}, claims)
+        return plan_of(self._drafts.of(self._ready_tool(spec.name, Cancellation()), text, None), {}, claims)
 
     def execute(self, authorized: AuthorizedCall, lease: Lease) -> ExecutedCall:
         """Spend the permit and run the plan with the lease, within its bounds; raises `Refused`."""
@@ -215,28 +214,13 @@ class Executors:
         """Look, once a second for each tool, whether its tables are back."""
         now = time.monotonic()
         if now < self._retry_at.get(name, now):
-            raise _anew(refused)
+            raise anew(refused)
         self._retry_at[name] = now + RETRY_S
         self.refresh(self._specs[name].connection, _patience(cancellation))
         ready = self._ready[name]
         if isinstance(ready, Refused):
-            raise _anew(ready)
+            raise anew(ready)
         return ready
-
-    def _draft(self, ready: ReadyTool, text: str, payer: Principal | None) -> Draft:
-        key = (text, ready.spec.digest, ready.connection.digest, ready.catalogue.fingerprint)
-        known = self._drafts.get(key)
-        if known is None:
-            if payer is not None:
-                self._spend_cold_parse(payer)
-            try:
-                known = ready.draft(text, self._bounds)
-            except Refused as refused:
-                known = _anew(refused)
-            self._drafts.put(key, known)
-        if isinstance(known, Refused):
-            raise _anew(known)
-        return known
 
     def _disagreement(self, plan: SqlPlan, ready: ReadyTool, lease: Lease, cancellation: Cancellation) -> Refused:
         """Say why a proven plan was not taken: the target has changed, or the engine reads the text differently."""
@@ -313,17 +297,3 @@ def _of_the_same_kinds(ready: ReadyTool, loaded: Catalogue) -> ReadyTool:
         if was is None or was.kind != now.kind:
             raise Refused(Reason.EXECUTOR_UNAVAILABLE, f"{quoted(now.name)} has become a {now.kind}")
     return ready
-
-
-def _anew(refused: Refused) -> Refused:
-    """Return the same refusal unraised: an exception keeps the frames it was raised through."""
-    again = Refused(
-        refused.reason,
-        refused.message,
-        rule=refused.rule,
-        retry_after_s=refused.retry_after_s,
-        line=refused.line,
-        column=refused.column,
-    )
-    again.metadata = refused.metadata
-    return again
