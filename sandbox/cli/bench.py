@@ -186,6 +186,21 @@ def _print_ratios(figures: Sequence[JsonObject]) -> None:
         )
 
 
+@app.command("gate")
+def gate(
+    rounds: Annotated[int, typer.Option(min=10, max=10_000, help="Times each text is taken, 10 to 10000.")] = 300,
+    json: JsonOption = False,
+) -> None:
+    """Compare the CPU of the gate's answer, met first and met again, with a bare parse of the same text."""
+    from sandbox.bench.gate import as_json, bench_gate, lines
+
+    figures = list(bench_gate(rounds, _tell))
+    if json:
+        emit(as_json(figures))
+    else:
+        sys.stdout.write("".join(f"{line}\n" for line in lines(figures)))
+
+
 @app.command("memory")
 def memory(
     seconds: Annotated[float, typer.Option(help="Seconds of load after 30 of warm-up, 0.5 to 3600.")] = 60.0,
