@@ -39,6 +39,8 @@ class ReadyTool:
     confinement: Confinement
     claims: Mapping[str, tuple[ClaimUse, ...]]
     """By folded table, what its row filter reads."""
+    shape: GrantShape | None
+    """What the tool's own login may read; None where the target has no logins."""
     statement: Draft | None
     """An author-written statement, proven at load."""
 
@@ -59,16 +61,10 @@ class ReadyTool:
                 max_bytes=spec.limits.max_bytes,
             ),
             claims=filter_claims(tables, catalogue, connection.dialect),
+            shape=_shape(connection, tables),
             statement=None,
         )
         return ready if spec.statement is None else ready._with_statement(spec.statement, bounds)
-
-    @property
-    def shape(self) -> GrantShape | None:
-        """What the tool's own login may read; None where the target has no logins."""
-        if isinstance(self.connection.target, FileTarget):
-            return None
-        return grant_shape(self.connection.name, self.confinement.tables)
 
     @property
     def login(self) -> str:
@@ -90,7 +86,8 @@ class ReadyTool:
                 folded(name): _narrowed(whole.tables[folded(name)], proven.rights) for name in proven.rights.relations
             }
             views = whole.views.intersection(tables)
-            ready = replace(self, confinement=replace(whole, tables=tables, views=views))
+            confinement = replace(whole, tables=tables, views=views)
+            ready = replace(self, confinement=confinement, shape=_shape(self.connection, tables))
             proven = ready.proven_of(statement, names, bounds, may_claim=True)  # the views of the narrower shape
         return replace(ready, statement=ready.drafted(proven, None))
 
@@ -134,6 +131,10 @@ class ReadyTool:
             max_bytes=limits.max_bytes,
         )
         return Draft(plan, proven.parameters, tuple(ClaimUse(name, kinds[name]) for name in sorted(kinds)))
+
+
+def _shape(connection: Connection, tables: Mapping[str, TableRule]) -> GrantShape | None:
+    return None if isinstance(connection.target, FileTarget) else grant_shape(connection.name, tables)
 
 
 def plan_of(draft: Draft, arguments: JsonObject, claims: JsonObject) -> SqlPlan:

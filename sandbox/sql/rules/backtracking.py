@@ -29,8 +29,10 @@ def _type_words(dialect: str) -> frozenset[str]:
 
 def check(lexed: Lexed) -> None:
     """Refuse what the parser could not read in time in proportion to its length."""
-    depth = 0
     type_words = _type_words(lexed.dialect.name)
+    if type_words.isdisjoint(lexed.keys):
+        return
+    depth = 0
     opened: list[bool] = []
     before = ""
     for token in lexed.tokens:

@@ -119,7 +119,7 @@ def test_who_may_not_pay_for_a_parse_gets_none(path: Path) -> None:
     def broke(_: Principal) -> None:
         raise Refused(Reason.RATE_LIMITED, "no more")
 
-    shop.executors._spend_cold_parse = broke
+    shop.executors._drafts._spend_cold_parse = broke
     assert shop.refusal({"sql": "SELECT 2"}).reason is Reason.RATE_LIMITED
     assert shop.query("SELECT 1") == [(1,)]
 
