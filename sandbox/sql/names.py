@@ -121,6 +121,9 @@ class Names:
                 self.name(part)
             self.find("qualified-name", args.get("db"), this.name)
             return
+        if type(this) is exp.Star and table and self._naming.has_whole_rows:
+            self._row_of(table, scope)
+            return
         name = self.name(this)
         qualifier = self.name(table) if table else None
         self.spell(table)
@@ -139,9 +142,21 @@ class Names:
         else:
             self.find("column", this, name)
 
+    def _row_of(self, table: exp.Expr, scope: Scope) -> None:
+        """Note `t.*` within an expression, which is the row as a value."""
+        name = self.name(table)
+        level: Scope | None = scope
+        while level is not None:
+            for source in level.sources:
+                if source.name == name:
+                    self._whole_row(source, table, name)
+                    return
+            level = level.outer
+        self.find("table", table, name)
+
     def _whole_row(self, source: Source, node: exp.Expr, name: str) -> None:
-        """Note a source's row as a value: of a query's all that it gives; a table's may hold what the rules hide."""
-        if source.table or HIDDEN in source.columns.values():
+        """Note a source's row as a value: it is all that the source has, so that nothing of it may be hidden."""
+        if HIDDEN in source.columns.values():
             self.find("whole-row", node, name)
         else:
             self.all_of(source, is_star=True)

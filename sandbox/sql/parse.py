@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -38,6 +38,7 @@ def parse(lexed: Lexed) -> Parsed:
     try:
         foreign = grammar.tokenize(text)
         _match_tokens(lexed, foreign)
+        foreign = _without(lexed, foreign, lexed.dialect.left_out(lexed.keys))
         if lexed.dialect.has_table_command and "TABLE" in lexed.keys:
             foreign = _with_tables_selected(lexed, foreign)
         trees = grammar.parser().parse(foreign, text)
@@ -62,6 +63,11 @@ def _nodes(tree: exp.Expr | None) -> Mapping[type[exp.Expr], Sequence[exp.Expr]]
         nodes.setdefault(type(node), []).append(node)
         found.extend(node.iter_expressions())
     return nodes
+
+
+def _without(lexed: Lexed, foreign: list[Foreign], indexes: Iterable[int]) -> list[Foreign]:
+    starts = {lexed.tokens[index].start for index in indexes}
+    return [token for token in foreign if token.start not in starts] if starts else foreign
 
 
 def _with_tables_selected(lexed: Lexed, foreign: list[Foreign]) -> list[Foreign]:
@@ -186,6 +192,9 @@ def _retype(lexed: Lexed, other: Foreign, position: int) -> None:
         other.token_type = TokenType.VAR if is_call else TokenType.IDENTIFIER
         if is_call and is_marked:
             other.text += _MARK
+    elif lexed.keys[position] == "->":
+        # WHY: `f(doc -> 'a')` is to sqlglot a function of an argument called `doc`; `->>` is none.
+        other.token_type = TokenType.DARROW
     elif is_marked and lexed.tokens[position].kind == STRING and lexed.keys[position - 1] in ("->", "->>"):
         # WHY: sqlglot parses the path of a JSON operator, which is a mere text to the engine; a long one costs 0.3 s.
         other.text = "x"

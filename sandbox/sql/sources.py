@@ -113,6 +113,9 @@ class Sources(ABC):
             self.expression(call, beside)
         else:
             conditions.append(call)
+        defined = node.args["alias"].args.get("columns") or () if declared else ()
+        if any(type(column) is exp.ColumnDef for column in defined):
+            return Source(alias, dict.fromkeys(declared))
         own = list(columns) or [alias or name] * max(len(call.expressions) if name == "unnest" else 1, 1)
         if node.args.get("ordinality"):
             own.append("ordinality")
@@ -186,7 +189,9 @@ class Sources(ABC):
         columns = alias.args.get("columns") or ()
         self.names.effort.check_width(len(columns), alias.this)
         self.names.spell(alias.this)
-        return self.names.alias(alias.this), [self.names.name(column) for column in columns]
+        return self.names.alias(alias.this), [
+            self.names.name(column.this if type(column) is exp.ColumnDef else column) for column in columns
+        ]
 
     def _join_as_one(self, node: exp.Expr, sources: list[Source]) -> Source:
         columns: dict[str, Origin] = {}

@@ -51,10 +51,13 @@ sql/functions: SELECT nextval('orders_id_seq')
 sql/functions: SELECT pg_notify('a', 'b')
 sql/functions: SELECT pg_sleep(10)
 sql/functions: SELECT count(*) FILTER (WHERE pg_sleep(1) IS NULL) FROM orders
-sql/functions: SELECT repeat('x', 1000000000)
 sql/functions: SELECT has_table_privilege('vault', 'SELECT')
 sql/functions: SELECT claim('region')
 sql/costly: SELECT lpad(region, 1000000000) FROM orders
+sql/costly: SELECT repeat('x', 1000000000)
+sql/costly: SELECT repeat('xy', 501)
+sql/costly: SELECT repeat(region, 2) FROM orders
+sql/costly: SELECT repeat(repeat('x', 1000), 1000)
 sql/searching: SELECT length(translate('a', (SELECT string_agg(region, '') FROM orders), ''))
 sql/searching: SELECT strpos(region, (SELECT string_agg(region, '') FROM orders)) FROM orders
 sql/searching: SELECT position((SELECT string_agg(region, '') FROM orders) IN region) FROM orders
@@ -97,11 +100,23 @@ sql/tables: SELECT id FROM "Orders"
 sql/columns: SELECT secret FROM orders
 sql/columns: SELECT o.secret FROM orders o
 sql/columns: SELECT id FROM orders ORDER BY secret
+sql/columns: SELECT id FROM orders ORDER BY secret USING <
+sql/columns: SELECT @secret FROM orders
+sql/columns: SELECT format('%s', VARIADIC ARRAY[secret]) FROM orders
+sql/columns: SELECT jsonb_array_length(secret -> 'a') FROM orders
+sql/columns: SELECT coalesce(id -> secret) FROM orders
+sql/columns: SELECT x.a FROM orders o, json_to_record(o.secret) AS x (a int)
+sql/second-grammar: SELECT id @ secret FROM orders
+sql/functions: SELECT a FROM json_to_record('{}') AS x (a regclass)
+sql/same-words: SELECT a FROM json_to_record('{}') AS x (a int, b mytype)
 sql/columns: SELECT o.row_to_json FROM orders o
 sql/columns: SELECT current_user
 sql/columns: SELECT (SELECT o.to_jsonb FROM orders o) FROM (SELECT 1 AS to_jsonb) o
 sql/whole-rows: SELECT o FROM orders o
 sql/whole-rows: SELECT row_to_json(o) FROM orders o
+sql/whole-rows: SELECT count(o.*) FROM orders o
+sql/whole-rows: SELECT (SELECT row(o.*) FROM (SELECT 1) x) FROM orders o
+sql/whole-rows: SELECT s.id FROM sales.orders s JOIN orders o ON o = o
 sql/row-ids: SELECT ctid FROM orders
 sql/row-ids: SELECT o.tableoid FROM orders o
 sql/qualified-names: SELECT public.orders.id FROM orders

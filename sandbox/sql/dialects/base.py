@@ -184,6 +184,8 @@ class Dialect:
     """Those that may stand in FROM, with their columns; none: one column, called like the source."""
     argument_columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Columns of those that only hold their arguments, that `*` leaves out and no statement may name."""
+    left_out: Callable[[Sequence[str]], Iterable[int]] = field(default=lambda _: ())
+    """Indexes of the tokens that sqlglot is not shown: it does not know them, and nothing is read by them."""
     has_table_command: bool = False
     """`TABLE t` is `SELECT * FROM t`."""
     sized_arguments: Mapping[str, int]

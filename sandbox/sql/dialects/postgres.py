@@ -6,15 +6,15 @@ without a schema is PostgreSQL's own, and every table has a schema in the text t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
 from sqlglot import exp
 from sqlglot.dialects.postgres import Postgres as Grammar
 
-from sandbox.sql.dialects.base import Dialect, words
-from sandbox.sql.dialects.postgres_functions import FUNCTIONS, SIZED_ARGUMENTS, TABLE_FUNCTIONS
+from sandbox.sql.dialects.base import Dialect, Token, words
+from sandbox.sql.dialects.postgres_functions import FUNCTIONS, RECORD_FUNCTIONS, SIZED_ARGUMENTS, TABLE_FUNCTIONS
 from sandbox.sql.dialects.postgres_lexer import scan
 from sandbox.sql.dialects.postgres_names import NAMING
 from sandbox.sql.dialects.postgres_text import text_to_run
@@ -26,7 +26,7 @@ _STRUCTURAL: Final = words(
     """
     SELECT DISTINCT ALL FROM WHERE GROUP ORDER BY HAVING LIMIT OFFSET FETCH UNION INTERSECT EXCEPT VALUES WITH
     RECURSIVE AS MATERIALIZED NOT AND OR IS NULL IN BETWEEN SYMMETRIC ASYMMETRIC LIKE ILIKE SIMILAR TO ESCAPE EXISTS
-    CASE WHEN THEN ELSE END CAST COLLATE ANY SOME ARRAY ROW AT TIME ZONE LOCAL UNKNOWN
+    VARIADIC CASE WHEN THEN ELSE END CAST COLLATE ANY SOME ARRAY ROW AT TIME ZONE LOCAL UNKNOWN
     EXTRACT POSITION SUBSTRING OVERLAY PLACING TRIM FOR OVERLAPS GROUPING SETS ROLLUP CUBE
     JOIN LEFT RIGHT FULL OUTER INNER CROSS NATURAL ON USING LATERAL ORDINALITY
     ASC DESC NULLS FIRST LAST NEXT ONLY TIES OVER PARTITION WITHIN FILTER WINDOW
@@ -47,7 +47,6 @@ _FOREIGN_WORDS: Final[Mapping[str, str]] = MappingProxyType(
         "DATEDIFF": "subtraction of dates is accepted",
         "SEARCH": "`ORDER BY` a column that the recursion counts is accepted",
         "CYCLE": "`UNION` in place of `UNION ALL` ends a recursion",
-        "VARIADIC": "arguments one by one are accepted",
         "OPERATOR": "the operator by itself is accepted",
         "CURRENT_USER": "who asks is known by `claim('name')` in an author's statement alone",
         "SESSION_USER": "who asks is known by `claim('name')` in an author's statement alone",
@@ -67,19 +66,39 @@ _KINDS: Final = frozenset(
         Substring StrPosition Overlay Overlaps Left Right Grouping Anonymous Array Bracket Slice JSONPath JSONPathRoot
         JSONPathKey JSONPathSubscript JSONExtract JSONExtractScalar JSONBExtract JSONBExtractScalar JSONBContainsTopKey
         JSONBContainsAnyTopKeys JSONBContainsAllTopKeys JSONBDeleteAtPath JSONBPathExists MatchAgainst ArrayContainsAll
-        ArrayContainedBy ArrayOverlaps Adjacent ExtendsLeft ExtendsRight
+        ArrayContainedBy ArrayOverlaps Adjacent ExtendsLeft ExtendsRight ParseJSON ColumnDef
         """
     )
 )
+
+
+def _types(tokens: Sequence[Token], keys: list[str]) -> Iterator[int]:
+    yield from TYPE_NAMES.find(tokens, keys)
+    if not RECORD_FUNCTIONS.isdisjoint(map(str.lower, keys)):
+        yield from TYPE_NAMES.defined(tokens, keys, _STRUCTURAL)
+
+
+def _left_out(keys: Sequence[str]) -> Iterator[int]:
+    """Find VARIADIC, the operator of ORDER BY … USING, and `@` for `abs`, none of which names anything.
+
+    Where they may stand is for the server's own grammar to say.
+    """
+    for index, key in enumerate(keys):
+        if key in ("VARIADIC", "@"):
+            yield index
+        elif key == "USING" and keys[index + 1 : index + 2] in (["<"], [">"]):
+            yield from (index, index + 1)
+
 
 POSTGRES: Final = Dialect(
     name="postgres",
     grammar=Grammar(),
     scan=scan,
     naming=NAMING,
-    types=TYPE_NAMES.find,
+    types=_types,
     placed_words=placed_words,
     has_plain_calls=True,
+    left_out=_left_out,
     text_to_run=text_to_run,
     table_name=lambda name: ".".join(f'"{part}"' for part in name.split(".")),
     openings=frozenset({"SELECT", "WITH", "VALUES", "TABLE", "("}),

@@ -3,10 +3,10 @@
 Left out, and so refused: what reaches outside or tells of the server, session or catalogue (`pg_*`, `current_setting`,
 `version`, `to_reg*`, `has_*_privilege`, `txid_*`, `inet_*_addr`, …), what changes something (`set_config`, `setseed`,
 `nextval`, `lo_*`, advisory locks), what runs SQL or names relations in a text (`query_to_xml` and its family,
-`ts_stat`, `ts_rewrite`), what takes a row type by example (`json_populate_record`), XML, and `repeat` and `array_fill`,
-which make memory out of a number. `generate_series` is in: its rows are made one by one, so that every limit and a
+`ts_stat`, `ts_rewrite`), what takes a row type by example (`json_populate_record`), XML, and `array_fill`,
+which makes memory out of a number. `generate_series` is in: its rows are made one by one, so that every limit and a
 cancel end it. `random` is in too: it is volatile, but all that it reads is a generator that each session has for
-itself.
+itself. What `lpad`, `rpad` and `repeat` make is bounded by `rules/costly.py`.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ _SCALARS: Final = """
     abs acos acosd acosh asin asind asinh atan atan2 atan2d atand atanh cbrt ceil ceiling cos cosd cosh cot cotd degrees
     div erf erfc exp floor gcd lcm ln log log10 min_scale mod pi pow power radians random round scale sign sin sind sinh
     sqrt tan tand tanh trim_scale trunc width_bucket
+    int2mul int2div int2mi int2pl int4mul int4div int4mi int4pl int8mul int8div int8mi int8pl
 
     ascii bit_count bit_length btrim casefold char_length character_length chr concat concat_ws convert_from convert_to
     crc32 crc32c decode encode format get_bit get_byte initcap left length lower lpad ltrim md5 normalize octet_length
     parse_ident quote_ident quote_literal quote_nullable regexp_count regexp_instr regexp_like regexp_match
-    regexp_replace regexp_split_to_array regexp_substr replace reverse right rpad rtrim set_bit set_byte sha224 sha256
-    sha384 sha512 split_part starts_with string_to_array strpos substr to_bin to_hex to_oct translate unistr upper
+    regexp_replace regexp_split_to_array regexp_substr repeat replace reverse right rpad rtrim set_bit set_byte sha224
+    sha256 sha384 sha512 split_part starts_with string_to_array strpos substr to_bin to_hex to_oct translate unistr
+    upper
 
     age date date_add date_bin date_part date_subtract date_trunc isfinite justify_days justify_hours justify_interval
     localtime localtimestamp make_date make_interval make_time make_timestamp make_timestamptz now
@@ -48,7 +50,8 @@ _SCALARS: Final = """
     int4range int8range numrange tsrange tstzrange daterange
     int4multirange int8multirange nummultirange tsmultirange tstzmultirange datemultirange
 
-    array_to_tsvector numnode phraseto_tsquery plainto_tsquery querytree setweight strip to_tsquery to_tsvector
+    array_to_tsvector json_to_tsvector jsonb_to_tsvector numnode phraseto_tsquery plainto_tsquery querytree setweight
+    strip to_tsquery to_tsvector
     ts_delete ts_filter ts_headline ts_rank ts_rank_cd tsquery_phrase tsvector_to_array websearch_to_tsquery
 
     abbrev broadcast family host hostmask inet_merge inet_same_family masklen netmask network set_masklen
@@ -69,6 +72,9 @@ _AGGREGATES: Final = """
     row_number rank dense_rank percent_rank cume_dist ntile lag lead first_value last_value nth_value
 """
 
+RECORD_FUNCTIONS: Final = frozenset({"json_to_record", "json_to_recordset", "jsonb_to_record", "jsonb_to_recordset"})
+"""Functions in FROM whose columns the statement defines: `AS x (a int, b text)`."""
+
 TABLE_FUNCTIONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "generate_series": (),
@@ -84,6 +90,7 @@ TABLE_FUNCTIONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "jsonb_each_text": ("key", "value"),
         "jsonb_object_keys": (),
         "jsonb_path_query": (),
+        **dict.fromkeys(sorted(RECORD_FUNCTIONS), ()),
         "regexp_matches": (),
         "regexp_split_to_table": (),
         "string_to_table": (),
@@ -92,7 +99,7 @@ TABLE_FUNCTIONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 )
 """Functions that return rows, with the names of their columns; those with none are called like the source."""
 
-SIZED_ARGUMENTS: Final[Mapping[str, int]] = MappingProxyType({"lpad": 1, "rpad": 1})
+SIZED_ARGUMENTS: Final[Mapping[str, int]] = MappingProxyType({"lpad": 1, "repeat": 1, "rpad": 1})
 
 FUNCTIONS: Final[Mapping[str, Function]] = MappingProxyType(
     {name: Function(can_raise=True) for name in (*_SCALARS.split(), *_SYNTAX.split(), *TABLE_FUNCTIONS)}

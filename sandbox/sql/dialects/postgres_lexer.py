@@ -39,7 +39,7 @@ _OPERATOR: Final = 8
 
 OPERATORS: Final = words(
     """
-    + - * / % ^ < > = <= >= <> != || ~ ~* !~ !~* & | # << >> -> ->> #> #>> #- @> <@ ? ?| ?& @? @@ && -|- &< &> |/ ||/
+    + - * / % ^ @ < > = <= >= <> != || ~ ~* !~ !~* & | # << >> -> ->> #> #>> #- @> <@ ? ?| ?& @? @@ && -|- &< &> |/ ||/
     """
 )
 """Operators of PostgreSQL on numbers, texts, times, arrays, JSON and ranges; none of them changes or reads more than
@@ -51,7 +51,6 @@ _FOREIGN: Final = {
     "!~~*": "`NOT ILIKE` is accepted",
     "==": "`=` is accepted",
     "<=>": "`IS NOT DISTINCT FROM` is accepted",
-    "@": "`abs(…)` is accepted",
 }
 _ACCEPTED: Final = OPERATORS | {"::", "=>", *",()[].;:"}
 _MAX_NAME_BYTES: Final = 63

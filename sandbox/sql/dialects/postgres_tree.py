@@ -88,6 +88,7 @@ class Tree:
             "TypeName": self._type,
             "SQLValueFunction": self._value_function,
             "SubLink": self._sub_link,
+            "SortBy": self._sort,
             "CollateClause": self._collation,
             "CoalesceExpr": lambda _, __: self.functions.add("coalesce"),
             "MinMaxExpr": self._extreme,
@@ -196,6 +197,8 @@ class Tree:
         is_likely = kind in ("AEXPR_LIKE", "AEXPR_ILIKE", "AEXPR_SIMILAR") or "BETWEEN" in kind
         if len(names) != 1 or not (names[0] in OPERATORS or is_likely or _is_any_like(kind, names[0])):
             raise Unknown(".".join(names), expression.location)
+        if names == ["@"] and expression.HasField("lexpr"):  # between two values it would be another operator
+            raise Unknown("@", expression.location)
         if kind == "AEXPR_NULLIF":
             self.functions.add("nullif")
 
@@ -213,6 +216,10 @@ class Tree:
     def _sub_link(self, link: pb.SubLink, _: _Ctes) -> None:
         if [node.string.sval for node in link.oper_name if node.string.sval not in OPERATORS | _LIKES]:
             raise Unknown("SubLink", link.location)
+
+    def _sort(self, sort: pb.SortBy, _: _Ctes) -> None:
+        if [node.string.sval for node in sort.use_op] not in ([], ["<"], [">"]):
+            raise Unknown("USING", sort.location)
 
     def _collation(self, clause: pb.CollateClause, _: _Ctes) -> None:
         if [node.string.sval for node in clause.collname] not in [[name.strip('"')] for name in COLLATIONS]:

@@ -16,7 +16,7 @@ from sandbox.sql.dialects.types import TypeNames
 _SIMPLE: Final = words(
     """
     BOOL BOOLEAN INT INTEGER SMALLINT BIGINT INT2 INT4 INT8 REAL FLOAT FLOAT4 FLOAT8 NUMERIC DECIMAL DEC MONEY
-    TEXT VARCHAR BPCHAR UUID BYTEA JSON JSONB JSONPATH DATE TIMETZ TIMESTAMPTZ INET CIDR MACADDR VARBIT
+    TEXT VARCHAR BPCHAR NAME "char" UUID BYTEA JSON JSONB JSONPATH DATE TIMETZ TIMESTAMPTZ INET CIDR MACADDR VARBIT
     TSVECTOR TSQUERY INT4RANGE INT8RANGE NUMRANGE TSRANGE TSTZRANGE DATERANGE INT4MULTIRANGE INT8MULTIRANGE
     NUMMULTIRANGE TSMULTIRANGE TSTZMULTIRANGE DATEMULTIRANGE
     """
@@ -38,7 +38,7 @@ TYPE_WORDS: Final = TYPE_NAMES.words | {"ARRAY"}
 
 TYPES: Final = words(
     """
-    bool int2 int4 int8 float4 float8 numeric money text varchar bpchar uuid bytea json jsonb jsonpath
+    bool int2 int4 int8 float4 float8 numeric money text varchar bpchar name char uuid bytea json jsonb jsonpath
     date time timetz timestamp timestamptz interval inet cidr macaddr bit varbit tsvector tsquery
     int4range int8range numrange tsrange tstzrange daterange int4multirange int8multirange nummultirange tsmultirange
     tstzmultirange datemultirange

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
-from sandbox.sql.dialects.base import NUMBER, STRING, Token
+from sandbox.sql.dialects.base import NUMBER, QUOTED, STRING, WORD, Token
 
 
 def cast_types(keys: list[str], openings: Sequence[str] = ("CAST",)) -> Iterator[int]:
@@ -63,6 +63,19 @@ class TypeNames:
                         yield end
                         end += 1
 
+    def defined(self, tokens: Sequence[Token], keys: list[str], structural: frozenset[str]) -> Iterator[int]:
+        """Find the tokens of types in lists of column definitions: `f(…) AS x (a int, b text)`."""
+        for opening, key in enumerate(keys):
+            if key != "(" or ")" not in (keys[opening - 2], keys[opening - 3] if keys[opening - 2] == "AS" else ""):
+                continue
+            at = opening + 1
+            while at + 1 < len(keys) and _is_name(tokens[at], structural) and keys[at + 1] in self.words:
+                end = self._type_end(tokens, keys, at + 1)
+                if keys[end : end + 1] not in ([","], [")"]):
+                    break
+                yield from range(at + 1, end)
+                at = end + 1
+
     def _type_end(self, tokens: Sequence[Token], keys: list[str], start: int) -> int:
         """Where a type that begins at `start` ends, brackets of an array included."""
         at = self._words_end(tokens, keys, start)
@@ -78,6 +91,10 @@ class TypeNames:
         while following and at < len(keys) and keys[at] in following:
             at = _size_end(tokens, keys, at + 1)
         return at
+
+
+def _is_name(token: Token, structural: frozenset[str]) -> bool:
+    return token.kind == QUOTED or (token.kind == WORD and token.key not in structural)
 
 
 def _size_end(tokens: Sequence[Token], keys: list[str], start: int) -> int:

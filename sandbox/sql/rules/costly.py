@@ -18,6 +18,7 @@ MAX_CHARACTERS: Final = 32
 MAX_LENGTH: Final = 1_000
 """Characters that a call may make a text as long as."""
 
+_REPEAT: Final = "repeat"
 _NAMES: Final = frozenset({"trim", "btrim", "ltrim", "rtrim"})
 
 
@@ -39,11 +40,20 @@ def _check_sizes(resolved: Resolved) -> None:
         at = sized.get(name)
         if at is None or (size := node.expressions[at] if len(node.expressions) > at else None) is None:
             continue
-        if type(size) is exp.Literal and not size.is_string and size.name.isdigit() and int(size.name) <= MAX_LENGTH:
+        is_written = type(size) is exp.Literal and not size.is_string and size.name.isdigit()
+        each = _length(node.expressions[0]) if name == _REPEAT else 1
+        if is_written and int(size.name) * each <= MAX_LENGTH:
             continue
         message = f"the length is a number of at most {MAX_LENGTH}, written out"
+        if name == _REPEAT:
+            message = f"a text and how often it is repeated, written out, {MAX_LENGTH} characters in all, are accepted"
         token = calls[name]
         raise refused(Reason.SQL_NOT_SUPPORTED, RULE, message, text=lexed.text, start=token.start, construct=name)
+
+
+def _length(node: exp.Expr) -> int:
+    """Return how long a text is, if it is written out; else more than is accepted."""
+    return len(node.name) if type(node) is exp.Literal and node.is_string else MAX_LENGTH + 1
 
 
 def _check_characters(resolved: Resolved) -> None:

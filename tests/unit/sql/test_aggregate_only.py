@@ -298,3 +298,22 @@ def test_an_outputs_name_with_a_collation_is_a_column_to_sort_by(engine: SqlEngi
     with pytest.raises(Refused) as caught:
         ask(engine, f"SELECT id, customer_id AS cents FROM orders ORDER BY cents COLLATE {collation}", "cents")  # noqa: S608 - of this file
     assert caught.value.rule == "sql/aggregate-only"
+
+
+@pytest.mark.requirement("sql:aggregate-only:refused")
+@pytest.mark.parametrize("sql", ["SELECT row_to_json(s) FROM sales.orders s", "SELECT count(s.*) FROM sales.orders s"])
+def test_a_whole_row_may_not_hold_one(sql: str) -> None:
+    rules = POSTGRES_RULES["sales.orders"]
+    given = GateInput(
+        dialect="postgres",
+        text=sql,
+        catalogue=POSTGRES_CATALOGUE,
+        tables={"sales.orders": rules},
+        parameters=frozenset(),
+        may_claim=False,
+        bounds=Bounds.of(SqlSettings()),
+    )
+    prove(given)
+    with pytest.raises(Refused) as caught:
+        prove(replace(given, tables={"sales.orders": replace(rules, aggregate_only=("cents",))}))
+    assert caught.value.rule == "sql/aggregate-only"
