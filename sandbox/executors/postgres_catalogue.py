@@ -20,11 +20,14 @@ from sandbox.values import Row
 _PLAIN: Final = re.compile(r"[a-z_][a-z0-9_$]*")
 _VIEWS: Final = frozenset({"v", "m"})
 
-_TABLES: Final = rb"""
-SELECT n.nspname::text, c.relname::text, c.relkind::text, a.attname::text, format_type(a.atttypid, a.atttypmod)
+TABLES: Final = rb"""
+SELECT n.nspname::text, c.relname::text, c.relkind::text, a.attname::text, format_type(a.atttypid, a.atttypmod),
+       (a.attnum = ANY (i.indkey))::int
   FROM pg_class AS c
   JOIN pg_namespace AS n ON n.oid = c.relnamespace
   LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+  LEFT JOIN pg_index AS i ON i.indrelid = c.oid AND i.indisprimary AND i.indisvalid AND i.indimmediate
+       AND NOT (c.relkind = 'r' AND c.relhassubclass)
  WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm')
    AND n.nspname NOT LIKE 'pg\_%' AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'sandbox%'
  ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C", a.attnum
@@ -33,21 +36,25 @@ SELECT n.nspname::text, c.relname::text, c.relkind::text, a.attname::text, forma
 
 def read_server_catalogue(talk: Talk) -> Catalogue:
     """Read the catalogue of the database that `talk` is logged in to; raises as `Talk.ask` does."""
-    return catalogue_of(talk.ask(_TABLES))
+    return catalogue_of(talk.ask(TABLES))
 
 
 def catalogue_of(rows: Sequence[Row]) -> Catalogue:
-    """Return the catalogue that rows of schema, table, kind, column and type make; they come in that order."""
+    """Return the catalogue that rows make of schema, table, kind, column, type, and whether it is of the key."""
     tables: dict[str, TableShape] = {}
     for (schema, table, kind), columns in groupby(rows, key=lambda row: (str(row[0]), str(row[1]), str(row[2]))):
         if not (_PLAIN.fullmatch(schema) and _PLAIN.fullmatch(table)):
             continue
-        shapes = tuple(
-            ColumnShape(str(column), str(declared))
-            for *_, column, declared in columns
-            if column is not None and _PLAIN.fullmatch(str(column))
-        )
+        found = [(str(column), str(declared), bool(is_key)) for *_, column, declared, is_key in columns if column]
+        plain = [column for column in found if _PLAIN.fullmatch(column[0])]
+        key = tuple(column for column, _, is_key in found if is_key)
         name = f"{schema}.{table}"
-        tables[name] = TableShape(name, shapes, "view" if kind in _VIEWS else "table", has_rowid=False)
-    facts = repr([(shape.name, shape.kind, shape.columns) for shape in tables.values()])
+        tables[name] = TableShape(
+            name,
+            tuple(ColumnShape(column, declared) for column, declared, _ in plain),
+            "view" if kind in _VIEWS else "table",
+            has_rowid=False,
+            key=key if all(map(_PLAIN.fullmatch, key)) else (),
+        )
+    facts = repr([(shape.name, shape.kind, shape.columns, shape.key) for shape in tables.values()])
     return Catalogue(tables, Digest(hashlib.sha256(facts.encode("utf-8", "surrogatepass")).hexdigest()))

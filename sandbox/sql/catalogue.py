@@ -33,6 +33,8 @@ class TableShape:
     """In the engine's order."""
     kind: Literal["table", "view"]
     has_rowid: bool
+    key: tuple[str, ...] = ()
+    """The columns of its primary key, where the gate needs to know."""
 
 
 @final
@@ -58,7 +60,7 @@ def _narrowed(shape: TableShape, names: frozenset[str] | None) -> TableShape:
         return shape
     known = set(map(folded, names))
     columns = tuple(column for column in shape.columns if folded(column.name) in known)
-    return TableShape(shape.name, columns, shape.kind, shape.has_rowid)
+    return TableShape(shape.name, columns, shape.kind, shape.has_rowid, shape.key)
 
 
 def ceiling_rules(catalogue: Catalogue, ceiling: SqlCeiling) -> tuple[TableRule, ...]:

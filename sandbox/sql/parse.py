@@ -41,6 +41,8 @@ def parse(lexed: Lexed) -> Parsed:
         foreign = _without(lexed, foreign, lexed.dialect.left_out(lexed.keys))
         if lexed.dialect.has_table_command and "TABLE" in lexed.keys:
             foreign = _with_tables_selected(lexed, foreign)
+        if lexed.dialect.has_values_after_with and lexed.keys[0] == "WITH" and "VALUES" in lexed.keys:
+            foreign = _with_values_selected(foreign)
         trees = grammar.parser().parse(foreign, text)
         tree = _without_parentheses(trees[0], lexed.dialect) if len(trees) == 1 else None
         nodes = _nodes(tree)
@@ -81,6 +83,20 @@ def _with_tables_selected(lexed: Lexed, foreign: list[Foreign]) -> list[Foreign]
         else:
             selected.append(other)
     return selected
+
+
+def _with_values_selected(foreign: list[Foreign]) -> list[Foreign]:
+    """Give `WITH … VALUES …`, which sqlglot does not know, the tokens of `WITH … SELECT * FROM (VALUES …)`."""
+    depth = 0
+    for at, token in enumerate(foreign):
+        depth += (token.token_type is TokenType.L_PAREN) - (token.token_type is TokenType.R_PAREN)
+        if depth == 0 and token.token_type is TokenType.VALUES:
+            parts = [*_SELECTED, (TokenType.L_PAREN, "(")]
+            opened = [Foreign(kind, word, token.line, token.col, token.start, token.end) for kind, word in parts]
+            last = foreign[-1]
+            closed = Foreign(TokenType.R_PAREN, ")", last.line, last.col, last.start, last.end)
+            return [*foreign[:at], *opened, *foreign[at:], closed]
+    return foreign
 
 
 _SELECTED: Final = ((TokenType.SELECT, "SELECT"), (TokenType.STAR, "*"), (TokenType.FROM, "FROM"))

@@ -188,6 +188,8 @@ class Dialect:
     """Indexes of the tokens that sqlglot is not shown: it does not know them, and nothing is read by them."""
     has_table_command: bool = False
     """`TABLE t` is `SELECT * FROM t`."""
+    has_values_after_with: bool = False
+    """`WITH … VALUES …` is a statement."""
     sized_arguments: Mapping[str, int]
     """Functions that make a value as long as an argument says, and which argument, from 0."""
     has_unbounded_values: bool

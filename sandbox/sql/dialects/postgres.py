@@ -135,6 +135,7 @@ POSTGRES: Final = Dialect(
     functions=FUNCTIONS,
     table_functions=TABLE_FUNCTIONS,
     has_table_command=True,
+    has_values_after_with=True,
     sized_arguments=SIZED_ARGUMENTS,
     has_unbounded_values=True,
     needs_fence=False,

@@ -58,6 +58,7 @@ _SCALARS: Final = """
     uuid_extract_timestamp uuid_extract_version
     bool float4 float8 int2 int4 int8 numeric text varchar
     num_nonnulls num_nulls claim
+    float4_accum float8_accum float8_combine float8_regr_accum float8_regr_combine
 """
 """`claim` is ours; `rules/claims.py` says who may. `coalesce` to `grouping` are words of the grammar."""
 

@@ -15,7 +15,7 @@ from postgres_server import _DEBIAN, PYPI, Server, running
 from sandbox.doctor.findings import Finding
 from sandbox.doctor.postgres import examine
 from sandbox.doctor.script import setup_script, undo_script
-from sandbox.executors.postgres_catalogue import catalogue_of
+from sandbox.executors.postgres_catalogue import TABLES, catalogue_of
 from sandbox.executors.postgres_claims import KEY, SET, WHERE_AND_WHEN, signed
 from sandbox.executors.postgres_shape import GrantShape, grant_shape
 from sandbox.leases import Dsn
@@ -66,13 +66,6 @@ CATALOGUE_LOGIN: Final = "looks_only"
 CATALOGUE_PASSWORD: Final = "looks"
 BYSTANDER: Final = "bystander"
 
-_TABLES: Final = """
-SELECT n.nspname, c.relname, c.relkind::text, a.attname, format_type(a.atttypid, a.atttypmod)
-FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace JOIN pg_attribute AS a ON a.attrelid = c.oid
-WHERE c.relkind IN ('r', 'v') AND n.nspname IN ('public', 'sales') AND a.attnum > 0 AND NOT a.attisdropped
-ORDER BY 1, 2, a.attnum
-"""
-
 
 @dataclass(frozen=True)
 class Ledger:
@@ -95,7 +88,7 @@ class Ledger:
 
     def catalogue(self) -> Catalogue:
         with self.owner() as connection:
-            return catalogue_of(connection.execute(_TABLES.encode()).fetchall())
+            return catalogue_of(connection.execute(TABLES).fetchall())
 
     def script(self, *shapes: GrantShape) -> str:
         return setup_script(self.connection, shapes or self.shapes, LEASE_KEY, self.catalogue())
