@@ -20,6 +20,7 @@ FindingKind: TypeAlias = Literal[
     "qualified-name",
     "column",
     "row-id",
+    "cte-further-out",
     "whole-row",
     "shared-column",
     "in-table",

@@ -189,7 +189,7 @@ class _Resolver(Sources):
         if node is None:
             return around
         sees_all = self.naming.ctes_see_all or bool(node.args.get("recursive"))
-        env = Environment({}, around)
+        env = Environment({}, around, hides_outer=self.naming.nested_with_hides_outer)
         seen: set[str] = set()
         for cte in node.expressions:
             alias = cte.args.get("alias")

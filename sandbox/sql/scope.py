@@ -64,15 +64,19 @@ class Environment:
 
     ctes: dict[str, Cte]
     outer: Environment | None
+    hides_outer: bool = False
+    """The engine may not look further out from here."""
 
-    def find(self, name: str) -> Cte | None:
-        """Return the nearest of that name."""
+    def find(self, name: str) -> tuple[Cte | None, bool]:
+        """Return the nearest of that name, and whether the engine may not see it from here."""
         env: Environment | None = self
+        is_hidden = False
         while env is not None:
             if name in env.ctes:
-                return env.ctes[name]
+                return env.ctes[name], is_hidden
+            is_hidden = is_hidden or env.hides_outer
             env = env.outer
-        return None
+        return None, False
 
 
 @final

@@ -142,11 +142,11 @@ class Sources(ABC):
         alias, declared = self._alias(node)
         alias = alias or name
         self.names.spell(this)
-        cte = scope.env.find(name) if scope.env and schema is None else None
+        cte, is_hidden = scope.env.find(name) if scope.env and schema is None else (None, False)
         if cte is not None:
             if declared:
                 self.names.find("construct", node.args["alias"].this, "column list after an alias")
-            return self._cte(cte, this, name, alias)
+            return self._cte(cte, this, name, alias, is_hidden=is_hidden)
         if self.naming.default_schema:
             name = f"{self.names.name(schema) if schema else self.naming.default_schema}.{name}"
         found = self.names.tables.find(name)
@@ -159,7 +159,9 @@ class Sources(ABC):
             columns = self._renamed(node, table, columns, declared)
         return Source(alias, columns, table)
 
-    def _cte(self, cte: Cte, this: exp.Identifier, name: str, alias: str) -> Source:
+    def _cte(self, cte: Cte, this: exp.Identifier, name: str, alias: str, *, is_hidden: bool) -> Source:
+        if is_hidden:
+            self.names.find("cte-further-out", this, name)
         self.read_cte(cte)
         if cte.columns is None:
             kind: FindingKind = "cte-name" if self.names.tables.is_allowed(name) else "construct"

@@ -104,6 +104,8 @@ class Naming:
     """ORDER BY also tries an output's name as a column."""
     ctes_see_all: bool
     """A WITH name is known to all of its WITH, before it and after; else, without RECURSIVE, to what follows."""
+    nested_with_hides_outer: bool = False
+    """What a WITH within a query defines may not see the WITH names around it, but the tables that they hide."""
     renames_columns: bool = False
     """Names after the alias of a table are its columns' names, from the first column on."""
     reads_joins_whole: bool
@@ -197,9 +199,11 @@ class Dialect:
     joining_functions: frozenset[str] = frozenset()
     """Functions whose value is about as long as all they are given, where that is bounded."""
     squaring_functions: frozenset[str] = frozenset()
-    """Functions that take the square of the length of their first argument."""
+    """Functions that take the square of the length of their first argument, as REGEXP then does of its left side."""
     growing_functions: frozenset[str] = frozenset()
     """Functions whose value is longer than what they are given by a factor."""
+    has_early_outputs: bool = False
+    """A SELECT may be evaluated for groups that its HAVING leaves out, so that an error there tells of them."""
     needs_fence: bool
     """Row filters are evaluated first only if we have it so."""
     type_words: frozenset[str]

@@ -85,6 +85,7 @@ _NAMING: Final = Naming(
     alias_clauses=words("group having order distinct"),
     orders_by_columns_too=False,
     ctes_see_all=False,
+    nested_with_hides_outer=True,
     reads_joins_whole=False,
     counts_by_bare_name=False,
     no_table="dual",
@@ -140,8 +141,11 @@ MYSQL: Final = Dialect(
     sized_arguments=SIZED_ARGUMENTS,
     has_unbounded_values=True,
     joining_functions=words("concat concat_ws ifnull lcase trim ucase insert make_set json_array json_object"),
-    squaring_functions=words("replace regexp_replace"),
-    growing_functions=words("hex quote json_quote to_base64 export_set json_arrayagg json_objectagg"),
+    squaring_functions=words("replace regexp_replace regexp_instr regexp_substr json_keys json_normalize json_equals"),
+    growing_functions=words(
+        "replace regexp_replace hex quote json_quote to_base64 export_set json_arrayagg json_objectagg"
+    ),
+    has_early_outputs=True,
     needs_fence=False,  # the views keep hidden rows out before anything else is evaluated
     type_words=TYPE_WORDS,
     collations=COLLATIONS,

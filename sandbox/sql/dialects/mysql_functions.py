@@ -4,7 +4,7 @@ Left out, and so refused: what reaches outside or tells of the server, session o
 `database`, `version`, `connection_id`, `last_insert_id`, `found_rows`, `row_count`, `uuid`, …), what waits or locks
 (`sleep`, `benchmark`, `get_lock` and its kin, `master_pos_wait`, …), what changes something (`nextval`, `setval`), what
 quotes what it is given in its errors (`extractvalue`, `updatexml`), encryption with a key, geometry, dynamic columns,
-and `repeat` and `uncompress`, which make memory out of little.
+and `repeat`, `sformat` and `uncompress`, which make memory out of little.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SCALARS: Final = """
     ascii bit_count bit_length char char_length character_length chr concat concat_ws elt export_set field find_in_set
     format from_base64 insert instr lcase length lengthb locate lower lpad ltrim make_set mid octet_length ord quote
     regexp_instr regexp_replace regexp_substr replace reverse rpad rtrim soundex space strcmp substring_index
-    to_base64 ucase upper sformat natural_sort_key md5 sha sha1 sha2
+    to_base64 ucase upper natural_sort_key md5 sha sha1 sha2
 
     adddate addtime convert_tz curdate curtime date date_add date_format date_sub datediff day dayname dayofmonth
     dayofweek dayofyear from_days from_unixtime hour last_day makedate maketime microsecond minute month monthname now

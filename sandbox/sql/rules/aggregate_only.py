@@ -6,6 +6,9 @@ or a FILTER pick one. HAVING holds nothing else, for what is written first is no
 conditions by their cost, and SQLite's HAVING sees the names of the output. So do they with what they push into HAVING
 from a query around it, which is why such a SELECT is the outermost or has a LIMIT: neither engine pushes through one.
 
+MariaDB fills a table for DISTINCT, ROLLUP and windows before it evaluates HAVING, so that an error in what is made of
+an aggregate tells of a group too small: there an aggregate is an output by itself.
+
 What this cannot stop: two aggregates that differ by one row; the error of a sum beyond its type, for which a small
 group can be enough; rows that come in the order of an index on the column.
 """
@@ -44,7 +47,7 @@ def check(resolved: Resolved) -> None:
     counts = {id(use.node): use for use in resolved.guarded if _aggregate(use) == "count"}
     least = resolved.parsed.lexed.given.bounds.min_group_size
     for use in sorted(resolved.guarded, key=lambda use: start_of(use.node)):
-        why = _why_not(use, counts, least)
+        why = _why_not(use, counts, least, is_early=resolved.parsed.lexed.dialect.has_early_outputs)
         if why:
             raise refused(
                 Reason.SQL_OBJECT_FORBIDDEN,
@@ -62,19 +65,17 @@ def _spread(finding: Finding) -> str:
     return f"the column {quoted(finding.name)} is for aggregates alone and cannot join rows"
 
 
-def _why_not(use: GuardedUse, counts: Mapping[int, GuardedUse], least: int) -> str:
+def _why_not(use: GuardedUse, counts: Mapping[int, GuardedUse], least: int, *, is_early: bool) -> str:
     name = use.node.name
     if not _aggregate(use):
         return f"`sum({name})`, `avg({name})` and `count({name})` are accepted, without DISTINCT, FILTER or OVER"
     select = use.node.find_ancestor(exp.Select, exp.SetOperation)
     if not isinstance(select, exp.Select) or not _is_alone(use):
         return "it is aggregated in a SELECT from its table alone; join to the result of that SELECT"
-    conditions = list(_conjuncts(select.args.get("having")))
-    if not all(_is_demand(each, counts, least) for each in conditions) or select.args.get("qualify"):
+    if is_early and not _is_output(use):
+        return "its aggregates are outputs by themselves here; what is made of them goes into a query around"
+    if not _is_demanded(use, select, counts, least):
         return f"the HAVING of that SELECT is `count({name}) >= {least}`; further conditions go into a query around it"
-    counted = [counts[id(node)] for each in conditions for node in each.this.iter_expressions()]
-    if not any(each.origin == use.origin for each in counted):
-        return f"the HAVING of that SELECT is `count({name}) >= {least}`"
     if not _is_kept_apart(select):
         return "that SELECT stands within a query, whose conditions could be evaluated first; end it with `LIMIT 1000`"
     return ""
@@ -87,6 +88,26 @@ def _aggregate(use: GuardedUse) -> str:
         return ""
     name = call.name.lower() if type(call) is exp.Anonymous else _CALLS.get(type(call), "")
     return name if name in AGGREGATES else ""
+
+
+def _is_demanded(use: GuardedUse, select: exp.Select, counts: Mapping[int, GuardedUse], least: int) -> bool:
+    """Whether HAVING is nothing but demands of enough values, of this column too."""
+    conditions = list(_conjuncts(select.args.get("having")))
+    if not all(_is_demand(each, counts, least) for each in conditions) or select.args.get("qualify"):
+        return False
+    counted = [counts[id(node)] for each in conditions for node in each.this.iter_expressions()]
+    return any(each.origin == use.origin for each in counted)
+
+
+def _is_output(use: GuardedUse) -> bool:
+    """Whether its aggregate is an output or a term of ORDER BY and nothing around it, or stands in HAVING."""
+    call = use.node.parent
+    around = call.parent if call is not None else None
+    if isinstance(around, exp.Alias):
+        around = around.parent
+    elif isinstance(around, exp.Ordered) and around.parent is not None:
+        around = around.parent.parent
+    return isinstance(around, exp.Select) or isinstance(use.node.find_ancestor(exp.Having, exp.Select), exp.Having)
 
 
 def _is_alone(use: GuardedUse) -> bool:

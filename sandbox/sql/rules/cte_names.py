@@ -1,6 +1,7 @@
 """Can a WITH name that is a table's too be told from the table? Not by itself, and not where its rows are only counted.
 
-SQLite takes the first for a circle; of the second it tells its authorizer no more than the bare name.
+SQLite takes the first for a circle; of the second it tells its authorizer no more than the bare name. MariaDB looks
+past the WITH names around a nested WITH, and finds the table that one of them hides.
 """
 
 from __future__ import annotations
@@ -22,4 +23,11 @@ def check(resolved: Resolved) -> None:
         Reason.SQL_NOT_SUPPORTED,
         RULE,
         lambda finding: f"{quoted(finding.name)} is a WITH name and a table's, not to be told apart; rename it in WITH",
+    )
+    refuse_first(
+        resolved,
+        "cte-further-out",
+        Reason.SQL_NOT_SUPPORTED,
+        RULE,
+        lambda finding: f"a query with a WITH of its own does not see {quoted(finding.name)}; one WITH at the top does",
     )

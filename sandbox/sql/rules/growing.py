@@ -1,17 +1,19 @@
 """Would one call take the square of a text that the statement itself made long? Nothing ends it within the call.
 
 MariaDB moves the rest of the text for each place that `replace` changes: a text of 16 MB, made of eight letters by a
-few WITHs, takes it hours. So what it is given is stored or written out, or joined of such texts in the same query.
+few WITHs, takes it hours; `REGEXP`, `json_keys` and their kin take a minute of 8 MB. So what they are given is stored
+or written out, or joined of such texts in the same query.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from sqlglot import exp
 
 from sandbox.reasons import Reason
+from sandbox.sql.parse import start_of
 from sandbox.sql.refusals import refused
 from sandbox.sql.resolve import Resolved
 
@@ -23,28 +25,34 @@ def check(resolved: Resolved) -> None:
     lexed = resolved.parsed.lexed
     squaring, growing = lexed.dialect.squaring_functions, lexed.dialect.growing_functions
     calls = {token.key.lower(): token for token in resolved.calls}
-    if squaring.isdisjoint(calls):
+    nodes = resolved.parsed.nodes
+    matches = nodes.get(exp.RegexpLike, ()) if squaring else ()
+    if squaring.isdisjoint(calls) and not matches:
         return
     within = growing | lexed.dialect.joining_functions
-    nodes = resolved.parsed.nodes
     queries = (*nodes.get(exp.CTE, ()), *nodes.get(exp.Subquery, ()))
-    is_joined = any(_grows(query, within, squaring) for query in queries)
-    for call in nodes.get(exp.Anonymous, ()):
-        name = call.name.lower()
-        if name not in squaring or not call.expressions:
-            continue
-        subject = call.expressions[0]
-        if _grows(subject, growing, squaring) or (is_joined and subject.find(exp.Column) is not None):
+    is_joined = any(_grows(query, within) for query in queries)
+    for name, subject in _subjects(matches, nodes.get(exp.Anonymous, ()), squaring):
+        if _grows(subject, growing) or (is_joined and subject.find(exp.Column) is not None):
             message = f"`{name}` takes a column of a table or a text written out, not what the statement makes longer"
-            start = calls[name].start
+            start = calls[name].start if name in calls else max(start_of(subject), 0)
             raise refused(Reason.SQL_NOT_SUPPORTED, RULE, message, text=lexed.text, start=start, construct=name)
 
 
-def _grows(tree: exp.Expr, growing: frozenset[str], squaring: frozenset[str]) -> bool:
+def _subjects(
+    matches: Iterable[exp.Expr], calls: Iterable[exp.Expr], squaring: frozenset[str]
+) -> Iterator[tuple[str, exp.Expr]]:
+    for match in matches:
+        yield "REGEXP", match.this
+    for call in calls:
+        if call.name.lower() in squaring and call.expressions:
+            yield call.name.lower(), call.expressions[0]
+
+
+def _grows(tree: exp.Expr, growing: frozenset[str]) -> bool:
     if tree.find(exp.GroupConcat) is not None:
         return True
-    names = ((call, call.name.lower()) for call in tree.find_all(exp.Anonymous))
-    return any(name in growing or (name in squaring and not _shrinks(call)) for call, name in names)
+    return any(call.name.lower() in growing and not _shrinks(call) for call in tree.find_all(exp.Anonymous))
 
 
 def _shrinks(call: exp.Anonymous) -> bool:

@@ -55,11 +55,7 @@ def ask(engine: SqlEngine, sql: str, *guarded: str, least: int = 5) -> None:
     [
         "SELECT region, sum(cents) FROM orders GROUP BY region HAVING count(cents) >= 5",
         "SELECT avg(o.cents) AS mean FROM orders AS o WHERE region = 'EU' HAVING count(cents) > 4",
-        (
-            "SELECT region, sum(cents) * 1.0 / count(cents) FROM orders GROUP BY region HAVING count(cents) >= 5"
-            " ORDER BY sum(cents) DESC LIMIT 3"
-        ),
-        "SELECT CASE WHEN sum(cents) > 5 THEN 'much' END FROM orders HAVING count(cents) >= 5",
+        "SELECT region, sum(cents) FROM orders GROUP BY region HAVING count(cents) >= 5 ORDER BY sum(cents) LIMIT 3",
         (
             "SELECT region, s FROM (SELECT region, sum(cents) AS s FROM orders GROUP BY region HAVING count(cents) >= 5"
             " LIMIT 1000) x WHERE s > 100"
@@ -77,6 +73,35 @@ def ask(engine: SqlEngine, sql: str, *guarded: str, least: int = 5) -> None:
 )
 def test_aggregates_of_enough_values_are_permitted(engine: SqlEngine, sql: str) -> None:
     ask(engine, sql, "cents", "customer_id")
+
+
+EXPRESSIONS: Final = (
+    "SELECT region, sum(cents) * 1.0 / count(cents) FROM orders GROUP BY region HAVING count(cents) >= 5",
+    "SELECT CASE WHEN sum(cents) > 5 THEN 'much' END FROM orders HAVING count(cents) >= 5",
+    "SELECT region FROM orders GROUP BY region HAVING count(cents) >= 5 ORDER BY sum(cents) + 1",
+)
+
+
+@pytest.mark.requirement("sql:aggregate-only:permitted")
+@pytest.mark.parametrize("engine", ["sqlite", "postgres"])
+@pytest.mark.parametrize("sql", EXPRESSIONS)
+def test_expressions_of_aggregates_are_permitted_where_having_comes_first(engine: SqlEngine, sql: str) -> None:
+    ask(engine, sql, "cents")
+
+
+@pytest.mark.requirement("sql:aggregate-only:refused")
+@pytest.mark.parametrize(
+    "sql",
+    [
+        *EXPRESSIONS,
+        "SELECT DISTINCT exp(if(sum(cents) > 7, 1000, 1)) FROM orders GROUP BY id HAVING count(cents) >= 5",
+        "SELECT id, row_number() OVER (ORDER BY sum(cents)) FROM orders GROUP BY id HAVING count(cents) >= 5",
+    ],
+)
+def test_on_mariadb_an_aggregate_is_an_output_by_itself(sql: str) -> None:
+    with pytest.raises(Refused) as caught:
+        ask("mysql", sql, "cents")
+    assert (caught.value.rule, "outputs by themselves" in caught.value.message) == ("sql/aggregate-only", True)
 
 
 ALONE, GROUP, ONCE, OWN, STAR, JOIN, APART = (

@@ -82,6 +82,7 @@ REFUSED: Final = {
         "SELECT SQL_NO_CACHE id FROM orders",
     ],
     "sql/functions": [
+        "SELECT sformat('{:9}', 'x')",
         *(
             "SELECT sleep(1)",
             "SELECT benchmark(1, 2)",
@@ -165,6 +166,16 @@ REFUSED: Final = {
             "SELECT replace(group_concat(name), 'a', '') FROM customers",
         ),
         "SELECT replace(replace(name, 'a', 'bb'), 'b', '') FROM customers",
+        *("ONCE SELECT s REGEXP 'a*b' FROM b", "ONCE SELECT NOT s RLIKE 'a*b' FROM b"),
+        *("ONCE SELECT regexp_instr(s, 'a*b') FROM b", "ONCE SELECT regexp_substr(s, 'a*b') FROM b"),
+        *("ONCE SELECT json_keys(s) FROM b", "ONCE SELECT json_normalize(s) FROM b"),
+        *("ONCE SELECT json_equals(s, s) FROM b", "SELECT group_concat(name) REGEXP 'a' FROM customers"),
+    ],
+    "sql/cte-names": [
+        "WITH orders AS (SELECT 1 AS id) SELECT * FROM (WITH x AS (SELECT id FROM orders) SELECT id FROM x) q",
+        "WITH a AS (SELECT 1 AS n) SELECT (WITH x AS (SELECT n FROM a) SELECT max(n) FROM x)",
+        "WITH a AS (SELECT 1 AS n), b AS (WITH x AS (SELECT n FROM a) SELECT n FROM x) SELECT n FROM b",
+        "WITH RECURSIVE a AS (SELECT 1 AS n) SELECT (WITH x AS (SELECT n FROM (SELECT n FROM a) y) SELECT n FROM x)",
     ],
     "sql/costly": ["SELECT lpad(name, id, 'x') FROM customers", "SELECT space(100000)", "SELECT rpad(name, 5000, 'x')"],
     "sql/casts": ["SELECT cast(1 AS point)", "SELECT convert(1, blob)"],
