@@ -278,6 +278,11 @@ class _Resolver(Sources):
             sources = [source for source in scope.sources if source.name == name]
             if not sources:
                 self.names.find("table", table, name)
+        if excluded and not any(source.is_open for source in sources):
+            shown = {name for source in sources for name, origin in source.columns.items() if origin is not HIDDEN}
+            for column in excluded:
+                if self.names.folded(column.this) not in shown:
+                    self.names.find("column", column, self.names.folded(column.this))
         output: Output = []
         for source in sources:
             self.names.all_of(source, is_star=True)

@@ -41,13 +41,17 @@ PROGRESS_S: Final = 10.0
 @contextmanager
 def administrator(engine: Engine) -> Iterator[str]:
     """Start a server for the run where the engine needs one; returns its superuser's dsn."""
-    if not engine.needs_server:
-        yield ""
-        return
     sys.path.append(str(Path(__file__).parents[2] / "tests" / "engines"))
-    servers = import_module("postgres_server")
-    with servers.running(servers.PYPI, 18) as server:
-        yield f"postgresql://{servers.OWNER}:{server.password}@/postgres?host={server.folder}"
+    match engine.server:
+        case "postgres":
+            servers = import_module("postgres_server")
+            with servers.running(servers.PYPI, 18) as server:
+                yield f"postgresql://{servers.OWNER}:{server.password}@/postgres?host={server.folder}"
+        case "mysql":
+            with import_module("mariadb_server").running() as server:
+                yield server.url("information_schema")
+        case _:
+            yield ""
 
 
 def work(at: int, order: Order, trail: Path, channel: Channel) -> None:
@@ -80,7 +84,8 @@ def told(row: Row) -> str:
     share = 100 * row.permitted / max(row.cases, 1)
     found = ", ".join(f"{number} {kind}" for kind, number in sorted(row.findings.items())) or "nothing found"
     counts = f"{row.cases} cases, {row.cases / max(row.seconds, 0.001):.0f} a second, {share:.0f} % permitted"
-    return f"{counts}, {row.answered} answered, {row.undecided} undecided, {row.reached} ways; {found}"
+    ran = f"{row.answered} answered, {row.confined} confined, {row.undecided} undecided"
+    return f"{counts}, {ran}, {row.reached} ways; {found}"
 
 
 def added(rows: Sequence[Row]) -> Row:
@@ -90,6 +95,7 @@ def added(rows: Sequence[Row]) -> Row:
         whole.cases += row.cases
         whole.permitted += row.permitted
         whole.answered += row.answered
+        whole.confined += row.confined
         whole.undecided += row.undecided
         whole.seconds = max(whole.seconds, row.seconds)
         for name in ("rules", "ways", "findings"):

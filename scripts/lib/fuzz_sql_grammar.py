@@ -14,6 +14,7 @@ from typing import Final, final
 from fuzz_sql_words import AGGREGATES, BAD, FORBIDDEN, GOOD, HIDDEN, JOINS, KINDS, WINDOWS, Words
 
 _SYMBOL: Final = re.compile(r"<(\w+)(?: (\w))?>")
+_PART: Final = re.compile(r"\{(items|from|where|end)\}")
 _SPICES: Final = (0.0, 0.0, 0.0, 0.0, 0.01, 0.03, 0.1)
 _MOST_DEPTH: Final = 4
 _NAMES: Final = ("a", "b", "c", "x", "o", "t1", "orders", "vault", "Ω")
@@ -64,7 +65,14 @@ class Grammar:
             found = (*BAD.get(symbol, ()), *self._words.bad.get(symbol, ()))
             if found:
                 return self._chance.choice(found)
-        return self._chance.choice((*GOOD.get(symbol, ()), *self._words.good.get(symbol, ())))
+        return self._had((*GOOD.get(symbol, ()), *self._words.good.get(symbol, ())))
+
+    def _had(self, texts: Sequence[str]) -> str:
+        """Return one that the engine has."""
+        while True:
+            text = self._chance.choice(texts)
+            if not any(part in text for part in self._words.without):
+                return text
 
     def _filled(self, production: str, scope: _Scope, depth: int) -> str:
         return _SYMBOL.sub(lambda found: self._symbol(found[1], found[2] or "n", scope, depth), production)
@@ -133,7 +141,7 @@ class Grammar:
                 self._ctes.append(_Source(name, [("value", "n")], ()))
             else:
                 body, columns = self._query(scope, depth - 1)
-                hint = self._chance.choice(("AS", "AS", "AS MATERIALIZED", "AS NOT MATERIALIZED"))
+                hint = self._had(("AS", "AS", "AS MATERIALIZED", "AS NOT MATERIALIZED"))
                 parts.append(f"{name} {hint} ({body})")
                 self._ctes.append(_Source(name, columns, ()))
         text, columns = self._query(scope, depth)
@@ -163,10 +171,9 @@ class Grammar:
             kinds = [self._chance.choice("nnnttdbj") for _ in range(self._chance.choice((1, 1, 2, 3)))]
             if own and self._one_in(12):
                 columns = [column for source in own for column in source.columns]
-                return (
-                    f"SELECT * {froms}{self._where(scope, depth)}{'' if is_part else self._end(scope, depth)}",
-                    columns,
-                )
+                star = self._filled(self._chance.choice(self._words.stars), own, 0)
+                end = "" if is_part else self._end(scope, depth)
+                return f"SELECT {star} {froms}{self._where(scope, depth)}{end}", columns
         is_grouped = self._one_in(5)
         keys = [self._column(self._chance.choice("nt"), own) for _ in range(self._chance.choice((0, 1, 1, 2)))]
         keys = [key for key in keys if key]
@@ -176,6 +183,11 @@ class Grammar:
             name = self._chance.choice((f"v{at}", "id", "name", "cost", "value")) if self._one_in(4) else f"v{at}"
             items.append(f"{value} AS {name}")
             columns.append((name, kind))
+        if self._words.shapes and not is_part and not is_grouped and self._one_in(4):
+            shape = self._filled(self._chance.choice(self._words.shapes), scope, min(depth, 1))
+            parts = {"items": ", ".join(items), "from": froms, "where": self._where(scope, depth)}
+            parts["end"] = self._end(own, depth)
+            return _PART.sub(lambda found: parts[found[1]], shape), columns
         distinct = "DISTINCT " if self._one_in(10) else ""
         text = f"SELECT {distinct}{', '.join(items)} {froms}{self._where(scope, depth)}"
         if is_grouped:
@@ -187,11 +199,11 @@ class Grammar:
         if keys is not None:
             return self._chance.choice(keys) if keys and self._one_in(2) else self._aggregate(scope, depth)
         if kind == "n" and depth > 0 and self._one_in(6):
-            return self._filled(self._chance.choice((*WINDOWS, *self._words.windows)), scope, depth)
+            return self._filled(self._had((*WINDOWS, *self._words.windows)), scope, depth)
         return self._value("n" if kind == "b" and self._one_in(2) else kind, scope, depth)
 
     def _aggregate(self, scope: _Scope, depth: int) -> str:
-        return self._filled(self._chance.choice((*AGGREGATES, *self._words.aggregates)), scope, depth - 1)
+        return self._filled(self._had((*AGGREGATES, *self._words.aggregates)), scope, depth - 1)
 
     def _scalar(self, kind: str, scope: _Scope, depth: int) -> str:
         if kind == "n" and self._one_in(2):
@@ -205,7 +217,7 @@ class Grammar:
         text, first = self._source(outer, depth)
         found = [first]
         for _ in range(self._chance.choice((0, 0, 0, 1, 1, 2))):
-            join = self._chance.choice((*JOINS, *self._words.joins))
+            join = self._had((*JOINS, *self._words.joins))
             other, source = self._source((*outer, *found), depth)
             text = f"{text} {join} {other}" if join != "," else f"{text}, {other}"
             before = tuple(found)
@@ -240,7 +252,7 @@ class Grammar:
         if depth > 0 and self._one_in(6):
             text, columns = self._query((), depth - 1)
             return f"({text}) AS {name}", _Source(name, columns, ())
-        if depth > 0 and self._one_in(25):
+        if depth > 0 and "VALUES" not in self._words.without and self._one_in(25):
             return f"(VALUES (1, 'x'), (2, NULL)) AS {name}", _Source(name, [("column1", "n"), ("column2", "t")], ())
         table = self._chance.choice((*KINDS, "orders", "orders", "events"))
         columns, hidden = list(KINDS[table].items()), HIDDEN.get(table, ())
@@ -260,7 +272,7 @@ class Grammar:
 
     def _name(self) -> str:
         self._made += 1
-        return self._chance.choice(_NAMES) if self._one_in(10) else f"s{self._made}"
+        return self._had(_NAMES) if self._one_in(10) else f"s{self._made}"
 
     def _where(self, scope: _Scope, depth: int) -> str:
         return f" WHERE {self._value('b', scope, depth)}" if self._chance.random() < 0.55 else ""
@@ -272,7 +284,7 @@ class Grammar:
     def _end(self, scope: _Scope, depth: int) -> str:
         text = ""
         if scope and self._one_in(3):
-            order = self._chance.choice(("", " DESC", " ASC", " NULLS LAST"))
+            order = self._had(("", " DESC", " ASC", " NULLS LAST"))
             text += f" ORDER BY {self._value(self._chance.choice('nnt'), scope, min(depth, 1))}{order}"
         if depth > 0 and self._one_in(6):
             text += f" LIMIT {self._chance.choice((1, 3, 10))}{self._chance.choice(('', ' OFFSET 1'))}"

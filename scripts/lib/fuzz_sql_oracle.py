@@ -62,8 +62,10 @@ class _Varies(Exception):
     """Answers differ by chance, or by time alone."""
 
 
-def judge(pair: Pair, text: str, gate: Callable[[str], Sequence[Proven]] | None = None) -> Judged:
-    """Take a text through the gate, by `gate` if it is given, and what is permitted to the engine."""
+def judge(
+    pair: Pair, text: str, gate: Callable[[str], Sequence[Proven]] | None = None, *, is_confined: bool = True
+) -> Judged:
+    """Take a text through the gate, by `gate` if it is given, and what is permitted to the engine, also confined."""
     begun, rule, proven = thread_time(), "", None
     try:
         proven = (gate or pair.permit)(text)
@@ -76,7 +78,7 @@ def judge(pair: Pair, text: str, gate: Callable[[str], Sequence[Proven]] | None 
         return _found(Finding("slow", "gate", f"{took * 1000:.0f} ms"))
     if proven is None:
         return Judged(is_permitted=False, rule=rule, is_answered=False, is_undecided=False, finding=None)
-    return _judge_permitted(pair, text, proven)
+    return _judge_permitted(pair, text, proven, is_confined=is_confined)
 
 
 def _found(finding: Finding) -> Judged:
@@ -96,14 +98,14 @@ def _least_s(pair: Pair, text: str) -> float:
     return least
 
 
-def _judge_permitted(pair: Pair, text: str, proven: Sequence[Proven]) -> Judged:
+def _judge_permitted(pair: Pair, text: str, proven: Sequence[Proven], *, is_confined: bool) -> Judged:
     runs = pair.permit_bare(text, proven)
     is_undecided, is_answered = False, False
     ways: tuple[tuple[str, _Ask], ...] = (
         ("bare", lambda seconds: pair.bare(runs, seconds)),
         ("confined", lambda seconds: pair.confined(proven, text, seconds)),
     )
-    for where, ask in ways:
+    for where, ask in ways if is_confined else ways[:1]:
         begun = monotonic()
         answers = ask(BARE_S)
         if monotonic() - begun > 2 * (BARE_S + BOUNDED_S):
@@ -112,6 +114,9 @@ def _judge_permitted(pair: Pair, text: str, proven: Sequence[Proven]) -> Judged:
             # WHY not then: a `*` that stands for fewer columns is cut short by what a tool's tables look like.
             is_whole = where == "confined" or not proven[0].omitted
             finding = (_told(where, ask, answers) or _shown(where, text, answers)) if is_whole else None
+            if finding and finding.what == "tells" and all(each.is_answered for each in answers):
+                is_undecided = pair.is_by_chance(runs)
+                finding = None if is_undecided else finding
         except _Varies:
             finding, is_undecided = None, True
         if finding:

@@ -257,6 +257,10 @@ class PostgresPair:
         """Run what the gate let through on the executor of each twin."""
         return [Answer(*ground.ask(each, text, seconds)) for ground, each in zip(self._grounds, proven, strict=True)]
 
+    def is_by_chance(self, text: str) -> bool:  # noqa: ARG002 - whatever the text
+        """Not seen: these plans do not change with a few rows more."""
+        return False
+
     def settle(self) -> Sequence[Blamed]:
         """Look at what all texts since the last time did; where that is anything, at each by itself."""
         texts, self._texts = self._texts, []

@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 from time import monotonic
 from typing import Final, final
+from zlib import crc32
 
 from fuzz_sql_engines import Engine
 from fuzz_sql_grammar import Grammar
@@ -58,6 +59,8 @@ class Row:
     cases: int = 0
     permitted: int = 0
     answered: int = 0
+    confined: int = 0
+    """Of the permitted, those that the executor was to run too."""
     undecided: int = 0
     reached: int = 0
     seconds: float = 0.0
@@ -92,6 +95,7 @@ class Fuzzer:
         self.row = Row()
         self._order = order
         self._words = engine.words
+        self._confined_every = engine.confined_every
         self._pair = pair
         self._tell = tell
         self._reach = Reach()
@@ -137,11 +141,14 @@ class Fuzzer:
             with self._reach.watching():
                 return self._pair.permit(text)
 
-        judged = judge(self._pair, text, gate)
+        judged = judge(self._pair, text, gate, is_confined=self._is_confined(text))
         if len(self._reach) > before:
             self._kept.append(text)
             del self._kept[:-_MOST_KEPT]
         return judged
+
+    def _is_confined(self, text: str) -> bool:
+        return crc32(text.encode("utf-8", "surrogatepass")) % self._confined_every == 0
 
     def _count(self, way: str, number: int, text: str, judged: Judged) -> None:
         row = self.row
@@ -153,6 +160,7 @@ class Fuzzer:
             row.permitted += 1
             row.ways[way] += 1
             row.answered += judged.is_answered
+            row.confined += self._is_confined(text)
             row.undecided += judged.is_undecided
         if judged.finding:
             self._note(number, text, judged.finding, lambda less: judge(self._pair, less).finding)

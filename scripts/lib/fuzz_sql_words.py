@@ -36,6 +36,11 @@ class Words:
     comments: Sequence[str]
     odd: Sequence[str]
     """Tokens that are put in anywhere."""
+    shapes: Sequence[str] = ()
+    """Ways to write a SELECT beside the plain one, of `{items}`, `{from}`, `{where}` and `{end}`."""
+    stars: Sequence[str] = ("*",)
+    without: Sequence[str] = ()
+    """Of what every engine has, what this one has not: no production that holds it is taken."""
 
 
 KINDS: Final[Mapping[str, Mapping[str, str]]] = {

@@ -12,9 +12,9 @@ from typing import Final, final
 
 import duckdb
 
-from sandbox.bench.sql.ground import all_rights, filled, plan, proven_by, told, told_fetched
+from sandbox.bench.sql.ground import DISAGREES, all_rights, filled, plan, proven_by, told, told_fetched
 from sandbox.bench.sql.harm import BARE_S, BOUNDED_S, CANARY, MAX_ROWS, Harm, Seen
-from sandbox.bench.sql.shop import MAX_BYTES, SHOWN_VIEW, permitted_shop, rules, whole_shop
+from sandbox.bench.sql.shop import MAX_BYTES, SHOWN_VIEW, TABLES, Tables, permitted_shop, rules, whole_shop
 from sandbox.confined.duckdb_process import answer_of
 from sandbox.confined.frames import Rows
 from sandbox.executors.duckdb import DuckdbExecutor
@@ -58,18 +58,18 @@ class DuckdbGround:
 
     engine: SqlEngine = "duckdb"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tables: Tables = TABLES) -> None:
         """Make the shop's file and a scratch folder, with a file of somebody else's, in `folder`."""
         self._scratch = folder / "scratch"
         self._scratch.mkdir()
         self._bare = folder / "bare.duckdb"
-        self._file = _made(folder / "shop.duckdb", [*whole_shop(_POSTGRES_TYPES), "CREATE SEQUENCE numbers"])
-        self._owned = _opened(_made(folder / "permitted.duckdb", permitted_shop(_POSTGRES_TYPES)))
+        self._file = make_shop(folder / "shop.duckdb", tables)
+        self._owned = opened(_made(folder / "permitted.duckdb", permitted_shop(_POSTGRES_TYPES, tables)))
         self._whole = self._file.read_bytes()
         self._put_right()
         self._database = self._anew()
-        self._fresh = _state(self._database, "")
-        self._rules = rules("")
+        self._fresh = state_of(self._database, "")
+        self._rules = rules("", tables)
         connection = Connection(
             name="bench",
             engine="duckdb",
@@ -86,11 +86,11 @@ class DuckdbGround:
 
     def bare(self, text: str) -> Seen:
         """Run a text on a copy as its owner; one that it changed is thrown away."""
-        answer, is_answered, harms = _answer(self._database, text)
-        is_open = _is_in_transaction(self._database)
+        answer, is_answered, harms = answer_to(self._database, text)
+        is_open = is_in_transaction(self._database)
         if is_open:
             harms.add(Harm.HOLDS)
-        if is_open or _state(self._database, text) != self._fresh or not self._is_right():
+        if is_open or state_of(self._database, text) != self._fresh or not self._is_right():
             harms.add(Harm.CHANGED)
             self._database.close()
             self._database = self._anew()
@@ -111,22 +111,24 @@ class DuckdbGround:
 
     def run(self, proven: Proven, text: str, seconds: float) -> Seen:
         """Run what the gate let through in a process that is confined to the tool."""
-        seconds = max(seconds, _LEAST_S)
-        is_answered, begun = False, time.monotonic()
-        try:
-            made = plan("duckdb", text, proven, seconds)
-            answer = told_fetched(self._executor.run(made, self._confinement, self._lease, Cancellation()))
-            is_answered = True
-        except Refused as refused:
-            answer = f"{refused.reason} {refused.rule} {refused.message} {dict(refused.metadata)}"
-        except PlanStale as stale:
-            answer = f"the engine disagrees: {stale}"
-        harms = {Harm.SPENDS} if time.monotonic() - begun > seconds + BOUNDED_S else set[Harm]()
+        begun = time.monotonic()
+        answer, is_answered = self.ask(proven, text, seconds)
+        harms = {Harm.SPENDS} if time.monotonic() - begun > max(seconds, _LEAST_S) + BOUNDED_S else set[Harm]()
         if not self._is_right() or self._file.read_bytes() != self._whole:
             harms.add(Harm.CHANGED)
             self._file.write_bytes(self._whole)
             self._put_right()
         return Seen(answer, is_answered, frozenset(harms))
+
+    def ask(self, proven: Proven, text: str, seconds: float) -> tuple[str, bool]:
+        """Run what the gate let through, unwatched; returns rows or error, and whether it ended."""
+        try:
+            made = plan("duckdb", text, proven, max(seconds, _LEAST_S))
+            return told_fetched(self._executor.run(made, self._confinement, self._lease, Cancellation())), True
+        except Refused as refused:
+            return f"{refused.reason} {refused.rule} {refused.message} {dict(refused.metadata)}", False
+        except PlanStale as stale:
+            return f"{DISAGREES} {stale}", False
 
     def owned(self, text: str) -> Seen:
         """Run a text as the owner of what the tool may show."""
@@ -149,7 +151,7 @@ class DuckdbGround:
     def _anew(self) -> duckdb.DuckDBPyConnection:
         self._bare.with_name("bare.duckdb.wal").unlink(missing_ok=True)
         self._bare.write_bytes(self._whole)
-        return _opened(self._bare)
+        return opened(self._bare)
 
     def _is_right(self) -> bool:
         found = [(path.name, path.read_bytes() if path.is_file() else b"") for path in self._scratch.iterdir()]
@@ -168,14 +170,20 @@ def duckdb_ground() -> Iterator[DuckdbGround]:
         yield ground
 
 
+def make_shop(path: Path, tables: Tables = TABLES) -> Path:
+    """Make the file of the whole shop; returns its path."""
+    return _made(path, [*whole_shop(_POSTGRES_TYPES, tables), "CREATE SEQUENCE numbers"])
+
+
 def _made(path: Path, statements: Iterable[str]) -> Path:
-    with closing(_opened(path)) as database:
+    with closing(opened(path)) as database:
         for statement in statements:
             database.execute(statement.replace(" jsonb", " JSON").replace(" at timestamp", ' "at" timestamp'))
     return path
 
 
-def _opened(path: Path) -> duckdb.DuckDBPyConnection:
+def opened(path: Path) -> duckdb.DuckDBPyConnection:
+    """Return the owner's connection to a file."""
     configuration: dict[str, str | bool | int | float | list[str]] = {
         "threads": 1,
         "memory_limit": "1GB",
@@ -188,7 +196,8 @@ def _opened(path: Path) -> duckdb.DuckDBPyConnection:
     return database
 
 
-def _is_in_transaction(database: duckdb.DuckDBPyConnection) -> bool:
+def is_in_transaction(database: duckdb.DuckDBPyConnection) -> bool:
+    """Whether a text left a transaction open; ends it."""
     try:
         database.execute("BEGIN")
         database.execute("ROLLBACK")
@@ -199,7 +208,7 @@ def _is_in_transaction(database: duckdb.DuckDBPyConnection) -> bool:
     return False
 
 
-def _state(database: duckdb.DuckDBPyConnection, text: str) -> str:
+def state_of(database: duckdb.DuckDBPyConnection, text: str) -> str:
     """Return everything that a connection and its databases remember after a text."""
     try:
         facts = [database.execute(query).fetchall() for query in _STATE]
@@ -227,16 +236,18 @@ def _as_executors_write(database: duckdb.DuckDBPyConnection, text: str) -> str:
     )
 
 
-def _answer(database: duckdb.DuckDBPyConnection, text: str) -> tuple[str, bool, set[Harm]]:
+def answer_to(
+    database: duckdb.DuckDBPyConnection, text: str, seconds: float = BARE_S, max_rows: int = MAX_ROWS
+) -> tuple[str, bool, set[Harm]]:
     """Run a text, all statements of it, and return rows or error, whether it ended, and whether it spent too much."""
     rows: list[tuple[object, ...]] = []
-    stop = threading.Timer(BARE_S, database.interrupt)
+    stop = threading.Timer(seconds, database.interrupt)
     stop.start()
     try:
         cursor = database.execute(text)
         while batch := cursor.fetchmany(_BATCH):
             rows += batch
-            if len(rows) > MAX_ROWS:
+            if len(rows) > max_rows:
                 return "too much", False, {Harm.SPENDS}
         return told([str(each[0]) for each in cursor.description or ()], rows), True, set()
     except duckdb.InterruptException:

@@ -8,21 +8,30 @@ from __future__ import annotations
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, final
 from urllib.parse import urlsplit
 
-from sandbox.bench.sql.ground import CONNECTION_DIGEST, all_rights, filled, plan, proven_by, told, told_fetched
+from sandbox.bench.sql.ground import (
+    CONNECTION_DIGEST,
+    DISAGREES,
+    all_rights,
+    filled,
+    plan,
+    proven_by,
+    told,
+    told_fetched,
+)
 from sandbox.bench.sql.harm import BARE_S, BOUNDED_S, CANARY, Harm, Seen
 from sandbox.bench.sql.mysql_owner import MORE, Bare, Client, fingerprint, statements
-from sandbox.bench.sql.shop import MAX_BYTES, MAX_ROWS, SHOWN_VIEW, permitted_shop, rules, whole_shop
+from sandbox.bench.sql.shop import MAX_BYTES, MAX_ROWS, SHOWN_VIEW, TABLES, Tables, permitted_shop, rules, whole_shop
 from sandbox.deployment import Misconfigured
 from sandbox.doctor.mysql_script import mysql_setup_script, mysql_undo_script
 from sandbox.executors.ending import Over
-from sandbox.executors.engine import Confinement, Fetched, PlanStale
+from sandbox.executors.engine import Confinement, PlanStale
 from sandbox.executors.mysql import MysqlExecutor
 from sandbox.executors.mysql_catalogue import read_mysql_catalogue
 from sandbox.executors.mysql_cells import readers_of
@@ -53,12 +62,12 @@ class MysqlGround:
 
     engine: SqlEngine = "mysql"
 
-    def __init__(self, server: _Server, folder: Path) -> None:
+    def __init__(self, server: ShopServer, folder: Path) -> None:
         """Use the databases of `server`, which are there, and the scratch folder `folder`."""
         self._server = server
         self._scratch = folder
         self._put_right()
-        self._rules = rules("")
+        self._rules = rules("", server.tables)
         connection = Connection(
             name=server.name,
             engine="mysql",
@@ -74,7 +83,7 @@ class MysqlGround:
         self._watch = server.connect("information_schema")
         self._bare = Bare(server.connect, server.bare, server.make_bare, self._is_right)
         self._owner = server.talk(server.owned)
-        self._kept = fingerprint(self._watch, server.tooled)
+        self._kept = self.watched()
 
     def bare(self, text: str) -> Seen:
         """Run a text as an administrator in a database that was never set up for a tool."""
@@ -96,8 +105,32 @@ class MysqlGround:
 
     def run(self, proven: Proven, text: str, seconds: float) -> Seen:
         """Run what the gate let through on the executor, as the tool's login."""
+        begun = time.monotonic()
+        answer, is_answered = self.ask(proven, text, seconds)
+        harms = {Harm.SPENDS} if time.monotonic() - begun > seconds + BOUNDED_S else set[Harm]()
+        kept, self._kept = self._kept, self.watched()
+        if self._kept != kept or not self._is_right():
+            harms.add(Harm.CHANGED)
+            self._put_right()
+        return Seen(answer, is_answered, frozenset(harms))
+
+    def ask(self, proven: Proven, text: str, seconds: float) -> tuple[str, bool]:
+        """Run what the gate let through, unwatched; returns rows or error, and whether it ended."""
         made = plan("mysql", text, proven, seconds, self._server.shape.login)
-        return self._seen(lambda: self._executor.run(made, self._confinement, self._lease, Cancellation()), seconds)
+        try:
+            return told_fetched(self._executor.run(made, self._confinement, self._lease, Cancellation())), True
+        except Refused as refused:
+            return f"{refused.reason} {refused.rule} {refused.message} {dict(refused.metadata)}", False
+        except PlanStale as stale:
+            return f"{DISAGREES} {stale}", False
+
+    def forget(self) -> None:
+        """Hang up where the tool's login talks; the next text is asked in another session."""
+        self._executor.forget()
+
+    def watched(self) -> str:
+        """Return all that the tool's database keeps."""
+        return fingerprint(self._watch, self._server.tooled)
 
     def owned(self, text: str) -> Seen:
         """Run a text as the owner of what the tool may show."""
@@ -127,22 +160,6 @@ class MysqlGround:
         self._watch.close()
         self._owner.wire.close()
 
-    def _seen(self, run: Callable[[], Fetched], seconds: float) -> Seen:
-        begun, is_answered = time.monotonic(), False
-        try:
-            answer = told_fetched(run())
-            is_answered = True
-        except Refused as refused:
-            answer = f"{refused.reason} {refused.rule} {refused.message} {dict(refused.metadata)}"
-        except PlanStale as stale:
-            answer = f"the engine disagrees: {stale}"
-        harms = {Harm.SPENDS} if time.monotonic() - begun > seconds + BOUNDED_S else set[Harm]()
-        kept, self._kept = self._kept, fingerprint(self._watch, self._server.tooled)
-        if self._kept != kept or not self._is_right():
-            harms.add(Harm.CHANGED)
-            self._put_right()
-        return Seen(answer, is_answered, frozenset(harms))
-
     def _is_right(self) -> bool:
         found = {path.name: path.read_bytes() if path.is_file() else b"" for path in self._scratch.iterdir()}
         return found == {_THEIRS: CANARY.encode()}
@@ -156,27 +173,38 @@ class MysqlGround:
 
 
 @final
-class _Server:
-    """The databases and logins of one run."""
+class ShopServer:
+    """A server, and the databases and logins of one run on it."""
 
-    def __init__(self, administrator: str, name: str) -> None:
-        """Raises `ValueError` for what is no dsn."""
-        dsn = parse_mysql_dsn(urlsplit(administrator)._replace(path="/information_schema").geturl())
-        self._place = dsn.server.parameters
-        self._login = (dsn.user, "" if dsn.password is None else dsn.password.reveal())
+    def __init__(self, administrator: str, tables: Tables = TABLES) -> None:
+        """Use the server that an administrator's dsn leads to; raises `Misconfigured` for one that cannot be used."""
+        try:
+            dsn = parse_mysql_dsn(urlsplit(administrator)._replace(path="/information_schema").geturl())
+            self._place = dsn.server.parameters
+            self._login = (dsn.user, "" if dsn.password is None else dsn.password.reveal())
+            self.connect("information_schema").close()
+        except (ValueError, Gone, Over) as error:
+            kind = type(error).__name__
+            message = f"--mysql: {kind}; an administrator's dsn, of a server to try things on, is accepted"
+            raise Misconfigured(message) from error
+        name = f"bench_{secrets.token_hex(4)}"
         self._lease_key = secrets.token_bytes(32)
+        self.tables = tables
         self.name = name
         self.bare, self.tooled, self.owned = f"{name}_bare", f"{name}_tool", f"{name}_owner"
-        self.shape = grant_shape(name, rules(""))
+        self.shape = grant_shape(name, rules("", tables))
         self.catalogue: Catalogue
 
     def connect(self, database: str) -> Client:
+        """Log in as the administrator."""
         return Client(self._place, (*self._login, database))
 
     def talk(self, database: str) -> Talk:
+        """Log in as the administrator, as executors talk."""
         return Talk(self._place, (*self._login, database), time.monotonic() + _PATIENCE_S, Cancellation())
 
     def lease(self) -> LoginLease:
+        """Return the lease of the tool's login."""
         return LoginLease(
             connection=self.name,
             server=Server({**self._place, "database": self.tooled}),
@@ -190,10 +218,10 @@ class _Server:
     def make(self, stack: ExitStack) -> None:
         """Make the databases and logins; leaving `stack` takes them back."""
         for database in (self.bare, self.tooled, self.owned):
-            stack.callback(self._run, f"DROP DATABASE IF EXISTS {database}")
+            stack.callback(self.drop, database)
         self.make_bare()
-        self._make_database(self.tooled, [*whole_shop(1), *MORE])
-        self._make_database(self.owned, permitted_shop(1))
+        self._make_database(self.tooled, [*whole_shop(1, self.tables), *MORE])
+        self._make_database(self.owned, permitted_shop(1, self.tables))
         talk = self.talk(self.tooled)
         try:
             self.catalogue = read_mysql_catalogue(talk)
@@ -204,7 +232,11 @@ class _Server:
 
     def make_bare(self) -> None:
         """Make the bare database anew."""
-        self._make_database(self.bare, [*whole_shop(1), *MORE])
+        self._make_database(self.bare, [*whole_shop(1, self.tables), *MORE])
+
+    def drop(self, database: str) -> None:
+        """Drop a database of this run."""
+        self._run(f"DROP DATABASE IF EXISTS {database}")
 
     def _make_database(self, name: str, texts: Iterable[str]) -> None:
         script = ";\n".join(texts)
@@ -220,17 +252,12 @@ class _Server:
 
 
 @contextmanager
-def mysql_ground(administrator: str) -> Iterator[MysqlGround]:
+def mysql_ground(administrator: str, tables: Tables = TABLES) -> Iterator[MysqlGround]:
     """Make the shop on the server that an administrator's dsn leads to, and take all of it back at the end.
 
     Raises `Misconfigured` for a dsn that cannot be used.
     """
-    try:
-        server = _Server(administrator, f"bench_{secrets.token_hex(4)}")
-        server.connect("information_schema").close()
-    except (ValueError, Gone, Over) as error:
-        message = f"--mysql: {type(error).__name__}; an administrator's dsn, of a server to try things on, is accepted"
-        raise Misconfigured(message) from error
+    server = ShopServer(administrator, tables)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="sandbox-bench-")))
         scratch = folder / "scratch"

@@ -24,14 +24,14 @@ _EOF: Final = 0xFE
 _ERROR: Final = 0xFF
 _EMPTY: Final = 1065
 """What the server says of a text with comments alone."""
-_SPENT: Final = frozenset({1969, 3024, 1317, 1037, 1038, 1041, 1290})
+SPENT: Final = frozenset({1969, 3024, 1317, 1037, 1038, 1041, 1290})
 """What it says of what was stopped for its time or for want of memory."""
 _LOCKS_ROWS: Final = ("UPDATE", "SHARE")
 """What a text holds that locks rows and changes none."""
 _TOLD_ROWS: Final = 2_000
 _MAX_BYTES: Final = 32 * 1024 * 1024
 _PATIENCE_S: Final = 30.0
-_GRACE_S: Final = 3.0
+GRACE_S: Final = 3.0
 """How much longer than its time a statement is listened to, for a machine may be busy."""
 
 _BEGIN: Final = f"""
@@ -47,7 +47,7 @@ SELECT SUM(CRC32(CONCAT(VARIABLE_NAME, '=', VARIABLE_VALUE)))
   FROM information_schema.{{}}
  WHERE VARIABLE_NAME NOT IN ('{"', '".join(_VOLATILE)}') AND VARIABLE_NAME NOT LIKE 'gtid%'
 """  # noqa: S608 - constants
-_SESSION: Final = f"""
+SESSION: Final = f"""
 SELECT DATABASE(), (SELECT COUNT(*) FROM information_schema.USER_VARIABLES);{_VARIABLES.format("SESSION_VARIABLES")}
 """  # noqa: S608 - constants
 """Of what a session keeps."""
@@ -182,19 +182,19 @@ class Bare:
     def _open(self) -> None:
         self._session = self._connect(self._database)
         self._session.ask(f"SET SESSION max_statement_time = {BARE_S}")
-        self._fresh = str(self._session.ask(_SESSION))
+        self._fresh = str(self._session.ask(SESSION))
 
     def _run(self, text: str, *, is_within: bool) -> Seen:
         if is_within:
             self._session.ask("START TRANSACTION")
         begun = time.monotonic()
         try:
-            found = self._session.ask(text, BARE_S + _GRACE_S)
+            found = self._session.ask(text, BARE_S + GRACE_S)
         except (Gone, Over, TooMuch) as error:
             seen = Seen(type(error).__name__, is_answered=False, harms=frozenset())
             harms = set[Harm]() if isinstance(error, Gone) else {Harm.SPENDS}
             return self._put_right(seen, harms, is_spoilt=True)
-        harms = {Harm.SPENDS} if found.error and found.error[0] in _SPENT else set[Harm]()
+        harms = {Harm.SPENDS} if found.error and found.error[0] in SPENT else set[Harm]()
         if time.monotonic() - begun > BARE_S:  # some functions end early, and say so nowhere
             harms.add(Harm.SPENDS)
         if self._holds(is_within=is_within):
@@ -246,7 +246,7 @@ class Bare:
 
     def _session_now(self) -> str:
         with suppress(Gone, Over):
-            return str(self._session.ask(_SESSION))
+            return str(self._session.ask(SESSION))
         return "it cannot say"
 
     def _settings_now(self) -> dict[str, str]:

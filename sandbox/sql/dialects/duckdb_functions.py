@@ -2,9 +2,10 @@
 
 Left out, and so refused: what reads files or the process (`read_*`, `parquet_*`, `glob`, `sniff_csv`, …), what tells of
 the catalogue, settings or session (`duckdb_*`, `pragma_*`, `current_setting`, `getvariable`, `version`, …), what runs
-SQL or names tables in a text (`query`, `query_table`, `json_execute_serialized_sql`, …), what changes or waits
-(`nextval`, `setseed`, `write_log`, `sleep_ms`, `pg_sleep`, …), `error`, and functions of functions (lambdas). Lists and
-texts of any length are accepted: a statement has a process of its own, with a limit of memory.
+SQL or names tables in a text (`query`, `query_table`, `json_execute_serialized_sql`, …), what names a function in one
+(`list_aggregate` by its four names), what changes or waits (`nextval`, `setseed`, `write_log`, `sleep_ms`, …), `error`,
+and functions of functions (lambdas). Lists and texts of any length are accepted: a statement has a process of its own,
+with a limit of memory.
 """
 
 from __future__ import annotations
@@ -43,11 +44,11 @@ _SCALARS: Final = """
     transaction_timestamp try_strptime week weekday weekofyear year yearweek current_localtime current_localtimestamp
     get_current_time get_current_timestamp
 
-    array_aggr array_aggregate array_append array_cat array_concat array_contains array_cosine_distance
+    array_append array_cat array_concat array_contains array_cosine_distance
     array_cosine_similarity array_cross_product array_distance array_distinct array_dot_product array_extract
     array_has array_has_all array_has_any array_indexof array_inner_product array_intersect array_length array_position
     array_prepend array_resize array_reverse array_reverse_sort array_slice array_sort array_unique array_value
-    array_where array_zip cardinality element_at flatten len list_aggr list_aggregate list_any_value list_append
+    array_where array_zip cardinality element_at flatten len list_any_value list_append
     list_avg list_bit_and list_bit_or list_bit_xor list_bool_and list_bool_or list_cat list_concat list_contains
     list_cosine_distance list_cosine_similarity list_count list_distance list_distinct list_dot_product list_element
     list_extract list_first list_has list_has_all list_has_any list_indexof list_inner_product list_intersect list_last
@@ -97,6 +98,7 @@ BEHIND_GRAMMAR: Final = words(
     date_part to_years to_months to_weeks to_days to_hours to_minutes to_seconds to_milliseconds to_microseconds
     to_quarters to_decades to_centuries to_millennia trunc trim ltrim rtrim substring overlay position strpos instr
     get_current_timestamp get_current_time current_date today current_localtime current_localtimestamp timezone
+    contains
     count_star count quantile_cont quantile_disc regexp_matches unnest array_agg if coalesce nullif constant_or_null
     """
 )

@@ -158,6 +158,11 @@ def test_what_needs_too_much_memory_is_stopped_and_the_service_lives(shop: Shop,
     assert shop.query("SELECT 1") == [(1,)]
 
 
+@pytest.mark.requirement("sql:duckdb:permitted")
+def test_a_list_may_stand_behind_in(shop: Shop) -> None:
+    assert shop.query("SELECT 1 IN [1, 2], 'a' IN ['b'], 1 IN []") == [(1, 0, 0)]
+
+
 @pytest.mark.requirement("executors:duckdb:errors")
 @pytest.mark.parametrize(
     ("sql", "word"),
