@@ -276,27 +276,10 @@ _SOURCES: Final = frozenset(
 )
 _CLASSES: Final = frozenset(
     {
-        "FUNCTION",
-        "COLUMN_REF",
-        "CONSTANT",
-        "COMPARISON",
-        "CONJUNCTION",
-        "CAST",
-        "CASE",
-        "OPERATOR",
-        "SUBQUERY",
-        "WINDOW",
+        *("FUNCTION", "COLUMN_REF", "CONSTANT", "COMPARISON", "CONJUNCTION", "CAST", "CASE", "OPERATOR", "SUBQUERY"),
+        *("WINDOW", "BETWEEN", "STAR", "COLLATE", "PARAMETER", "DEFAULT", "TYPE", "POSITIONAL_REFERENCE"),
+        "LAMBDA",  # `a -> b` is one until it is bound
     }
-    | {
-        "BETWEEN",
-        "STAR",
-        "COLLATE",
-        "PARAMETER",
-        "DEFAULT",
-        "TYPE",
-        "LAMBDA",
-        "POSITIONAL_REFERENCE",
-    }  # `a -> b` is one until it is bound
 )
 
 

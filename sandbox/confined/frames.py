@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import time
 from collections.abc import Mapping
 from typing import Final, TypeAlias
 
@@ -108,29 +109,42 @@ def send(connection: socket.socket, message: Task | Reply) -> None:
 
 def receive_task(connection: socket.socket) -> Task:
     """Receive what to do; raises `OSError` or `EOFError`."""
-    return _TASKS.decode(_frame(connection))
+    return _TASKS.decode(_frame(connection, None))
 
 
-def receive_reply(connection: socket.socket) -> Reply:
-    """Receive what a confined process says; raises `OSError`, or `EOFError` for what is no reply."""
+def receive_reply(connection: socket.socket, until: float) -> Reply:
+    """Receive what a confined process says, whole before `until` (`time.monotonic()` seconds).
+
+    Raises `TimeoutError`, `OSError`, or `EOFError` for what is no reply.
+    """
     try:
-        return _REPLIES.decode(_frame(connection))
+        return _REPLIES.decode(_frame(connection, until))
     except (msgspec.MsgspecError, RecursionError) as error:
         raise EOFError from error
 
 
-def _frame(connection: socket.socket) -> bytes:
-    (size,) = _SIZE.unpack(_exactly(connection, _SIZE.size))
+def _frame(connection: socket.socket, until: float | None) -> bytes:
+    (size,) = _SIZE.unpack(_exactly(connection, _SIZE.size, until))
     if size > MAX_FRAME:
         raise EOFError
-    return _exactly(connection, size)
+    return _exactly(connection, size, until)
 
 
-def _exactly(connection: socket.socket, size: int) -> bytes:
+def _exactly(connection: socket.socket, size: int, until: float | None) -> bytes:
     parts = bytearray()
     while len(parts) < size:
+        if until is not None:
+            _wait_no_longer_than(connection, until)
         part = connection.recv(min(size - len(parts), 1 << 20))
         if not part:
             raise EOFError
         parts += part
     return bytes(parts)
+
+
+def _wait_no_longer_than(connection: socket.socket, until: float) -> None:
+    """Bound the next wait alone: bytes that drip one by one win no time."""
+    left = until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    connection.settimeout(left)

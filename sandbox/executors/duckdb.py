@@ -8,18 +8,19 @@ from contextlib import contextmanager
 from typing import Final, Literal, final
 
 from sandbox.confined.frames import Heading, Rows, Statement, Stopped, Tables, Task
-from sandbox.executors.duckdb_errors import told, unavailable
-from sandbox.executors.duckdb_host import Host, Lost, Process
+from sandbox.executors.duckdb_errors import no_process, told, unavailable
+from sandbox.executors.duckdb_host import Host, Lost, NotMade, Process
 from sandbox.executors.duckdb_views import select_of, views_of
 from sandbox.executors.ending import Over, cancelled, end_of, failed, timed_out
 from sandbox.executors.engine import Confinement, Fetched, PlanStale
 from sandbox.executors.places import Places
 from sandbox.executors.results import check_heading, fetch, heading_bytes
 from sandbox.leases import FileLease
-from sandbox.reasons import Fault
+from sandbox.reasons import Fault, Refused
 from sandbox.sql import Catalogue, ColumnShape, TableShape, folded
 from sandbox.sql.dialects.duckdb_functions import BEHIND_GRAMMAR
 from sandbox.stages import Cancellation, Lease, ResultColumn, SqlPlan
+from sandbox.telemetry.events import warn_often
 from sandbox.toolspec import Connection, Digest, FileTarget, TableRule
 from sandbox.values import Cell, Row
 
@@ -39,6 +40,7 @@ class DuckdbExecutor:
         """Begin without a process; so many processes of the service share what may run at once."""
         if not isinstance(connection.target, FileTarget):
             raise Fault("duckdb executor: a connection that is no file")
+        self._name = connection.name
         self._path = connection.target.path
         self._host = Host()
         self._places = Places(max(1, MAX_RUNNING // workers))
@@ -47,23 +49,31 @@ class DuckdbExecutor:
 
     def read_catalogue(self, seconds: float = CATALOGUE_S) -> Catalogue:
         """Read the file's tables; raises `Refused` with `EXECUTOR_UNAVAILABLE`."""
-        self._believed = found = self._found(seconds)
+        try:
+            self._believed = found = self._found(_from_now(seconds), Cancellation())
+        except Over as error:
+            raise unavailable() from error
         return _catalogue(found)
 
     def rehearse(self, confinement: Confinement, lease: Lease, seconds: float = CATALOGUE_S) -> None:
-        """Confine a process, look at each table, and let go."""
-        for name, rule in confinement.tables.items():
-            statement = self._statement(select_of(rule), {name: rule}, confinement)
-            with self._talk(Task(_path_of(lease), statement), _from_now(seconds), Cancellation()) as replies:
-                for _ in replies:
-                    pass
+        """Confine a process, look at each table, and let go; so many seconds each."""
+        try:
+            for name, rule in confinement.tables.items():
+                until, nobody = _from_now(seconds), Cancellation()
+                statement = _statement(select_of(rule), {name: rule}, confinement, self._tables(until, nobody))
+                with self._talk(Task(_path_of(lease), statement), until, nobody) as replies:
+                    for _ in replies:
+                        pass
+        except Over as error:
+            raise unavailable() from error
 
     def run(self, plan: SqlPlan, confinement: Confinement, lease: Lease, cancellation: Cancellation) -> Fetched:
         """Run the plan in a process of its own; raises `Refused` or `PlanStale`."""
         until = end_of(plan, cancellation)
         rules = {name: confinement.tables[name] for name in map(folded, plan.rights.relations)}
-        statement = self._statement(plan.sql_to_run, rules, confinement, plan)
         try:
+            believed = self._tables(until, cancellation)
+            statement = _statement(plan.sql_to_run, rules, confinement, believed, plan)
             with (
                 self._places.hold(until, cancellation),
                 self._talk(Task(_path_of(lease), statement), until, cancellation) as replies,
@@ -80,47 +90,69 @@ class DuckdbExecutor:
         """Nothing is kept from one call to the next."""
 
     def close(self) -> None:
-        """End every process."""
+        """End every process, now or with the call that it runs for."""
         self._host.close()
 
-    def _found(self, seconds: float) -> Tables:
+    def _tables(self, until: float, cancellation: Cancellation) -> Tables:
+        """Return what the file is believed to have, read where nobody has looked yet; raises `Refused` or `Over`."""
+        believed = self._believed
+        if believed is None:
+            believed = self._found(until, cancellation)
+            if self._believed is None:  # else somebody has read it meanwhile, and later
+                self._believed = believed
+        return believed
+
+    def _found(self, until: float, cancellation: Cancellation) -> Tables:
         try:
-            with self._host.process(Task(self._path), _from_now(seconds), Cancellation()) as process:
+            with self._host.process(Task(self._path), until, cancellation) as process:
                 found = process.take()
-        except (Over, Lost) as error:
+        except NotMade as error:
+            raise self._without_process(error) from error
+        except Lost as error:
             raise unavailable() from error
         if not isinstance(found, Tables):
             raise unavailable()
         return found
-
-    def _statement(
-        self, text: str, rules: Mapping[str, TableRule], confinement: Confinement, plan: SqlPlan | None = None
-    ) -> Statement:
-        """Return what a process is told; raises `PlanStale` if a table is none, or of another kind than at load."""
-        believed = self._believed = self._believed or self._found(CATALOGUE_S)
-        tables = {folded(table.name): table for table in believed.tables}
-        for name in rules:
-            if name not in tables or tables[name].is_view is not (name in confinement.views):
-                raise PlanStale(f"the table {name} is gone, or of another kind")
-        return Statement(
-            text=text,
-            parameters=dict(plan.parameters) if plan else {},
-            claims=dict(plan.claims) if plan else {},
-            views=views_of(rules, tables),
-            relations=frozenset(rules),
-            functions=BEHIND_GRAMMAR.union(plan.rights.functions if plan else ()),
-            fingerprint=believed.fingerprint,
-            max_bytes=confinement.max_bytes,
-        )
 
     @contextmanager
     def _talk(self, task: Task, until: float, cancellation: Cancellation) -> Iterator[Iterator[Heading | Rows]]:
         try:
             with self._host.process(task, until, cancellation) as process:
                 yield _replies(process)
+        except NotMade as error:
+            raise self._without_process(error) from error
         except Lost as error:
             # A process that ends without a word was killed by the system, for want of memory as a rule.
             raise failed("out_of_memory", "the statement needs too much memory") from error
+
+    def _without_process(self, error: NotMade) -> Refused:
+        """Return the refusal for a call that no process can be made for; operators are told why."""
+        warn_often("process not made", self._name, causes=str(error))
+        return no_process()
+
+
+def _statement(
+    text: str,
+    rules: Mapping[str, TableRule],
+    confinement: Confinement,
+    believed: Tables,
+    plan: SqlPlan | None = None,
+) -> Statement:
+    """Return what a process is told; raises `PlanStale` if a table is none, or of another kind than at load."""
+    tables = {folded(table.name): table for table in believed.tables}
+    for name in rules:
+        if name not in tables or tables[name].is_view is not (name in confinement.views):
+            raise PlanStale(f"the table {name} is gone, or of another kind")
+    return Statement(
+        text=text,
+        parameters=dict(plan.parameters) if plan else {},
+        claims=dict(plan.claims) if plan else {},
+        views=views_of(rules, tables),
+        relations=frozenset(rules),
+        functions=BEHIND_GRAMMAR.union(plan.rights.functions if plan else ()),
+        fingerprint=believed.fingerprint,
+        max_bytes=confinement.max_bytes,
+    )
 
 
 def _replies(process: Process) -> Iterator[Heading | Rows]:
@@ -168,7 +200,6 @@ def _catalogue(found: Tables) -> Catalogue:
 
 
 def _from_now(seconds: float) -> float:
-
     return time.monotonic() + seconds
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from sandbox.executors.ending import failed
 from sandbox.executors.engine import PlanStale
-from sandbox.reasons import Reason, Refused
+from sandbox.reasons import OPERATORS_FIND, Reason, Refused
 
 _SENTENCES: Final = MappingProxyType(
     {
@@ -43,4 +43,10 @@ def told(word: str, why: str) -> Refused | PlanStale:
 def unavailable() -> Refused:
     """Return the refusal for a file that cannot be read now."""
     message = "the database cannot be read now: missing, damaged, or open in another program for writing"
+    return Refused(Reason.EXECUTOR_UNAVAILABLE, message, retry_after_s=1.0)
+
+
+def no_process() -> Refused:
+    """Return the refusal for a call that no process can be made for now."""
+    message = f"no process can be made for the statement now; {OPERATORS_FIND}"
     return Refused(Reason.EXECUTOR_UNAVAILABLE, message, retry_after_s=1.0)
