@@ -16,7 +16,7 @@ from sandbox.executors.engine import Confinement, Executor, PlanStale
 from sandbox.executors.executors import EXECUTORS
 from sandbox.leases import FileLease
 from sandbox.leases.files import file_lease
-from sandbox.reasons import Refused
+from sandbox.reasons import Reason, Refused
 from sandbox.sql.dialects import DIALECTS
 from sandbox.stages import Cancellation, Rights, SqlPlan
 from sandbox.toolspec import Connection, Digest, FileTarget, SqlCeiling, SqlEngine, TableRule
@@ -76,6 +76,8 @@ _FORBIDDEN: Final[Mapping[SqlEngine, tuple[str, ...]]] = MappingProxyType(
     }
 )
 """Each must be stopped by the engine, for the gate is not asked."""
+_MAKE_S: Final = 60.0
+"""Within which the canary file must be made."""
 
 
 def slips_of_file_engine(engine: SqlEngine) -> tuple[str, ...]:
@@ -85,9 +87,16 @@ def slips_of_file_engine(engine: SqlEngine) -> tuple[str, ...]:
             path = Path(folder, f"canary.{engine}")
             _MADE_BY[engine](path)
             return tuple(_slips(engine, path))
-    except (OSError, apsw.Error, subprocess.CalledProcessError) as error:
+    except (OSError, apsw.Error, subprocess.SubprocessError) as error:
+        why = _last_line(error) or type(error).__name__
         folder = tempfile.gettempdir()
-        return (f"the canary file cannot be made in {folder} ({type(error).__name__}); TMPDIR names another folder",)
+        return (f"the canary file cannot be made in {folder} ({why}); TMPDIR names another folder",)
+
+
+def _last_line(error: Exception) -> str:
+    """Return what a program said last before it failed; empty for any other error."""
+    said = error.stderr if isinstance(error, subprocess.CalledProcessError) else b""
+    return bytes(said).decode("utf-8", "replace").strip().rpartition("\n")[2]
 
 
 def _make_sqlite(path: Path) -> None:
@@ -102,7 +111,7 @@ def _make_duckdb(path: Path) -> None:
     # WHY: DuckDB is never loaded into the service itself.
     make = "import duckdb, sys; duckdb.connect(sys.argv[1]).execute(sys.argv[2])"
     command = [sys.executable, "-I", "-c", make, str(path), _TABLES]
-    subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - this very Python
+    subprocess.run(command, check=True, capture_output=True, timeout=_MAKE_S)  # noqa: S603 - this very Python
 
 
 _MADE_BY: Final[Mapping[SqlEngine, Callable[[Path], None]]] = MappingProxyType(
@@ -119,9 +128,12 @@ def _slips(engine: SqlEngine, path: Path) -> Iterator[str]:
     before = path.read_bytes()
     try:
         for statement in _FORBIDDEN[engine]:
-            if _ran(engine, executor, lease, statement) is not None:
-                yield f"the engine does not stop `{statement}` on the canary"
-        if _ran(engine, executor, lease, "SELECT * FROM canary") != (_MINE,):
+            try:
+                if _ran(engine, executor, lease, statement) is not None:
+                    yield f"the engine does not stop `{statement}` on the canary"
+            except Refused as refused:
+                yield f"whether the engine stops `{statement}` on the canary is not known: {refused.message}"
+        if not _shows_mine(engine, executor, lease):
             yield "the engine does not show of the canary what its row filter says"
     finally:
         executor.close()
@@ -129,8 +141,18 @@ def _slips(engine: SqlEngine, path: Path) -> Iterator[str]:
         yield "the canary file was changed"
 
 
+def _shows_mine(engine: SqlEngine, executor: Executor, lease: FileLease) -> bool:
+    try:
+        return _ran(engine, executor, lease, "SELECT * FROM canary") == (_MINE,)
+    except Refused:
+        return False
+
+
 def _ran(engine: SqlEngine, executor: Executor, lease: FileLease, statement: str) -> tuple[Row, ...] | None:
-    """Return the rows of a statement that no gate has seen; None where the engine stops it."""
+    """Return the rows of a statement that no gate has seen; None where the engine stops it.
+
+    Raises `Refused` where something else does: an engine that is not there stops nothing.
+    """
     confinement = Confinement(key=Digest("canary"), tables={_RULE.table: _RULE}, views=frozenset(), max_bytes=64 * 1024)
     rights = Rights(
         relations=(_RULE.table,),
@@ -155,5 +177,9 @@ def _ran(engine: SqlEngine, executor: Executor, lease: FileLease, statement: str
     )
     try:
         return tuple(executor.run(plan, confinement, lease, Cancellation()).rows)
-    except (PlanStale, Refused):
+    except PlanStale:
         return None
+    except Refused as refused:
+        if refused.reason is Reason.SQL_FAILED and refused.metadata.get("error") != "out_of_memory":
+            return None
+        raise
