@@ -139,8 +139,8 @@ def settle(talk: Talk) -> None:
 
 
 def grants_of(talk: Talk) -> list[Grant]:
-    """Return what the login of a session is told that it may, whether by name or as anybody."""
-    lines = [str(line) for query in ("SHOW GRANTS", "SHOW GRANTS FOR PUBLIC") for (line,) in _asked(talk, query)]
+    """Return what the login of a session is told that it may, whether by name or as anybody; raises `Failed`."""
+    lines = [str(line) for query in ("SHOW GRANTS", "SHOW GRANTS FOR PUBLIC") for (line,) in talk.ask(query)]
     found = []
     for line in lines:
         parts = _GRANT.match(line)
@@ -150,10 +150,3 @@ def grants_of(talk: Talk) -> list[Grant]:
         rights = re.sub(r"\(.*?\)", "", parts["rights"]).split(",")
         found += [Grant(right.strip(), parts["what"]) for right in rights]
     return [grant for grant in dict.fromkeys(found) if grant != Grant("USAGE", "*.*")]
-
-
-def _asked(talk: Talk, query: str) -> list[tuple[str | None, ...]]:
-    try:
-        return talk.ask(query)
-    except Failed:  # a server before 10.11 knows no PUBLIC, and grants it nothing
-        return []

@@ -43,6 +43,21 @@ def test_what_the_script_made_is_good(examined: MysqlShop) -> None:
     assert findings(examined) == ()
 
 
+@pytest.mark.requirement("mysql:doctor:good")
+def test_a_read_replica_is_found_as_good_as_its_primary(shop: MysqlShop) -> None:
+    shop.server.ask("SET GLOBAL read_only = 1")
+    try:
+        found = findings(shop)
+        pattern = shop.shape.login.replace("_", "\\_")
+        shop.server.ask(f"GRANT CREATE TEMPORARY TABLES ON `{pattern}`.* TO {shop.shape.login}")
+        more = findings(shop)
+    finally:
+        shop.server.ask("SET GLOBAL read_only = 0")
+
+    assert found == ()
+    assert "canary-forbidden" in {finding.check for finding in more}
+
+
 FAULTS = {
     "another table": ("GRANT SELECT ON examined.secrets TO {login}", "login-rights"),
     "a column": ("GRANT SELECT (word) ON examined.secrets TO {login}", "login-rights"),
