@@ -55,6 +55,9 @@ def test_a_dsn_may_say_where_how_and_which(dsn: str) -> None:
         ("mysql://u:sEcret@10.0.0.1/d", "names a server elsewhere and no `ssl-mode`"),
         ("mysql://u:sEcret@localhost/a%60b", "names a database that no connection can have"),
         ("mysql://u:sEcret@localhost/d#x", "is no `mysql://"),
+        ("mysql://u:sEcret@localhost/d?ssl-ca=/ca.pem", "has an `ssl-ca` that nothing looks at"),
+        ("mysql://u:sEcret@localhost/d?ssl-mode=disabled&ssl-ca=/ca.pem", "has an `ssl-ca` that nothing looks at"),
+        ("mysql://u:sEcret@h/d?ssl-mode=verify_identity&ssl-mode=disabled", "says an option twice"),
     ],
 )
 def test_a_dsn_that_says_too_much_or_too_little_is_refused_unshown(dsn: str, complaint: str) -> None:
