@@ -152,7 +152,7 @@ class MysqlExecutor:
         epoch, key = self._idle.epoch, (plan.login, canonical(plan.claims))
         session = self._idle.taken(key) or self._session(call)
         rules, read = call.shape.rules, map(folded, plan.rights.relations)
-        kinds = kinds_of(call.shape, call.views, [rules[name].table for name in read if name in rules])
+        kinds = kinds_of(call.shape, call.views, [rules[name].table for name in read])
         try:
             return session.run(plan, kinds, claims_key, call.until, call.cancellation)
         finally:
@@ -164,7 +164,7 @@ class MysqlExecutor:
             talk = Talk(place, login, call.until, call.cancellation)
         except Gone as error:
             raise self._shut(error) from error
-        return Session(talk, lambda number: _end_connection(place, login, number))
+        return Session(self._name, talk, lambda number: _end_connection(place, login, number))
 
     def _key_of_claims(self, call: _Call) -> bytes:
         """Return the key that claims are signed with; asked for once."""

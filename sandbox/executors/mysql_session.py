@@ -23,6 +23,7 @@ from sandbox.executors.results import check_heading, fetch, heading_bytes
 from sandbox.reasons import Reason, Refused
 from sandbox.sql import MAX_COLUMNS
 from sandbox.stages import Cancellation, ResultColumn, SqlPlan, Truncation
+from sandbox.telemetry.events import warn_often
 from sandbox.values import Cell, Row
 
 MIN_PENDING: Final = 64 * 1024
@@ -41,10 +42,14 @@ _ROLLBACK: Final = "ROLLBACK"
 class Session:
     """A session of one login, for one set of claims. Used by one thread at a time."""
 
-    __slots__ = ("_is_ended", "_known", "_stop", "_talk", "is_sound", "used_at")
+    __slots__ = ("_is_ended", "_known", "_name", "_stop", "_talk", "is_sound", "used_at")
 
-    def __init__(self, talk: Talk, stop: Callable[[str], None]) -> None:
-        """Run plans as whoever `talk` is logged in as; `stop` ends the connection of a number at the server."""
+    def __init__(self, name: str, talk: Talk, stop: Callable[[str], None]) -> None:
+        """Run plans as whoever `talk` is logged in as; `stop` ends the connection of a number at the server.
+
+        `name` is the connection's, for operators.
+        """
+        self._name = name
         self._talk = talk
         self._stop = stop
         self._known: dict[str, tuple[ResultColumn, ...]] = {}
@@ -104,6 +109,7 @@ class Session:
             try:
                 talk.done()
             except Failed as error:
+                warn_often("session not settled", self._name, causes=str(error.number))
                 raise Gone from error
         ((found, *_),) = talk.answer()
         if found != kinds.answer:
@@ -146,7 +152,7 @@ class Session:
         return fetched
 
     def _roll_back(self) -> None:
-        """Read what was asked to its end and roll back; the session lives on if that works."""
+        """Roll back, where nothing that was asked is left unread; the session lives on if that works."""
         self.is_sound = False
         with suppress(Failed, Gone, Over):
             self._talk.ask(_ROLLBACK)
@@ -195,6 +201,10 @@ class _Source:
                 next(self)
         except StopIteration:
             return not self.is_cut
+        except Failed:  # the statement ended so, after the rows that were asked for
+            return True
+        except (Refused, Gone):
+            return False
         return False
 
 

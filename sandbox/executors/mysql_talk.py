@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, final
 
 from sandbox.executors.mysql_packets import ColumnOf, Malformed, error_number, length_at, read_column, read_row
-from sandbox.executors.mysql_wire import MAX_LET_GO, Gone, TooMuch, Wire
+from sandbox.executors.mysql_wire import Gone, Wire
 from sandbox.sql import MAX_COLUMNS
 from sandbox.stages import Cancellation
 
@@ -163,12 +163,7 @@ class Talk:
             raise Gone from error
 
     def _packet(self) -> bytes:
-        try:
-            packet = self.wire.packet(MAX_LET_GO)
-        except TooMuch as error:
-            raise Gone from error
-        if not packet:
-            raise Gone
+        packet = self.wire.short_packet()
         if packet[0] == _ERROR:
             raise Failed(error_number(packet))
         return packet

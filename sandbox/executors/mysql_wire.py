@@ -131,6 +131,16 @@ class Wire:
             packet += self._take(size)
         return packet
 
+    def short_packet(self) -> bytes:
+        """Return what the server says next where little is expected, but not nothing; raises `Gone` or `Over`."""
+        try:
+            packet = self.packet()
+        except TooMuch as error:
+            raise Gone from error
+        if not packet:
+            raise Gone
+        return packet
+
     @property
     def is_at_hand(self) -> bool:
         """Whether the next packet has begun to arrive."""
@@ -186,36 +196,39 @@ class Wire:
 
     def _connect(self, place: Mapping[str, str]) -> None:
         if path := place.get("socket"):
-            self._reach(socket.socket(socket.AF_UNIX), path)
+            self._reach(socket.socket(socket.AF_UNIX), path, self._until)
             return
-        trouble: Trouble = "resolve"
-        for address in addresses_of(place["host"], self._until, self._cancellation):
-            family = socket.AF_INET6 if ":" in address else socket.AF_INET
-            reaching = socket.socket(family)
+        addresses = addresses_of(place["host"], self._until, self._cancellation)
+        if not addresses:
+            raise Gone("resolve")
+        for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
+            reaching = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
             reaching.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             try:
-                self._reach(reaching, (address, int(place["port"])))
-            except Gone:
+                now = time.monotonic()
+                self._reach(reaching, (address, int(place["port"])), now + (self._until - now) / left)
+            except (Gone, Over):
+                if left == 1 or self._cancellation.is_cancelled:
+                    raise
+                self._unwatch(reaching)
                 reaching.close()
-                self._socket, trouble = None, "connect"
             else:
                 return
-        raise Gone(trouble)
 
-    def _reach(self, reaching: socket.socket, address: str | tuple[str, int]) -> None:
+    def _reach(self, reaching: socket.socket, address: str | tuple[str, int], until: float) -> None:
         self._socket = reaching
         reaching.setblocking(False)
         try:
             reaching.connect(address)
         except BlockingIOError:
-            self._wait(select.POLLOUT)
+            self._wait(select.POLLOUT, until)
             if reaching.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
                 raise Gone("connect") from None
         except OSError as error:
             raise Gone("connect") from error
 
     def _log_in(self, place: Mapping[str, str], user: str, password: str, database: str, more: int) -> None:
-        first = self.packet()
+        first = self.short_packet()
         if first[:1] == bytes([_ERROR]):
             raise Gone(trouble_of(error_number(first)))
         greeting = read_greeting(first)
@@ -227,14 +240,14 @@ class Wire:
             self._sequence += 1
             self._begin_tls(place)
         self._answer(login_packet(user, password, database, greeting.challenge, speaks_tls=speaks_tls, more=more))
-        said = self.packet()
+        said = self.short_packet()
         if said[0] == _SWITCH:
             method, _, challenge = said[1:].partition(b"\0")
             if method != NATIVE:
                 # INVARIANT: a server that asks for the password itself, in whatever form, gets none.
                 raise Gone("method", was_refused=True)
             self._answer(native_proof(password, challenge.rstrip(b"\0")))
-            said = self.packet()
+            said = self.short_packet()
         if said[0] == _ERROR:
             trouble = trouble_of(error_number(said))
             raise Gone(trouble, was_refused=trouble in REFUSED)
@@ -247,7 +260,7 @@ class Wire:
             raise Gone("tls")
         context = ssl.create_default_context(cafile=place.get("ssl-ca") or None)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._poll.unregister(plain)
+        self._unwatch(plain)
         self._socket = tls = context.wrap_socket(plain, server_hostname=place["host"], do_handshake_on_connect=False)
         while True:
             try:
@@ -259,10 +272,16 @@ class Wire:
             else:
                 return
 
-    def _wait(self, events: int) -> None:
-        """Wait until the socket is ready; raises `Over`."""
+    def _unwatch(self, known: socket.socket) -> None:
+        """Look no more for a socket, before it is closed: its number may be another's then."""
+        with suppress(KeyError):  # nobody has waited for it yet
+            self._poll.unregister(known)
+
+    def _wait(self, events: int, until: float | None = None) -> None:
+        """Wait until the socket is ready, no longer than `until` where that is earlier; raises `Over`."""
+        end = self._until if until is None else min(until, self._until)
         while True:
-            left = self._until - time.monotonic()
+            left = end - time.monotonic()
             if left <= 0 or self._cancellation.is_cancelled:
                 raise Over
             if self._ready(events, min(left, _POLL_MAX_S)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from postgres_cast import eventually
 from sandbox.executors import mysql, mysql_session, mysql_talk
 from sandbox.executors.engine import Confinement, PlanStale
 from sandbox.reasons import Reason, Refused
-from sandbox.stages import Cancellation
+from sandbox.stages import Cancellation, Truncation
 from sandbox.toolspec import Digest
 
 ENDLESS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
@@ -234,6 +235,51 @@ def test_a_session_that_dies_while_it_runs_is_unavailable(shop: MysqlShop, datab
         database.ask(f"KILL {number}")
 
         assert asked.result(5).reason is Reason.EXECUTOR_UNAVAILABLE
+
+
+ROWS_THEN = "SELECT IF(n = 150, {}, REPEAT('x', 60)) FROM ({}) numbers ORDER BY n"
+NUMBERS = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 150) SELECT n FROM n"
+
+
+@pytest.mark.requirement("mysql:session:kept")
+def test_an_error_after_the_rows_that_were_asked_for_takes_none_of_them(shop: MysqlShop) -> None:
+    ((session,),) = shop.query("SELECT connection_id()")
+    several = "(SELECT name FROM customers WHERE customers.id <> n)"
+    fetched = shop.run(ROWS_THEN.format(several, NUMBERS), max_bytes=1_000)
+
+    assert (fetched.truncation, len(fetched.rows)) == (Truncation.BYTES, 17)
+    assert shop.query("SELECT connection_id()") == [(session,)]
+
+
+@pytest.mark.requirement("mysql:session:kept")
+def test_a_text_that_is_none_after_the_rows_that_were_asked_for_ends_the_session(
+    shop: MysqlShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(text: bytes) -> str:
+        if text == b"bad":
+            raise UnicodeDecodeError("utf-8", text, 0, 1, "as a server with another encoding sends")
+        return text.decode()
+
+    ((session,),) = shop.query("SELECT connection_id()")
+    with monkeypatch.context() as patched:
+        patched.setattr(mysql_session, "readers_of", lambda columns: [read for _ in columns])
+        fetched = shop.run(ROWS_THEN.format("'bad'", NUMBERS), max_bytes=1_000)
+
+    assert (fetched.truncation, len(fetched.rows)) == (Truncation.BYTES, 17)
+    assert shop.query("SELECT connection_id()") != [(session,)]
+
+
+@pytest.mark.requirement("mysql:session:state")
+def test_a_state_that_the_server_does_not_take_is_told_to_operators(
+    shop: MysqlShop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sandbox.telemetry.events._often", {})
+    monkeypatch.setattr(mysql_talk, "_STATE", {"sql_mode": "'NOTHING_KNOWN'"})
+    refused = shop.refusal("SELECT 1")
+
+    assert refused.reason is Reason.EXECUTOR_UNAVAILABLE
+    (event,) = [json.loads(line) for line in capsys.readouterr().err.splitlines() if "session not settled" in line]
+    assert (event["kind"], event["causes"]) == ("sessions", "1231")
 
 
 @pytest.mark.requirement("mysql:session:kept")

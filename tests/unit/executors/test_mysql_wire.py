@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+import os
 import socket
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from cryptography.x509.oid import NameOID
 from mariadb_server import Server, running
 from mysql_cast import MysqlShop, made
 
+from sandbox.executors import mysql_wire
 from sandbox.executors.ending import Over
 from sandbox.executors.mysql_packets import Malformed, length_at, read_column, read_greeting, read_row
 from sandbox.executors.mysql_talk import Failed, Talk
@@ -117,6 +119,10 @@ def test_a_server_that_asks_for_the_password_itself_gets_none(method: bytes) -> 
         ([GREETING, b"\xff\x15\x04#28000Access denied"], "login"),
         ([GREETING, b"\xff\x19\x04#42000Unknown database"], "database"),
         ([GREETING, b"\x01\x04"], "method"),
+        ([bytes(2**20 + 1)], "other"),
+        ([GREETING, b""], "other"),
+        ([GREETING, bytes(2**20 + 1)], "other"),
+        ([GREETING, b"\xfemysql_native_password\0abcdefghijklmnopqrst\0", b""], "other"),
         ([GREETING, OK, b"\xfb/etc/passwd"], "other"),
         ([GREETING, OK, b"\xff\x15\x04#28000x"], "other"),
         ([GREETING, OK, b"\x03"], "other"),
@@ -164,6 +170,49 @@ def test_a_flood_is_never_held() -> None:
         with pytest.raises(TooMuch):
             wire.packet()
         wire.close()
+
+
+@contextmanager
+def silent(port: int) -> Iterator[None]:
+    """Hold a second address where nobody takes a connection, and nobody refuses one."""
+    with socket.create_server(("127.0.0.2", port), backlog=0), ExitStack() as stack:
+        for _ in range(2):
+            filling = stack.enter_context(socket.socket())
+            filling.setblocking(False)
+            with suppress(BlockingIOError):
+                filling.connect(("127.0.0.2", port))
+        yield
+
+
+@pytest.mark.requirement("mysql:wire:hostile")
+def test_an_address_that_is_silent_keeps_nobody_from_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mysql_wire, "addresses_of", lambda *_: ["127.0.0.2", "127.0.0.1"])
+    with answering(says(GREETING, OK)) as (place, _), silent(int(place["port"])):
+        begun = time.monotonic()
+        Wire(place, LOGIN, begun + 1, Cancellation()).close()
+
+    assert 0.5 <= time.monotonic() - begun < 1
+
+
+class Addresses(list[str]):
+    """Two addresses, between which a descriptor becomes free: the second's socket is not the first's number."""
+
+    def __iter__(self) -> Iterator[str]:
+        lower = os.dup(0)
+        yield self[0]
+        os.close(lower)
+        yield self[1]
+
+
+@pytest.mark.requirement("mysql:wire:hostile")
+def test_waiting_costs_nothing_after_an_address_that_was_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mysql_wire, "addresses_of", lambda *_: Addresses(["127.0.0.2", "127.0.0.1"]))
+    with answering(says()) as (place, _), silent(int(place["port"])):
+        begun = time.thread_time()
+        with pytest.raises(Over):
+            talk(place, 0.5)
+
+        assert time.thread_time() - begun < 0.1
 
 
 @pytest.mark.requirement("mysql:wire:hostile")
