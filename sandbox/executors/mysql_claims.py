@@ -1,8 +1,8 @@
 """How does MariaDB know a caller's claims? From a variable of the session that only we can sign, for a short while.
 
 The views' `claim(name)` recomputes the signature with a key that lies in the database and takes nothing else. What is
-signed names the very connection and the server's time, and counts for two minutes; a session serves one set of claims alone, so no other set was ever
-signed for its connection.
+signed names the very connection and the server's time, from which it counts for two minutes; a session serves one set
+of claims alone, so no other set was ever signed for its connection.
 """
 
 from __future__ import annotations
