@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -59,23 +60,23 @@ def test_a_page_holds(page: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "page",
+    ("page", "told"),
     [
-        "```console\n$ false\n```",
-        "```console\n$ echo a\nb\n```",
-        "```console\nno prompt\n```",
-        "```python\nraise SystemExit(3)\n```",
-        "```sh\ntrue\nfalse\n```",
-        "```bash\nls\n```",
-        "```\nls\n```",
-        "```yaml\nspec: tool/v1\n```",
-        "<!-- exit 2 -->\n```console\n$ true\n```",
-        "<!-- exit 1 -->\nTwo paragraphs away.\n\n```console\n$ false\n```",
-        "```console\n$ false &\n```",
+        ("```console\n$ false\n```", "exit status 1, not 0; line 1: $ false"),
+        ("```console\n$ echo a\nb\n```", "the page shows something else; line 1: $ echo a"),
+        ("```console\nno prompt\n```", "line 1: a console block begins with `$ `"),
+        ("```python\nraise SystemExit(3)\n```", "line 1: the program ended with 3"),
+        ("```sh\ntrue\nfalse\n```", "line 1: pasted, it ended with 1"),
+        ("```bash\nls\n```", "line 1: language `bash`; use one of"),
+        ("```\nls\n```", "line 1: language ``; use one of"),
+        ("```yaml\nspec: tool/v1\n```", "line 1: say where the spec goes"),
+        ("<!-- exit 2 -->\n```console\n$ true\n```", "exit status 0, not 2; line 2: $ true"),
+        ("<!-- exit 1 -->\nTwo paragraphs away.\n\n```console\n$ false\n```", "exit status 1, not 0; line 4: $ false"),
+        ("```console\n$ false &\n```", "exit status 1, not 0; line 1: $ false &"),
     ],
 )
-def test_a_planted_falsehood_is_found(page: str, tmp_path: Path) -> None:
-    with pytest.raises(AssertionError):
+def test_a_planted_falsehood_is_found(page: str, told: str, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match=f"^{re.escape(told)}"):
         follow(page, tmp_path)
 
 

@@ -50,15 +50,18 @@ def test_of_many_findings_of_one_check_three_are_told_and_json_holds_all(
 ) -> None:
     many = tuple(Finding("revoke-missing", f"may call f{number}()", "REVOKE …;") for number in range(180))
     several = tuple(Finding("reach", f"reads t{number}", "REVOKE …;") for number in range(4))
-    found = (*many, *several)
+    warnings = tuple(Finding("revoke-missing", f"may see v{number}", "REVOKE …;", "warning") for number in range(6))
+    found = (*many, *warnings, *several)
     report = diagnosis.Report(connection="shop", engine="sqlite", checks=("everything",), findings=found)
     monkeypatch.setattr(diagnosis, "diagnose", lambda *_: (report,))
     told = sandbox.run("doctor")
 
     assert told.out.count("may call f") == 3
     assert "  error: and 177 more like it; `--json` lists all [revoke-missing]\n" in told.out
+    assert told.out.count("may see v") == 3
+    assert "  warning: and 3 more like it; `--json` lists all [revoke-missing]\n" in told.out
     assert told.out.count("reads t") == 4  # one more than three is told, not counted
-    assert len(sandbox.run("doctor", "--json").json()["connections"][0]["findings"]) == 184
+    assert len(sandbox.run("doctor", "--json").json()["connections"][0]["findings"]) == 190
 
 
 @pytest.mark.requirement("doctor:cli:files")

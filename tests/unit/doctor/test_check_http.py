@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from http_cast import Blunt, Target, connection_to, make_papers
 
-from sandbox.doctor.check_http import check_hosts
+from sandbox.doctor.check_http import _no_token, check_hosts
 from sandbox.doctor.findings import Finding
 from sandbox.toolspec import Connection, EnvSecret, HttpTarget, OAuth
 
@@ -73,6 +73,17 @@ def test_the_authorization_server_s_address_is_looked_at_too() -> None:
         assert found(connection_to(target.port, auth=oauth_at("10.1.2.3", ("10.1.0.0/16",)))) == []
     assert one.message.startswith("10.1.2.3 leads to 10.1.2.3, which is not public")
     assert one.mend == "`networks` of [crm.auth.oauth] in connections.toml"
+
+
+@pytest.mark.requirement("doctor:http:lent")
+def test_what_the_authorization_server_leaves_out_is_told_with_what_mends_it() -> None:
+    told = _no_token(oauth_at("login.example.com"), "issued_token_type", None)
+
+    assert told.message == (
+        "the authorization server login.example.com lends no usable token: "
+        "its answer does not say that the token is an access token"
+    )
+    assert told.mend == "have it send `issued_token_type` (RFC 8693, section 2.2.1)"
 
 
 @reached
