@@ -69,7 +69,7 @@ def main() -> int:
         service = stack.enter_context(serving(deployment, WORKERS, events))
         callers = Callers(deployment, service.address, Ledger(), has_postgres=not options.without_postgres)
         read = LogRead(deployment)
-        troubles = Troubles(service, callers, options.kill_every, options.keep_every, read)
+        troubles = Troubles(service, callers, options.kill_every, options.archive_every, read)
         _live(callers, troubles, options.minutes * 60)
         service.end()
         with serving(deployment, 1, events) as last:  # what the last kill left open, this start closes
@@ -92,7 +92,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--warm-up", type=float, default=5.0, help="minutes before memory is compared (default: 5)")
     parser.add_argument("--kill-every", type=float, default=31.0, help="seconds between two kills (default: 31)")
     parser.add_argument(
-        "--keep-every", type=float, default=150.0, help="seconds between an audit and an archiving (default: 150)"
+        "--archive-every", type=float, default=150.0, help="seconds between an audit and an archiving (default: 150)"
     )
     parser.add_argument("--without-postgres", action="store_true", help="leave PostgreSQL's calls out")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")

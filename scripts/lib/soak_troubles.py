@@ -68,7 +68,7 @@ class Troubles:
     service: Served
     callers: Callers
     kill_every_s: float
-    keep_every_s: float
+    archive_every_s: float
     read: LogRead
     """What the log held before its payloads were removed."""
     samples: list[Sample] = field(default_factory=list)
@@ -84,7 +84,7 @@ class Troubles:
 
     def threads(self) -> list[threading.Thread]:
         """Return a thread for each kind of trouble."""
-        troubles = (self._kill, self._reload, self._revoke, self._keep)
+        troubles = (self._kill, self._reload, self._revoke, self._archive)
         return [watched(self._ledger, each.__name__, each) for each in troubles]
 
     @property
@@ -181,20 +181,20 @@ class Troubles:
             self.callers.ending.wait(AGAIN_S)
         return False
 
-    def _keep(self) -> None:
+    def _archive(self) -> None:
         """Audit the log from what the last audit remembered, then archive it and remove its payloads, in turns."""
         root = self._deployment.root
         key, remembered, archive = self._deployment.keys / "log.vkey", root / "remembered", root / "archive"
         audit = ("log", "audit", "--key", str(key))
-        while not self.callers.ending.wait(self.keep_every_s):
+        while not self.callers.ending.wait(self.archive_every_s):
             self.audits += self._is_done(*audit, "--remember", str(remembered))
-            if self.callers.ending.wait(self.keep_every_s):
+            if self.callers.ending.wait(self.archive_every_s):
                 return
             self.read.read_on()
             before = str(len(self.read.digests))
             if self._is_done("log", "archive", str(archive), "--before", before, "--prune"):
                 self.archives += self._is_done(*audit, "--archive", str(archive))
-            shutil.rmtree(archive, ignore_errors=True)
+                shutil.rmtree(archive)  # one that failed stays: it may hold all that is left of the payloads
 
     def _is_done(self, *command: str) -> bool:
         done = sandbox(self._deployment, *command)

@@ -14,7 +14,7 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "lib" / "soak.py"
 
 @pytest.mark.requirement("app:soak:nothing-lost")
 def test_nothing_is_lost_over_a_dozen_seconds_of_troubles() -> None:
-    command = [sys.executable, str(SCRIPT), "--minutes", "0.2", "--kill-every", "4", "--keep-every", "2"]
+    command = [sys.executable, str(SCRIPT), "--minutes", "0.2", "--kill-every", "4", "--archive-every", "2"]
     command += ["--without-postgres", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603 - our own script
 
