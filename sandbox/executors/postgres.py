@@ -6,7 +6,6 @@ the views that are all they can read.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Final, final
 
 from sandbox.executors.ending import Over, cancelled, end_of, timed_out
 from sandbox.executors.engine import Confinement, Fetched, PlanStale
+from sandbox.executors.idle import IdleSessions
 from sandbox.executors.places import Places
 from sandbox.executors.postgres_catalogue import read_server_catalogue
 from sandbox.executors.postgres_claims import KEY
@@ -64,15 +64,10 @@ class PostgresExecutor:
             raise Fault("postgres executor: a connection that is no server")
         self._name = connection.name
         self._dsn = connection.target.dsn
-        self._lock = threading.Lock()
-        self._idle: dict[_Key, list[Session]] = {}
+        self._idle: IdleSessions[_Key, Session] = IdleSessions(max(1, MAX_IDLE // workers), MAX_IDLE_S)
         self._types: TypeNames = {}
         self._places = Places(max(1, MAX_RUNNING // workers))
-        self._max_idle = max(1, MAX_IDLE // workers)
         self._claims_key = b""
-        self._epoch = 0
-        """Sessions of an earlier epoch are not kept."""
-        self._is_closed = False
 
     def read_catalogue(self, seconds: float = CONNECT_S) -> Catalogue:
         """Read the database's tables as the dsn's login; raises `Refused` with `EXECUTOR_UNAVAILABLE`.
@@ -124,19 +119,13 @@ class PostgresExecutor:
 
     def forget(self) -> None:
         """Close idle sessions; those in use close when they are given back."""
-        with self._lock:
-            self._epoch += 1
-            self._claims_key = b""
-            self._types = {}
-            idle, self._idle = self._idle, {}
-        for sessions in idle.values():
-            for session in sessions:
-                session.close()
+        self._claims_key = b""
+        self._types = {}
+        self._idle.forget()
 
     def close(self) -> None:
         """Close everything, now or when it is given back."""
-        self._is_closed = True
-        self.forget()
+        self._idle.forget(for_good=True)
 
     def _run_anew(self, call: _Call) -> Fetched:
         """Run the plan, and once more where only what this process remembers kept it from running."""
@@ -158,8 +147,8 @@ class PostgresExecutor:
 
     def _run(self, call: _Call, claims_key: bytes, *, is_fresh: bool) -> Fetched:
         plan, lent = call.plan, call.lent
-        epoch, key = self._epoch, (lent.login, plan.max_seconds)
-        session = None if is_fresh else self._taken(key)
+        epoch, key = self._idle.epoch, (lent.login, plan.max_seconds)
+        session = None if is_fresh else self._idle.taken(key)
         if session is None:
             parameters = own_login(lent.server, lent.login, lent.password)
             try:
@@ -169,7 +158,7 @@ class PostgresExecutor:
         try:
             return session.run(plan, claims_key, call.until, call.cancellation)
         finally:
-            self._give_back(key, session, epoch if session.is_sound else None)
+            self._idle.give_back(key, session, epoch if session.is_sound else None)
 
     def _key_of_claims(self, call: _Call) -> bytes:
         """Return the key that claims are signed with; asked for once."""
@@ -205,40 +194,6 @@ class PostgresExecutor:
         except (Refused, Over):
             return b""
         return b"" if key == old else key
-
-    def _taken(self, key: _Key) -> Session | None:
-        """Return an idle session that still is one; nothing has been sent on it since it was given back."""
-        oldest = time.monotonic() - MAX_IDLE_S
-        while True:
-            with self._lock:
-                idle = self._idle.get(key)
-                if not idle:
-                    return None
-                session = idle.pop()
-            if session.used_at > oldest and session.is_alive:
-                return session
-            session.close()
-
-    def _give_back(self, key: _Key, session: Session, epoch: int | None) -> None:
-        """Keep a session of this epoch for the next call; close any other, and one of none."""
-        now = session.used_at = time.monotonic()
-        with self._lock:
-            old = self._too_old(now)
-            is_kept = epoch == self._epoch and not self._is_closed
-            if is_kept and sum(map(len, self._idle.values())) < self._max_idle:
-                self._idle.setdefault(key, []).append(session)
-            else:
-                old.append(session)
-        for one in old:
-            one.close()
-
-    def _too_old(self, now: float) -> list[Session]:
-        """Take out the sessions that nobody has needed for long."""
-        old: list[Session] = []
-        for sessions in self._idle.values():
-            while sessions and sessions[0].used_at < now - MAX_IDLE_S:
-                old.append(sessions.pop(0))
-        return old
 
     def _shut(self, error: Gone | Over) -> Refused:
         """Return the refusal for a login that was not let in; operators are told more."""

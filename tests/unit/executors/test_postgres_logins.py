@@ -84,7 +84,7 @@ def test_workers_share_what_one_process_may_have(
         together.wait()
         assert [call.result() for call in calls] == [[(1,)]] * running
 
-    assert sum(map(len, shop.executor._idle.values())) == idle
+    assert sum(map(len, shop.executor._idle._idle.values())) == idle
     assert workers * (running + idle) <= CONNECTION_LIMIT
 
 
@@ -163,7 +163,7 @@ def test_a_refusal_before_anything_runs_costs_no_session(
 def test_an_idle_session_ends_though_nobody_calls(shop: PostgresShop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(cast("dict[str, str]", postgres_talk._STATE), "idle_session_timeout", "1000")
     assert shop.query("SELECT 1") == [(1,)]
-    assert len(shop.executor._idle) == 1
+    assert len(shop.executor._idle._idle) == 1
 
     assert eventually(lambda: shop.sessions() == 0, 10.0)
     assert shop.query("SELECT 1") == [(1,)]

@@ -375,16 +375,17 @@ def test_a_key_that_another_call_has_asked_for_anew_is_tried_too(
 def test_a_session_of_an_earlier_catalogue_is_not_kept_whenever_that_is_forgotten(
     shop: PostgresShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    give_back = shop.executor._give_back
+    idle = shop.executor._idle
+    give_back = idle.give_back
 
     def forgotten_just_before(*session: Any, **more: Any) -> None:
         shop.executor.forget()
         give_back(*session, **more)
 
-    monkeypatch.setattr(shop.executor, "_give_back", forgotten_just_before)
+    monkeypatch.setattr(idle, "give_back", forgotten_just_before)
     assert shop.query("SELECT 1") == [(1,)]
 
-    assert shop.executor._idle == {}
+    assert idle.taken((shop.shape.login, shop.plan("SELECT 1").max_seconds)) is None
     assert eventually(lambda: shop.sessions() == 0, 5.0)
 
 
