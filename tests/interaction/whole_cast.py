@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import postgres_cast
 from command_line import CommandLine
+from executor_cast import CANARY
 from postgres_server import Server
 
+from sandbox.audit.verify import verify_receipt
+from sandbox.client import Client, Refusal, Result
 from sandbox.deployment import Deployment, write_private
 from sandbox.founding import create_deployment
 
@@ -81,3 +85,33 @@ def administer(server: Server, sandbox: CommandLine) -> None:
     assert script.code == 0, script.err
     with server.connect("whole") as owner:
         owner.execute(script.out.encode())
+
+
+def check_calls(served: Client, key: str) -> None:
+    """Call each tool of the shop; what comes back is right, typed, masked and bears a receipt."""
+    count = {"sql": "SELECT region, count(*) AS n, sum(cents) AS cents FROM orders GROUP BY region"}
+    for answer in [served.call("shop.query", count) for _ in range(3)]:
+        assert isinstance(answer, Result)
+        assert answer.rows == (("EU", 2, "400"),)
+        assert [column.type for column in answer.columns] == ["text", "integer", "text"]
+        assert verify_receipt(answer.receipt.text, key).record.tool == "shop.query"
+    masked = served.call("shop.query", {"sql": "SELECT * FROM customers ORDER BY id"})
+    assert isinstance(masked, Result)
+    assert masked.rows[0] == (1, "A.L.", "example.com")
+    by_id = [served.call("shop.by_id", {"id": number}) for number in (3, 99, 1)]
+    assert [one.rows for one in by_id if isinstance(one, Result)] == [((3, 300),), (), ((1, 100),)]
+
+
+def check_refusals(served: Client, more: Mapping[str, str]) -> None:
+    """Ask for what is not allowed, and for `more`, each with its reason; no refusal shows a hidden value."""
+    refused = {
+        "SELECT note FROM orders": "SQL_OBJECT_FORBIDDEN",
+        "SELECT * FROM secrets": "SQL_OBJECT_FORBIDDEN",
+        "DELETE FROM orders": "SQL_NOT_READ_ONLY",
+        "SELECT 1; SELECT 2": "SQL_NOT_READ_ONLY",
+    }
+    for sql, reason in {**refused, **more}.items():
+        answer = served.call("shop.query", {"sql": sql})
+        assert isinstance(answer, Refusal), sql
+        assert (sql, answer.reason) == (sql, reason)
+        assert CANARY not in repr(answer)

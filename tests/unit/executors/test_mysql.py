@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -198,18 +197,6 @@ def test_no_limit_of_the_engine_s_own_cuts_a_value_unsaid(shop: MysqlShop, sql: 
     ((found,),) = shop.query(MANY.format("i").replace("SELECT i FROM n", sql))
 
     assert found == (sum(len(str(i)) + 1 for i in range(1, 20_001)) - 1 if "concat" in sql else 20_000)
-
-
-@pytest.mark.requirement("mysql:claims:signed")
-def test_sixteen_callers_at_once_see_their_own_rows(shop: MysqlShop) -> None:
-    wanted = {"EU": [(1,), (3,)], "US": [(2,)], CANARY: [(4,)]}
-
-    def ask(number: int) -> bool:
-        region = list(wanted)[number % 3]
-        return shop.query("SELECT id FROM orders ORDER BY id", region=region) == wanted[region]
-
-    with ThreadPoolExecutor(16) as pool:
-        assert all(pool.map(ask, range(300)))
 
 
 ERRORS = {

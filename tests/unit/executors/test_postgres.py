@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -136,18 +135,6 @@ def test_headings_are_bounded_before_anything_runs(shop: PostgresShop) -> None:
     columns = ", ".join(f"1 AS {'c' * 60}{number}" for number in range(100))
 
     assert shop.refusal(f"SELECT {columns}, 1/0", max_bytes=1_000).reason is Reason.RESULT_TOO_LARGE
-
-
-@pytest.mark.requirement("postgres:claims:signed")
-def test_sixteen_callers_at_once_see_their_own_rows(shop: PostgresShop) -> None:
-    wanted = {"EU": [(1,), (3,)], "US": [(2,)], CANARY: [(4,)]}
-
-    def ask(number: int) -> bool:
-        region = list(wanted)[number % 3]
-        return shop.query("SELECT id FROM public.orders ORDER BY id", region=region) == wanted[region]
-
-    with ThreadPoolExecutor(16) as pool:
-        assert all(pool.map(ask, range(300)))
 
 
 ERRORS = {
