@@ -176,9 +176,12 @@ class Names:
         if origins:
             if not self._note(origins):
                 self.find("column", node, name)
-            if node.parent is not None:
-                whose = within if level is within else None
-                self.guarded += [GuardedUse(node.parent, at, whose) for at in self._guarded(origins)]
+            whose = within if level is within else None
+            for at in self._guarded(origins):
+                if node.parent is None:
+                    self.find("column", node, name)
+                else:
+                    self.guarded.append(GuardedUse(node.parent, at, whose))
             return True
         if is_near and name in self._row_ids:
             self.find("row-id", node, name)

@@ -2,9 +2,9 @@
 
 Decided from where the column stands, not from what comes out: `sum(c)`, `avg(c)` or `count(c)` of the column itself,
 in a SELECT from its table alone whose HAVING is `count(c) >= N`. A join could repeat one row N times, and an expression
-or a FILTER pick one. HAVING holds nothing else, for what is written first is not evaluated first: both engines order
-conditions by their cost, and SQLite's HAVING sees the names of the output. So do they with what they push into HAVING
-from a query around it, which is why such a SELECT is the outermost or has a LIMIT: neither engine pushes through one.
+or a FILTER pick one. HAVING holds nothing else, for what is written first is not evaluated first: engines order
+conditions by their cost, and HAVING of all but PostgreSQL sees the names of the output. So do they with what they push
+into HAVING from a query around it, which is why such a SELECT is the outermost or has a LIMIT: none pushes through one.
 
 MariaDB fills a table for DISTINCT, ROLLUP and windows before it evaluates HAVING, so that an error in what is made of
 an aggregate tells of a group too small: there an aggregate is an output by itself.
@@ -31,7 +31,7 @@ RULE: Final = "sql/aggregate-only"
 AGGREGATES: Final = ("avg", "count", "sum")
 """Each is made of all values of its group. `min` and `max` are one of them."""
 _CALLS: Final[Mapping[type[exp.Expr], str]] = {exp.Avg: "avg", exp.Count: "count", exp.Sum: "sum"}
-_AROUND: Final = (exp.Window, exp.Filter, exp.WithinGroup, exp.IgnoreNulls, exp.RespectNulls)
+_AROUND: Final = (exp.Window, exp.Filter, exp.WithinGroup)
 """What makes another aggregate of one: over other rows than its group's."""
 _MAX_BOUND: Final = 2**31 - 1
 """A larger number is no int4 to PostgreSQL, and a comparison with it costs more than what is to come after it."""
@@ -138,7 +138,8 @@ def _is_demand(part: exp.Expr, counts: Mapping[int, GuardedUse], least: int) -> 
 def _is_kept_apart(select: exp.Select) -> bool:
     """Whether no engine evaluates a condition of a query around this one for its groups.
 
-    SQLite (`pushDownWhereTerms`) and PostgreSQL (`subquery_is_pushdown_safe`) leave a query with a LIMIT alone.
+    SQLite (`pushDownWhereTerms`), PostgreSQL (`subquery_is_pushdown_safe`), DuckDB (`FilterPushdown`, which stops at a
+    limit) and MariaDB (`pushdown_cond_for_derived`) leave a query with a LIMIT alone.
     """
     limit = select.args.get("limit")
     bound = limit.expression if limit is not None else None

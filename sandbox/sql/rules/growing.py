@@ -24,10 +24,9 @@ def check(resolved: Resolved) -> None:
     """Refuse such a call over what grows with each step, or over a column of a query within that joins texts."""
     lexed = resolved.parsed.lexed
     squaring, growing = lexed.dialect.squaring_functions, lexed.dialect.growing_functions
-    calls = {token.key.lower(): token for token in resolved.calls}
     nodes = resolved.parsed.nodes
     matches = nodes.get(exp.RegexpLike, ()) if squaring else ()
-    if squaring.isdisjoint(calls) and not matches:
+    if squaring.isdisjoint(token.key.lower() for token in resolved.calls) and not matches:
         return
     within = growing | lexed.dialect.joining_functions
     queries = (*nodes.get(exp.CTE, ()), *nodes.get(exp.Subquery, ()))
@@ -35,7 +34,7 @@ def check(resolved: Resolved) -> None:
     for name, subject in _subjects(matches, nodes.get(exp.Anonymous, ()), squaring):
         if _grows(subject, growing) or (is_joined and subject.find(exp.Column) is not None):
             message = f"`{name}` takes a column of a table or a text written out, not what the statement makes longer"
-            start = calls[name].start if name in calls else max(start_of(subject), 0)
+            start = max(start_of(subject), 0)
             raise refused(Reason.SQL_NOT_SUPPORTED, RULE, message, text=lexed.text, start=start, construct=name)
 
 

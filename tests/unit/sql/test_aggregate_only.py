@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 import apsw
+import duckdb_shop
 import mysql_shop
 import psycopg
 import pytest
@@ -20,7 +21,7 @@ from sandbox.settings import SqlSettings
 from sandbox.sql import Bounds, GateInput, prove
 from sandbox.toolspec import SqlEngine
 
-ENGINES: Final[tuple[SqlEngine, ...]] = ("sqlite", "postgres", "mysql")
+ENGINES: Final[tuple[SqlEngine, ...]] = ("sqlite", "postgres", "duckdb", "mysql")
 LEFT_OUT: Final = ("||", "FILTER")
 """What MariaDB lacks, so that another rule refuses it there."""
 
@@ -30,6 +31,7 @@ def ask(engine: SqlEngine, sql: str, *guarded: str, least: int = 5) -> None:
     catalogue, known = {
         "sqlite": (CATALOGUE, RULES),
         "postgres": (POSTGRES_CATALOGUE, POSTGRES_RULES),
+        "duckdb": (duckdb_shop.CATALOGUE, duckdb_shop.OPEN),
         "mysql": (mysql_shop.CATALOGUE, mysql_shop.RULES),
     }[engine]
     table = "public.orders" if engine == "postgres" else "orders"
@@ -83,7 +85,7 @@ EXPRESSIONS: Final = (
 
 
 @pytest.mark.requirement("sql:aggregate-only:permitted")
-@pytest.mark.parametrize("engine", ["sqlite", "postgres"])
+@pytest.mark.parametrize("engine", ["sqlite", "postgres", "duckdb"])
 @pytest.mark.parametrize("sql", EXPRESSIONS)
 def test_expressions_of_aggregates_are_permitted_where_having_comes_first(engine: SqlEngine, sql: str) -> None:
     ask(engine, sql, "cents")
@@ -189,6 +191,20 @@ def test_every_other_use_is_refused_and_told_what_is_accepted(engine: SqlEngine,
         assert (caught.value.rule, caught.value.reason) == ("sql/aggregate-only", Reason.SQL_OBJECT_FORBIDDEN)
         assert why in caught.value.message
     ask(engine, "SELECT 1")
+
+
+@pytest.mark.requirement("sql:aggregate-only:refused")
+@pytest.mark.parametrize(
+    ("engine", "use"),
+    [
+        ("postgres", "sum(cents) WITHIN GROUP (ORDER BY id)"),
+        ("duckdb", "sum(cents) WITHIN GROUP (ORDER BY id)"),
+    ],
+)
+def test_what_stands_around_an_aggregate_makes_another_of_it(engine: SqlEngine, use: str) -> None:
+    with pytest.raises(Refused) as caught:
+        ask(engine, f"SELECT {use} FROM orders HAVING count(cents) >= 5", "cents")  # noqa: S608 - constants
+    assert (caught.value.rule, ALONE in caught.value.message) == ("sql/aggregate-only", True)
 
 
 @pytest.mark.requirement("sql:aggregate-only:attacks")
