@@ -10,7 +10,7 @@ import mysql_cast
 import pytest
 from command_line import CommandLine
 from mariadb_server import Server
-from whole_cast import BY_ID, QUERY, check_calls, check_refusals
+from whole_cast import BY_ID, QUERY, check_calls, check_refusals, check_vanished
 
 from sandbox.client import Client, Explanation, Refusal
 from sandbox.deployment import Deployment, write_private
@@ -144,3 +144,8 @@ def test_a_call_after_the_undo_script_is_told_what_is_gone(
         answer = served.call("shop.query", {"sql": "SELECT id FROM orders"})
         assert isinstance(answer, Refusal)
         assert answer.reason == "EXECUTOR_UNAVAILABLE"
+
+
+@pytest.mark.requirement("executors:stop:vanished")
+def test_a_client_that_vanishes_takes_its_statement_with_it(served: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_vanished(served, monkeypatch)

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from command_line import CommandLine
 from postgres_server import Server
-from whole_cast import BY_ID, CONNECTIONS, QUERY, administer, check_calls, check_refusals, founded
+from whole_cast import BY_ID, CONNECTIONS, QUERY, administer, check_calls, check_refusals, check_vanished, founded
 
 from sandbox.client import Client, Explanation, Refusal, Result
 from sandbox.deployment import Deployment
@@ -285,3 +285,8 @@ def test_the_dsn_s_login_reads_nothing(deployment: Deployment, server: Server) -
     ):
         login.execute("SELECT * FROM public.orders")
     assert deployment.root.is_dir()
+
+
+@pytest.mark.requirement("executors:stop:vanished")
+def test_a_client_that_vanishes_takes_its_statement_with_it(served: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_vanished(served, monkeypatch)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import postgres_cast
+import pytest
 from command_line import CommandLine
 from executor_cast import CANARY
 from postgres_server import Server
@@ -13,7 +17,9 @@ from postgres_server import Server
 from sandbox.audit.verify import verify_receipt
 from sandbox.client import Client, Refusal, Result
 from sandbox.deployment import Deployment, write_private
+from sandbox.executors import Executors
 from sandbox.founding import create_deployment
+from sandbox.stages import AuthorizedCall, ExecutedCall, Lease
 
 CONNECTIONS = '[shop]\nengine = "postgres"\ndsn = {file = "secrets/shop.dsn"}\nceiling = {tables = "all"}\n'
 QUERY = """\
@@ -115,3 +121,38 @@ def check_refusals(served: Client, more: Mapping[str, str]) -> None:
         assert isinstance(answer, Refusal), sql
         assert (sql, answer.reason) == (sql, reason)
         assert CANARY not in repr(answer)
+
+
+ENDLESS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+GRACE_S = 0.25
+"""Within which a statement ends whose client has gone."""
+
+
+def check_vanished(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hang up in the midst of a statement that never ends; it ends at once, and the tool serves the next."""
+    begun, ended = threading.Event(), threading.Event()
+    ended_at: list[float] = []
+    execute = Executors.execute
+
+    def watched(executors: Executors, authorized: AuthorizedCall, lease: Lease) -> ExecutedCall:
+        begun.set()
+        try:
+            return execute(executors, authorized, lease)
+        finally:
+            ended_at.append(time.monotonic())
+            ended.set()
+
+    def ask() -> None:
+        with suppress(Exception):  # whatever a client is told that hangs up
+            client.call("shop.query", {"sql": ENDLESS})
+
+    monkeypatch.setattr(Executors, "execute", watched)
+    asking = threading.Thread(target=ask)
+    asking.start()
+    assert begun.wait(10)
+    assert not ended.wait(0.3), "it runs"
+    hung_up_at = time.monotonic()
+    client.close()
+    assert ended.wait(10)
+    assert ended_at[0] - hung_up_at < GRACE_S
+    asking.join()
