@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sandbox.client import Client, ClientError, Identity
     from sandbox.deployment import Deployment
 
-STARTING_S: Final = 5.0
+STARTING_S: Final = 15.0
 """How long a service that is being started is waited for; a command pasted after `sandbox serve &` comes too early."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")

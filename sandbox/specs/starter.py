@@ -136,6 +136,7 @@ allow:
 {_columns(shape)}
       # row_filter: "COLUMN = claim('NAME')"  # only the rows whose COLUMN equals a claim of the caller's token{numbers}
       # mask: {{COLUMN: initials}}  # show a column in part: null, initials, last4, year or domain
+      # aggregate_only: [COLUMN]  # only its sum, avg or count, of enough values
 
 limits: {{seconds: 5, max_rows: 500, max_bytes: 256KiB, rate: 30/min, concurrency: 4}}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, NamedTuple, final
@@ -111,6 +111,19 @@ class Score:
         return statistics.median([each.gate_us / each.parse_us for each in self.honest] or [0.0])
 
 
+TELL_EVERY_S: Final = 10.0
+
+
+def _told(cases: Sequence[Case], tell: Callable[[str], None]) -> Iterator[Case]:
+    """Yield the cases, and say every ten seconds how many are done."""
+    told_at = time.monotonic()
+    for number, case in enumerate(cases):
+        if time.monotonic() - told_at >= TELL_EVERY_S:
+            told_at = time.monotonic()
+            tell(f"{case.engine}: {number} of {len(cases)}")
+        yield case
+
+
 def score(ground: Ground, corpus: Corpus, peers: Sequence[Peer], tell: Callable[[str], None]) -> Score:
     """Score one engine on its part of the corpus.
 
@@ -119,9 +132,9 @@ def score(ground: Ground, corpus: Corpus, peers: Sequence[Peer], tell: Callable[
     part = corpus.of(ground.engine)
     peers = [peer for peer in peers if peer.knows(ground.engine)]
     tell(f"{ground.engine}: {len(part.attacks)} attacks")
-    attacked = [_attacked(ground, case, peers) for case in part.attacks]
+    attacked = [_attacked(ground, case, peers) for case in _told(part.attacks, tell)]
     tell(f"{ground.engine}: {len(part.honest)} honest statements")
-    answered = [_answered(ground, case, peers) for case in part.honest]
+    answered = [_answered(ground, case, peers) for case in _told(part.honest, tell)]
     faults = [each for each in (*attacked, *answered) if isinstance(each, str)]
     if faults:
         raise Misconfigured("the corpus is at fault\n" + "\n".join(faults))

@@ -54,8 +54,9 @@ def complete_groups(tree: pb.ParseResult, keyed: Mapping[tuple[str, str], Keyed]
 
     for select in list(find_nodes(tree, pb.SelectStmt)):
         if select.group_clause and all(node.WhichOneof("node") != "grouping_set" for node in select.group_clause):
-            sources = dict(_sources(select.from_clause, keyed))
-            if any(sources.values()):
+            found = list(_sources(select.from_clause, keyed))
+            sources = dict(found)
+            if any(sources.values()) and len(sources) == len(found):
                 named = [_names(column) for column in find_nodes(select, pb.ColumnRef)]
                 _complete(select, sources, named)
 
@@ -63,7 +64,7 @@ def complete_groups(tree: pb.ParseResult, keyed: Mapping[tuple[str, str], Keyed]
 def _sources(nodes: Iterable[pb.Node], keyed: Mapping[tuple[str, str], Keyed]) -> Iterator[tuple[str, Keyed | None]]:
     """Yield the sources of a FROM under their names, those that are no table with a key with nothing."""
     for node in nodes:
-        if node.HasField("join_expr"):
+        if node.HasField("join_expr") and not node.join_expr.HasField("alias"):
             yield from _sources((node.join_expr.larg, node.join_expr.rarg), keyed)
         elif node.HasField("range_var"):
             table = node.range_var

@@ -75,9 +75,11 @@ def _why_not(use: GuardedUse, counts: Mapping[int, GuardedUse], least: int, *, i
     if is_early and not _is_output(use):
         return "its aggregates are outputs by themselves here; what is made of them goes into a query around"
     if not _is_demanded(use, select, counts, least):
-        return f"the HAVING of that SELECT is `count({name}) >= {least}`; further conditions go into a query around it"
+        return (
+            f"that SELECT needs `HAVING count({name}) >= {least}`, alone; further conditions go into a query around it"
+        )
     if not _is_kept_apart(select):
-        return "that SELECT stands within a query, whose conditions could be evaluated first; end it with `LIMIT 1000`"
+        return "conditions of the query around it could be evaluated first; end the inner SELECT with `LIMIT 1000`"
     return ""
 
 

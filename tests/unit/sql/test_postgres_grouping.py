@@ -76,6 +76,16 @@ def test_columns_that_a_select_names_are_added_to_the_key_of_their_table(sql: st
         ("WITH orders AS (SELECT 'x' AS id, 'y' AS region) SELECT region FROM orders GROUP BY id", ("id",), ""),
         ("SELECT region FROM orders o, sales.orders s GROUP BY o.id", ("id",), ""),
         ("SELECT o.region FROM orders o GROUP BY o.id", ("secret",), ""),
+        (
+            "SELECT o.id FROM sales.orders AS o, (orders AS o JOIN orders p ON true) AS j GROUP BY o.id, o.cents",
+            ("id",),
+            "",
+        ),
+        (
+            "SELECT o.id, count(o.cents) FROM sales.orders o, (orders AS o JOIN orders p ON true) j GROUP BY o.id",
+            ("id",),
+            "",
+        ),
     ],
 )
 def test_nothing_is_added_where_no_key_decides(sql: str, key: tuple[str, ...], masked: str) -> None:
