@@ -120,7 +120,7 @@ def postgres_ground(deployment: Deployment, administrator: str) -> Iterator[Grou
         stack.callback(_undo, deployment, name, own)
         with psycopg.connect(own, autocommit=True) as owner:
             owner.execute(_ORDERS)
-            owner.execute(setup_sql(deployment, name).encode())
+            owner.execute(setup_sql(deployment, name).script.encode())
         yield Ground(tool=POSTGRES_TOOL, driver="postgres-driver", measure=partial(measure_postgres_driver, own))
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sandbox.cli.common import DeploymentOption, ExitCode, JsonOption, emit, printable, stop, wrapped
+from sandbox.cli.common import DeploymentOption, ExitCode, JsonOption, emit, printable, stop, warn, wrapped
+from sandbox.cli.progress import ASKS_SERVERS, told_wait
 from sandbox.deployment import Misconfigured
 from sandbox.values import JsonObject
 
@@ -38,13 +39,14 @@ def doctor(
 
     folder = Deployment(deployment)
     if setup_sql is not None:
-        _print_script(_script(folder, setup_sql, is_undo=undo), is_json=json)
+        _print_script(folder, setup_sql, is_undo=undo, is_json=json)
         return
     if undo:
         raise Misconfigured("--undo goes with --setup-sql CONNECTION")
     from sandbox.doctor.diagnosis import diagnose
 
-    reports = diagnose(folder)
+    with told_wait(ASKS_SERVERS):
+        reports = diagnose(folder)
     if json:
         emit({"ok": _code(reports) is ExitCode.GOOD, "connections": [_as_json(report) for report in reports]})
     else:
@@ -56,13 +58,18 @@ def doctor(
         stop(_code(reports))
 
 
-def _script(folder: Deployment, connection: str, *, is_undo: bool) -> str:
+def _print_script(folder: Deployment, connection: str, *, is_undo: bool, is_json: bool) -> None:
     from sandbox.doctor.diagnosis import setup_sql, undo_sql
 
-    return undo_sql(folder, connection) if is_undo else setup_sql(folder, connection)
-
-
-def _print_script(script: str, *, is_json: bool) -> None:
+    if is_undo:
+        script = undo_sql(folder, connection)
+    else:
+        with told_wait(ASKS_SERVERS):
+            made = setup_sql(folder, connection)
+        script = made.script
+        if not made.tools:
+            does = "the script makes no views, and drops those of earlier tools"
+            warn(f"no tool uses connection `{connection}` yet: {does}")
     if is_json:
         emit({"script": script})
     else:

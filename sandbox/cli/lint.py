@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, final
 
 from sandbox.cli.common import NO_TOOLS, DeploymentOption, ExitCode, JsonOption, emit, problem_text, stop
+from sandbox.cli.progress import ASKS_SERVERS, told_wait
 from sandbox.problems import counted
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ def lint(json: JsonOption = False, deployment: DeploymentOption = Path()) -> Non
     """Check settings, connections, tool specs and policies; exit code 1 if anything is wrong."""
     from sandbox.deployment import Deployment
 
-    found = lint_deployment(Deployment(deployment))
+    with told_wait(ASKS_SERVERS):
+        found = lint_deployment(Deployment(deployment))
     if json:
         emit(
             {

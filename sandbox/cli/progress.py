@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 PROGRESS_AFTER_S: Final = 2.0
+ASKS_SERVERS: Final = (
+    "asking the databases of connections.toml; a server that takes no connection is given up after 10 s"
+)
 
 
 def told_progress() -> Callable[[int, int], None]:
@@ -21,3 +26,15 @@ def told_progress() -> Callable[[int, int], None]:
                 sys.stderr.write("\n")
 
     return tell
+
+
+@contextmanager
+def told_wait(what: str) -> Iterator[None]:
+    """Tell once that the command waits, and what for, if what it does takes longer than `PROGRESS_AFTER_S`."""
+    timer = threading.Timer(PROGRESS_AFTER_S, lambda: sys.stderr.write(f"{what} ...\n"))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -38,10 +38,11 @@ def check(
 ) -> None:
     """Decide about each statement, one JSON line each, in order; spends no rate and no cold-parse limit."""
     from sandbox.reviewing import SQL_CHECK
+    from sandbox.telemetry.events import told_to_people
     from sandbox.trial import opened_trial
 
-    claims = claims_of(claim)
-    with opened_trial(deployment, subject=SQL_CHECK, is_unlimited=True) as trial, _lines(file) as lines:
+    claims, opened = claims_of(claim), opened_trial(deployment, subject=SQL_CHECK, is_unlimited=True)
+    with told_to_people(), opened as trial, _lines(file) as lines:
         trial.must_take_sql(tool)
         for number, line in enumerate(lines, start=1):
             if line.strip():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sandbox.cli.common import NO_TOOLS, DeploymentOption, ExitCode, JsonOption, emit, stop, warn, wrapped
+from sandbox.cli.progress import ASKS_SERVERS, told_wait
 from sandbox.problems import counted
 
 if TYPE_CHECKING:
@@ -25,9 +26,11 @@ def examples(
     deployment: DeploymentOption = Path(),
 ) -> None:
     """Run the examples of the tool specs through the whole pipeline; exit code 1 if one does not hold."""
+    from sandbox.telemetry.events import told_to_people
     from sandbox.trial import run_examples
 
-    tested = run_examples(deployment, tool, with_effects=with_effects)
+    with told_wait(ASKS_SERVERS), told_to_people():
+        tested = run_examples(deployment, tool, with_effects=with_effects)
     outcomes, others = tested.outcomes, sorted({problem.file for problem in tested.others})
     failed = sum(not outcome.is_as_expected for outcome in outcomes)
     if json:

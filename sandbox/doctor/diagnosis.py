@@ -87,7 +87,17 @@ def diagnose(deployment: Deployment) -> tuple[Report, ...]:
     )
 
 
-def setup_sql(deployment: Deployment, name: str) -> str:
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetUp:
+    """What sets a connection's database up."""
+
+    script: str
+    tools: tuple[ToolName, ...]
+    """Whom it is for; with none it takes away what it made for earlier ones."""
+
+
+def setup_sql(deployment: Deployment, name: str) -> SetUp:
     """Return the set-up script of a connection; makes the deployment's lease key where there is none."""
     connections = _connections(deployment)
     connection = _server(connections, name)
@@ -104,9 +114,10 @@ def setup_sql(deployment: Deployment, name: str) -> str:
         if tool.shape is not None:
             users.setdefault(tool.shape.id, []).append(tool.spec.name)
     try:
-        return set_up_of(connection).script(connection, key, shapes_of(tools), catalogue, users)
+        script = set_up_of(connection).script(connection, key, shapes_of(tools), catalogue, users)
     except Refused as refused:
         raise Misconfigured(f"connections.toml: [{name}] {refused.message}") from refused
+    return SetUp(script=script, tools=tuple(tool.spec.name for tool in tools))
 
 
 def undo_sql(deployment: Deployment, name: str) -> str:

@@ -27,7 +27,7 @@ REFUSED: Final = frozenset({"database", "login", "method"})
 SENTENCES: Final[Mapping[Trouble, str]] = MappingProxyType(
     {
         "busy": "the server is full, starts or stops",
-        "database": "the server has no such database, or the login may not use it",
+        "database": "no database of that name is there for the login; a dsn's login needs REFERENCES on it",
         "login": "the server does not let the login in: another password, no such account, or not from this host",
         "method": "the account proves itself in another way than `mysql_native_password`, which alone is accepted",
         "tls": "TLS fails: the server speaks none, or its certificate is not what the dsn trusts",

@@ -1,5 +1,7 @@
 """What happened, for operators? One JSON line an event on stderr: ids and digests, never arguments, SQL or results.
 
+A command of some seconds tells them as sentences to whoever sits before it (`told_to_people`).
+
 Telling never raises and never waits long: stderr may be a pipe whose reader has gone or sleeps, and no refusal, fault,
 reload or drain may hang on that.
 """
@@ -13,6 +15,8 @@ import queue
 import sys
 import threading
 import time
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from typing import Final, final
 
 import structlog
@@ -119,13 +123,37 @@ class _Stderr:
                 self._is_stuck = False
 
 
+_as_json: Final = structlog.processors.JSONRenderer()
+_are_sentences = False
+
+
+def _rendered(logger: object, name: str, event: MutableMapping[str, object]) -> str | bytes:
+    if not _are_sentences:
+        return _as_json(logger, name, event)
+    level, phrase, _ = event.pop("level"), event.pop("event"), event.pop("timestamp")
+    facts = ", ".join(f"{key} {value}" for key, value in event.items())
+    text = f"{level}: {phrase}: {facts}" if facts else f"{level}: {phrase}"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+@contextmanager
+def told_to_people() -> Iterator[None]:
+    """Have events be sentences instead of JSON while a command runs that somebody waits for."""
+    global _are_sentences  # noqa: PLW0603 - one stderr, one form
+    _are_sentences = True
+    try:
+        yield
+    finally:
+        _are_sentences = False
+
+
 _STDERR: Final = _Stderr()
 atexit.register(_STDERR.end)
 structlog.configure(
     processors=[
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.JSONRenderer(),
+        _rendered,
     ],
     logger_factory=structlog.WriteLoggerFactory(file=_STDERR),  # type: ignore[arg-type]  # all of a file that it uses
     cache_logger_on_first_use=True,

@@ -110,7 +110,7 @@ def test_from_nothing_to_good_by_the_printed_script_and_back(sandbox: CommandLin
     assert "ledger (postgres): wrong; looked at the dsn's login, known-bad calls" in before.out
 
     script = sandbox.run("doctor", "--setup-sql", "ledger")
-    assert (script.code, script.err) == (0, "")
+    assert script.code == 0
     ledger.run(script.out)
     after = sandbox.run("doctor", "--json")
     assert (after.code, after.json()["ok"]) == (0, True)
@@ -171,3 +171,27 @@ def test_a_deployment_that_does_not_lint_is_told_its_problems(sandbox: CommandLi
 
     assert ended.code == 1
     assert "broken.yaml" in ended.err
+
+
+@pytest.mark.requirement("doctor:cli:no-tools")
+def test_a_script_for_no_tool_says_so(sandbox: CommandLine, with_ledger: Deployment) -> None:
+    words = ("new", "tool", "--connection", "ledger", "--table", "public.orders", "--name", "ledger.query")
+    nobody = sandbox.run("doctor", "--setup-sql", "ledger")
+    made = sandbox.run(*words, "--out", str(with_ledger.toolspecs / "ledger.query.yaml"))
+    somebody = sandbox.run("doctor", "--setup-sql", "ledger")
+
+    assert nobody.err.startswith("warning: no tool uses connection `ledger` yet: the script makes no views, and")
+    assert (nobody.code, made.code, somebody.code, somebody.err) == (0, 0, 0, "")
+
+
+@pytest.mark.requirement("telemetry:stderr:sentences")
+def test_examples_of_a_database_that_is_not_set_up_are_told_in_sentences(
+    sandbox: CommandLine, with_ledger: Deployment
+) -> None:
+    words = ("new", "tool", "--connection", "ledger", "--table", "public.orders", "--name", "ledger.query")
+    sandbox.run(*words, "--out", str(with_ledger.toolspecs / "ledger.query.yaml"))
+
+    tested = sandbox.run("test")
+
+    assert (tested.code, "{" in tested.err) == (2, False)
+    assert tested.err.splitlines()[-1].startswith("error: tool `ledger.query` did not pass its self-test")

@@ -191,6 +191,18 @@ def test_a_line_that_nobody_waited_for_is_counted_when_it_is_lost(monkeypatch: p
     assert events._lost == 3
 
 
+@pytest.mark.requirement("telemetry:stderr:sentences")
+def test_who_waits_for_a_command_is_told_in_sentences(capsys: pytest.CaptureFixture[str]) -> None:
+    with events.told_to_people():
+        events.warn("database not reached", kind="maria", causes="nobody\x1b[2J there")
+        events.note("reloaded")
+    events.note("reloaded")
+
+    first, second, third = capsys.readouterr().err.splitlines()
+    assert first == "warning: database not reached: kind maria, causes nobody\\x1b[2J there"
+    assert (second, json.loads(third)["event"]) == ("info: reloaded", "reloaded")
+
+
 @pytest.mark.requirement("telemetry:stderr:json")
 def test_what_a_library_logs_is_an_event_without_its_text(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
