@@ -6,6 +6,7 @@ session that does not come out of a plan whole is closed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -43,6 +44,8 @@ _OUTDATED: Final = frozenset({"0A000", "26000"})
 _NO_RIGHT: Final = "42501"
 """Also what a session is told whose login was dropped and made anew: it is nobody's by then."""
 _NAME_OF_TYPE: Final = b"SELECT pg_catalog.format_type($1::oid, $2::int4)"
+_ROW_OF_VIEW: Final = re.compile(r'^sandbox_[0-9a-f]{12}\."(?:public\.)?((?:[^"]|"")+)"')
+"""A row of one of our views, whose name in quotes is that of the table: what its owner calls the type."""
 
 TypeNames = dict[tuple[int, int], str]
 """What the target calls its types, by number and modifier."""
@@ -149,7 +152,7 @@ class Session:
         name = self._types.get((number, modifier))
         if name is None:
             ((found,),) = self._talk.ask(_NAME_OF_TYPE, b"%d" % number, b"%d" % modifier)
-            name = str(found)
+            name = _ROW_OF_VIEW.sub(r"\1", str(found))
             if len(self._types) < MAX_TYPES:
                 self._types[number, modifier] = name
         return name

@@ -11,7 +11,7 @@ from sqlglot import exp
 from sandbox.sql.catalogue import folded
 from sandbox.sql.effort import Effort
 from sandbox.sql.parse import Parsed, start_of
-from sandbox.sql.scope import HIDDEN, Origin, Scope, Source
+from sandbox.sql.scope import GUESSED, HIDDEN, Origin, Scope, Source
 from sandbox.sql.tables import Tables
 
 FindingKind: TypeAlias = Literal[
@@ -25,6 +25,7 @@ FindingKind: TypeAlias = Literal[
     "shared-column",
     "in-table",
     "cte-name",
+    "guessed-name",
     "aggregate-only",
     "construct",
     "name-case",
@@ -176,6 +177,7 @@ class Names:
         if origins:
             if not self._note(origins):
                 self.find("column", node, name)
+            self._must_not_be_barred(origins, level, name, qualifier, node)
             whose = within if level is within else None
             for at in self._guarded(origins):
                 if node.parent is None:
@@ -190,6 +192,24 @@ class Names:
             self.find("column", node, name)
             return True
         return qualifier is None and level.sees_aliases and self._is_alias(level, name, node)
+
+    def _must_not_be_barred(
+        self, origins: Iterable[Origin], level: Scope, name: str, qualifier: str | None, node: exp.Expr
+    ) -> None:
+        """Find a mere guess where a SELECT further out has a column of that name that is hidden or guarded.
+
+        # WHY: that is what the engine finds if what is computed here has another name than the gate believes.
+        """
+        around = level.outer if all(origin is GUESSED for origin in origins) else None
+        while around is not None:
+            self.effort.spend(len(around.sources) + 1)
+            for source in around.sources:
+                if (qualifier is None or source.name == qualifier) and name in source.columns:
+                    origin = source.columns[name]
+                    if origin is HIDDEN or self._guarded([origin]):
+                        self.find("guessed-name", node, name)
+                        return
+            around = around.outer
 
     def _is_alias(self, level: Scope, name: str, node: exp.Expr) -> bool:
         """Whether it is an output's name.
@@ -224,7 +244,7 @@ class Names:
         for origin in origins:
             if origin is not HIDDEN:
                 is_shown = True
-                if origin is not None:
+                if origin is not None and origin is not GUESSED:
                     self.columns.add(origin)
         return is_shown
 

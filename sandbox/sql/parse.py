@@ -13,7 +13,7 @@ from sqlglot.tokenizer_core import Token as Foreign
 from sqlglot.tokenizer_core import TokenType
 
 from sandbox.reasons import Reason, Refused
-from sandbox.sql.dialects.base import STRING, WORD, Dialect, Token
+from sandbox.sql.dialects.base import OPERATOR, STRING, WORD, Dialect, Token, words
 from sandbox.sql.lex import Lexed
 from sandbox.sql.refusals import refused
 
@@ -38,6 +38,7 @@ def parse(lexed: Lexed) -> Parsed:
     try:
         foreign = grammar.tokenize(text)
         _match_tokens(lexed, foreign)
+        pluses = _keep_prefixes(lexed, foreign)
         foreign = _without(lexed, foreign, lexed.dialect.left_out(lexed.keys))
         if lexed.dialect.has_table_command and "TABLE" in lexed.keys:
             foreign = _with_tables_selected(lexed, foreign)
@@ -46,6 +47,8 @@ def parse(lexed: Lexed) -> Parsed:
         trees = grammar.parser().parse(foreign, text)
         tree = _without_parentheses(trees[0], lexed.dialect) if len(trees) == 1 else None
         nodes = _nodes(tree)
+        if len(nodes.get(exp.Add, ())) != pluses:
+            raise _differ(lexed, next(token.start for token in lexed.tokens if token.key == "+"))
         if lexed.dialect.has_plain_calls:
             _restore_names(nodes, text)
     except Refused:
@@ -214,6 +217,45 @@ def _retype(lexed: Lexed, other: Foreign, position: int) -> None:
     elif is_marked and lexed.tokens[position].kind == STRING and lexed.keys[position - 1] in ("->", "->>"):
         # WHY: sqlglot parses the path of a JSON operator, which is a mere text to the engine; a long one costs 0.3 s.
         other.text = "x"
+
+
+_BEFORE_VALUES: Final = words(
+    """
+    SELECT DISTINCT ALL WHERE HAVING ON BY AND OR NOT XOR IN IS LIKE ILIKE GLOB REGEXP RLIKE MATCH TO ESCAPE BETWEEN
+    SYMMETRIC CASE WHEN THEN ELSE LIMIT OFFSET FROM FOR DIV MOD RETURNING FETCH FIRST NEXT QUALIFY USING
+    """
+)
+
+
+def _keep_prefixes(lexed: Lexed, foreign: list[Foreign]) -> int:
+    """Make an operator before its operand, which sqlglot drops or does not know, the `~` that it keeps.
+
+    Returns how many `+` are left, each between its operands. # INVARIANT: as many as the tree has additions: one that
+    is dropped would leave a bare column, by the name and in the place of one, of what is an expression to the engine.
+    """
+    pluses = lexed.keys.count("+")
+    prefixes = lexed.dialect.prefixes
+    if not pluses and prefixes.isdisjoint(lexed.keys):
+        return 0
+    tokens = lexed.tokens
+    starts = set()
+    for at, key in enumerate(lexed.keys):
+        if key in prefixes or (key == "+" and _is_prefix(tokens[at - 1] if at else None)):
+            starts.add(tokens[at].start)
+            pluses -= key == "+"
+    for other in foreign:
+        if other.start in starts:
+            other.token_type = TokenType.TILDE
+    return pluses
+
+
+def _is_prefix(before: Token | None) -> bool:
+    """Whether an operator after this token has no operand on its left."""
+    if before is None:
+        return True
+    if before.kind == OPERATOR:
+        return before.key not in (")", "]")
+    return before.kind == WORD and before.key in _BEFORE_VALUES
 
 
 def _is_frame(position: int, tokens: tuple[Token, ...], plain: frozenset[int]) -> bool:

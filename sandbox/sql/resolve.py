@@ -18,7 +18,7 @@ from sqlglot import exp
 from sandbox.sql.dialects.base import Token
 from sandbox.sql.names import Finding, GuardedUse
 from sandbox.sql.parse import Parsed, is_bare
-from sandbox.sql.scope import HIDDEN, Cte, Environment, Output, Scope, Source, derived
+from sandbox.sql.scope import GUESSED, HIDDEN, Cte, Environment, Output, Scope, Source, computed, derived
 from sandbox.sql.sources import Sources
 
 
@@ -49,6 +49,7 @@ class Resolved:
 
 _SETS: Final = (exp.Union, exp.Intersect, exp.Except)
 _QUERIES: Final = frozenset({exp.Select, exp.Values, *_SETS})
+_SAY_THEIR_NAME: Final = (exp.Alias, exp.Column)
 _LEAVES: Final = frozenset({exp.Literal, exp.Null, exp.Placeholder, exp.HexString, exp.DataType, exp.Var})
 _ODD: Final = frozenset(
     {exp.Identifier, exp.Star, exp.Boolean, exp.In}
@@ -181,7 +182,7 @@ class _Resolver(Sources):
             self.expression(row, scope)
         width = len(node.expressions[0].expressions) if node.expressions else 0
         self.names.effort.check_width(width)
-        return [(f"column{number}" if self.naming.names_values else "", None) for number in range(1, width + 1)]
+        return [(f"column{number}" if self.naming.names_values else "", GUESSED) for number in range(1, width + 1)]
 
     # Common table expressions
 
@@ -245,7 +246,7 @@ class _Resolver(Sources):
                 width += _width(found)
                 output += found
             else:
-                output.append((self._named(item, scope, aliases), None))
+                output.append((self._named(item, scope, aliases), None if cls in _SAY_THEIR_NAME else GUESSED))
                 width += 1
                 if scope.sees_aliases:
                     scope.aliases = frozenset(aliases)
@@ -286,11 +287,7 @@ class _Resolver(Sources):
         output: Output = []
         for source in sources:
             self.names.all_of(source, is_star=True)
-            output += [
-                (name, origin if origin is HIDDEN else None)
-                for name, origin in source.columns.items()
-                if name not in without
-            ]
+            output += [(name, computed(origin)) for name, origin in source.columns.items() if name not in without]
             if source.is_open:
                 output.append(("", None))
         return output

@@ -9,9 +9,11 @@ from typing import Final, TypeAlias, final
 from sqlglot import exp
 
 Origin: TypeAlias = "tuple[str, str] | None"
-"""The (table, column) a name stands for; None for something computed; `HIDDEN` for what the rules do not show."""
+"""The (table, column) a name stands for; None for what is computed; `HIDDEN` for what is not shown; else `GUESSED`."""
 
 HIDDEN: Final[Origin] = ("", "")
+GUESSED: Final[Origin] = ("", "guessed")
+"""Of something computed whose name the statement does not say: the gate may be mistaken in it."""
 
 Output: TypeAlias = "list[tuple[str, Origin]]"
 """Output columns in order; an empty name is one we do not know."""
@@ -93,12 +95,17 @@ class Scope:
     """Whether the clause being read sees them."""
 
 
+def computed(origin: Origin) -> Origin:
+    """What becomes of a column's origin in the output of a query."""
+    return origin if origin is HIDDEN or origin is GUESSED else None
+
+
 def derived(output: Output, declared: list[str]) -> tuple[dict[str, Origin], bool]:
     """The columns of a query used as a table, the first of them renamed, and whether some have names we do not know."""
     columns: dict[str, Origin] = dict.fromkeys(declared, None)
     for name, origin in [item for item in output if item[1] is not HIDDEN][len(declared) :] if declared else output:
         if columns.get(name, HIDDEN) is HIDDEN:
-            columns[name] = HIDDEN if origin is HIDDEN else None
+            columns[name] = computed(origin)
     is_open = "" in columns
     columns.pop("", None)
     return columns, is_open

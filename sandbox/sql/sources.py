@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from sandbox.sql.names import FindingKind, Names
 from sandbox.sql.parse import Parsed
-from sandbox.sql.scope import HIDDEN, Columns, Cte, Environment, Origin, Output, Scope, Source, derived
+from sandbox.sql.scope import GUESSED, HIDDEN, Columns, Cte, Environment, Origin, Output, Scope, Source, derived
 
 _MAX_TABLES: Final = 64
 """SQLite joins no more; without this a long chain of NATURAL JOINs would cost its square."""
@@ -116,12 +116,12 @@ class Sources(ABC):
         defined = node.args["alias"].args.get("columns") or () if declared else ()
         if any(type(column) is exp.ColumnDef for column in defined):
             return Source(alias, dict.fromkeys(declared))
-        own = list(columns) or [alias or name] * max(len(call.expressions) if name == "unnest" else 1, 1)
+        width = max(len(call.expressions) if name == "unnest" else 1, 1)
+        output: Output = [(column, None) for column in columns] or [(alias or name, GUESSED)] * width
         if node.args.get("ordinality"):
-            own.append("ordinality")
+            output.append(("ordinality", None))
         if declared and name in self.names.argument_columns:
             self.names.find("construct", node.args["alias"].this, "column list after an alias")
-        output: Output = [(column, None) for column in own]
         output += [(column, HIDDEN) for column in self.names.argument_columns.get(name, ())]
         found, is_open = derived(output, declared)
         return Source(alias or name, found, is_open=is_open)

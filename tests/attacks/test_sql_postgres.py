@@ -54,6 +54,13 @@ sql/functions: SELECT count(*) FILTER (WHERE pg_sleep(1) IS NULL) FROM orders
 sql/functions: SELECT has_table_privilege('vault', 'SELECT')
 sql/functions: SELECT claim('region')
 sql/costly: SELECT lpad(region, 1000000000) FROM orders
+sql/costly: SELECT length(format('%999999999s', region)) FROM orders
+sql/costly: SELECT length(format('%1$-09999s', region)) FROM orders
+sql/costly: SELECT length(format('%2$*1$s', 99999, region)) FROM orders
+sql/costly: SELECT length(format('%2$*1$s', id, region)) FROM orders
+sql/costly: SELECT length(format('%--*s', 9999, region)) FROM orders
+sql/costly: SELECT length(format('%*s', 100000000, region)) FROM orders
+sql/costly: SELECT length(format('%' || '99999999s', region)) FROM orders
 sql/costly: SELECT repeat('x', 1000000000)
 sql/costly: SELECT repeat('xy', 501)
 sql/costly: SELECT repeat(region, 2) FROM orders
@@ -106,7 +113,7 @@ sql/columns: SELECT format('%s', VARIADIC ARRAY[secret]) FROM orders
 sql/columns: SELECT jsonb_array_length(secret -> 'a') FROM orders
 sql/columns: SELECT coalesce(id -> secret) FROM orders
 sql/columns: SELECT x.a FROM orders o, json_to_record(o.secret) AS x (a int)
-sql/second-grammar: SELECT id @ secret FROM orders
+sql/parse: SELECT id @ cents FROM orders
 sql/functions: SELECT a FROM json_to_record('{}') AS x (a regclass)
 sql/same-words: SELECT a FROM json_to_record('{}') AS x (a int, b mytype)
 sql/columns: SELECT o.row_to_json FROM orders o

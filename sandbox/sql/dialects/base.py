@@ -188,12 +188,16 @@ class Dialect:
     """Columns of those that only hold their arguments, that `*` leaves out and no statement may name."""
     left_out: Callable[[Sequence[str]], Iterable[int]] = field(default=lambda _: ())
     """Indexes of the tokens that sqlglot is not shown: it does not know them, and nothing is read by them."""
+    prefixes: frozenset[str] = frozenset()
+    """Operators before their one operand that sqlglot does not know."""
     has_table_command: bool = False
     """`TABLE t` is `SELECT * FROM t`."""
     has_values_after_with: bool = False
     """`WITH … VALUES …` is a statement."""
     sized_arguments: Mapping[str, int]
     """Functions that make a value as long as an argument says, and which argument, from 0."""
+    template_functions: frozenset[str] = frozenset()
+    """Functions whose first argument, a text, says how long what they make of the others is: `%100s`."""
     has_unbounded_values: bool
     """A value may grow to a size at which one search through it takes minutes that nothing ends."""
     joining_functions: frozenset[str] = frozenset()

@@ -79,12 +79,12 @@ def _types(tokens: Sequence[Token], keys: list[str]) -> Iterator[int]:
 
 
 def _left_out(keys: Sequence[str]) -> Iterator[int]:
-    """Find VARIADIC, the operator of ORDER BY … USING, and `@` for `abs`, none of which names anything.
+    """Find VARIADIC and the operator of ORDER BY … USING, which name nothing and are around nothing.
 
     Where they may stand is for the server's own grammar to say.
     """
     for index, key in enumerate(keys):
-        if key in ("VARIADIC", "@"):
+        if key == "VARIADIC":
             yield index
         elif key == "USING" and keys[index + 1 : index + 2] in (["<"], [">"]):
             yield from (index, index + 1)
@@ -99,6 +99,7 @@ POSTGRES: Final = Dialect(
     placed_words=placed_words,
     has_plain_calls=True,
     left_out=_left_out,
+    prefixes=frozenset({"@"}),
     text_to_run=text_to_run,
     table_name=lambda name: ".".join(f'"{part}"' for part in name.split(".")),
     openings=frozenset({"SELECT", "WITH", "VALUES", "TABLE", "("}),
@@ -137,6 +138,7 @@ POSTGRES: Final = Dialect(
     has_table_command=True,
     has_values_after_with=True,
     sized_arguments=SIZED_ARGUMENTS,
+    template_functions=frozenset({"format"}),
     has_unbounded_values=True,
     needs_fence=False,
     type_words=TYPE_WORDS,

@@ -57,7 +57,7 @@ def _output_name(item: exp.Expr) -> str:
 
 
 def _own_name(node: exp.Expr) -> str:
-    if isinstance(node, exp.Column):
+    if isinstance(node, exp.Column) and isinstance(node.this, exp.Identifier):
         return str(node.this.this) if node.this.args.get("quoted") else folded(node.this.this)
     if isinstance(node, exp.Anonymous):
         return node.name.lower()

@@ -1,10 +1,11 @@
 """Does a column for aggregates alone come out only as an aggregate of enough values?
 
 Decided from where the column stands, not from what comes out: `sum(c)`, `avg(c)` or `count(c)` of the column itself,
-in a SELECT from its table alone whose HAVING is `count(c) >= N`. A join could repeat one row N times, and an expression
-or a FILTER pick one. HAVING holds nothing else, for what is written first is not evaluated first: engines order
-conditions by their cost, and HAVING of all but PostgreSQL sees the names of the output. So do they with what they push
-into HAVING from a query around it, which is why such a SELECT is the outermost or has a LIMIT: none pushes through one.
+in a SELECT from its table alone whose HAVING is `count(c) >= N`. A join could repeat one row N times, and so could a
+function that returns rows, which engines evaluate before they group; an expression or a FILTER could pick one. HAVING
+holds nothing else, for what is written first is not evaluated first: engines order conditions by their cost, and HAVING
+of all but PostgreSQL sees the names of the output. So do they with what they push into HAVING from a query around it,
+which is why such a SELECT is the outermost or has a LIMIT: none pushes through one.
 
 MariaDB fills a table for DISTINCT, ROLLUP and windows before it evaluates HAVING, so that an error in what is made of
 an aggregate tells of a group too small: there an aggregate is an output by itself.
@@ -21,6 +22,7 @@ from typing import Final
 from sqlglot import exp
 
 from sandbox.reasons import Reason, quoted
+from sandbox.sql.dialects.base import Dialect
 from sandbox.sql.names import Finding, GuardedUse
 from sandbox.sql.parse import start_of
 from sandbox.sql.refusals import refused
@@ -46,8 +48,9 @@ def check(resolved: Resolved) -> None:
         return
     counts = {id(use.node): use for use in resolved.guarded if _aggregate(use) == "count"}
     least = resolved.parsed.lexed.given.bounds.min_group_size
+    dialect = resolved.parsed.lexed.dialect
     for use in sorted(resolved.guarded, key=lambda use: start_of(use.node)):
-        why = _why_not(use, counts, least, is_early=resolved.parsed.lexed.dialect.has_early_outputs)
+        why = _why_not(use, counts, least, dialect)
         if why:
             raise refused(
                 Reason.SQL_OBJECT_FORBIDDEN,
@@ -65,14 +68,24 @@ def _spread(finding: Finding) -> str:
     return f"the column {quoted(finding.name)} is for aggregates alone and cannot join rows"
 
 
-def _why_not(use: GuardedUse, counts: Mapping[int, GuardedUse], least: int, *, is_early: bool) -> str:
+def _why_not(use: GuardedUse, counts: Mapping[int, GuardedUse], least: int, dialect: Dialect) -> str:
     name = use.node.name
     if not _aggregate(use):
         return f"`sum({name})`, `avg({name})` and `count({name})` are accepted, without DISTINCT, FILTER or OVER"
     select = use.node.find_ancestor(exp.Select, exp.SetOperation)
     if not isinstance(select, exp.Select) or not _is_alone(use):
         return "it is aggregated in a SELECT from its table alone; join to the result of that SELECT"
-    if is_early and not _is_output(use):
+    return _why_not_there(use, select, counts, least, dialect)
+
+
+def _why_not_there(
+    use: GuardedUse, select: exp.Select, counts: Mapping[int, GuardedUse], least: int, dialect: Dialect
+) -> str:
+    """Say what is wrong with the SELECT in which it is aggregated."""
+    name = use.node.name
+    if repeats := _repeats(select, dialect):
+        return f"{quoted(repeats)} could repeat a row of that SELECT; it is accepted in a query around it"
+    if dialect.has_early_outputs and not _is_output(use):
         return "its aggregates are outputs by themselves here; what is made of them goes into a query around"
     if not _is_demanded(use, select, counts, least):
         return (
@@ -90,6 +103,14 @@ def _aggregate(use: GuardedUse) -> str:
         return ""
     name = call.name.lower() if type(call) is exp.Anonymous else _CALLS.get(type(call), "")
     return name if name in AGGREGATES else ""
+
+
+def _repeats(select: exp.Select, dialect: Dialect) -> str:
+    """Return a function of the SELECT that makes several rows of one, if there is any."""
+    for call in select.find_all(exp.Anonymous):
+        if call.name.lower() in dialect.table_functions:
+            return call.name.lower()
+    return ""
 
 
 def _is_demanded(use: GuardedUse, select: exp.Select, counts: Mapping[int, GuardedUse], least: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from sqlglot import exp
@@ -19,6 +20,9 @@ MAX_LENGTH: Final = 1_000
 """Characters that a call may make a text as long as."""
 
 _REPEAT: Final = "repeat"
+_WIDE: Final = re.compile(r"%(?:\d+\$)?-*(?:\*(?!\d+\$)|0*[1-9]\d{3})")
+"""A width of more than three digits, or one that the next argument says."""
+_WIDTH_OF_ARGUMENT: Final = re.compile(r"\*(\d+)\$")
 _NAMES: Final = frozenset({"trim", "btrim", "ltrim", "rtrim"})
 
 
@@ -27,6 +31,8 @@ def check(resolved: Resolved) -> None:
     _check_characters(resolved)
     if resolved.parsed.lexed.dialect.sized_arguments:
         _check_sizes(resolved)
+    if resolved.parsed.lexed.dialect.template_functions:
+        _check_templates(resolved)
 
 
 def _check_sizes(resolved: Resolved) -> None:
@@ -49,6 +55,36 @@ def _check_sizes(resolved: Resolved) -> None:
             message = f"a text and how often it is repeated, written out, {MAX_LENGTH} characters in all, are accepted"
         token = calls[name]
         raise refused(Reason.SQL_NOT_SUPPORTED, RULE, message, text=lexed.text, start=token.start, construct=name)
+
+
+def _check_templates(resolved: Resolved) -> None:
+    """Refuse `format('%999999999s', …)`, widths that an argument says, and texts that are not written out."""
+    lexed = resolved.parsed.lexed
+    calls = {token.key.lower(): token for token in resolved.calls}
+    if calls.keys().isdisjoint(lexed.dialect.template_functions):
+        return
+    for node in resolved.parsed.nodes.get(exp.Anonymous, ()):
+        name = node.name.lower()
+        if name not in lexed.dialect.template_functions or not node.expressions:
+            continue
+        if _is_narrow(*node.expressions):
+            continue
+        message = f"a text that is written out, with widths of at most {MAX_LENGTH - 1}, is accepted here"
+        token = calls[name]
+        raise refused(Reason.SQL_NOT_SUPPORTED, RULE, message, text=lexed.text, start=token.start, construct=name)
+
+
+def _is_narrow(template: exp.Expr, *arguments: exp.Expr) -> bool:
+    """Whether a template of `format` is written out, and with it every width."""
+    if not (type(template) is exp.Literal and template.is_string) or _WIDE.search(template.name):
+        return False
+    widths = [int(number) - 1 for number in _WIDTH_OF_ARGUMENT.findall(template.name)]
+    return all(0 <= at < len(arguments) and _is_small(arguments[at]) for at in widths)
+
+
+def _is_small(width: exp.Expr) -> bool:
+    number = width.this if type(width) is exp.Neg else width
+    return type(number) is exp.Literal and not number.is_string and number.name.isdigit() and len(number.name) <= 3
 
 
 def _length(node: exp.Expr) -> int:

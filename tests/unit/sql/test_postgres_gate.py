@@ -102,6 +102,8 @@ def test_parameters_become_numbers_and_claims_are_asked_of_our_function() -> Non
         "SELECT json_agg(x ORDER BY id), count(x) FROM (SELECT id, region FROM orders) AS x",
         "WITH x AS (SELECT id, region FROM orders) SELECT row_to_json(x), x IS NULL FROM x",
         "SELECT row_to_json(s), count(s.*) FROM sales.orders s GROUP BY s",
+        "SELECT (SELECT x.* FROM (SELECT 1 AS a) x), (s.*), (s.*)::text FROM sales.orders s",
+        "SELECT format('%s %10s %% %1$5s 2000%%', region, 'x'), format('%2$*1$L', -10, region) FROM orders",
         "SELECT jsonb_array_length(doc -> 'items'), coalesce(doc->'a'->'b', '[]') FROM orders",
         "SELECT format('%s of %s', VARIADIC tags) FROM orders",
         "SELECT region FROM orders GROUP BY region ORDER BY region USING >, max(cents) USING <",

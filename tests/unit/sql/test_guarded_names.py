@@ -1,0 +1,115 @@
+"""Is what the engine takes for an expression, or calls by another name, no bare column to the gate?
+
+Each text was permitted once and gave every value, or one, of a column for aggregates alone.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+from guarded_gate import ENGINES, ask
+
+from sandbox.reasons import Reason, Refused
+from sandbox.toolspec import SqlEngine
+
+BY_ANOTHER_NAME: Final = (
+    "SELECT id, (SELECT cents FROM (SELECT + x.cents FROM (SELECT 1 AS cents) x) s) FROM orders",
+    "SELECT id, (SELECT cents FROM (SELECT +cents FROM (SELECT 1 AS cents) x) s) FROM orders",
+    "WITH s AS (SELECT + x.cents FROM (SELECT 1 AS cents) x) SELECT id, (SELECT cents FROM s) FROM orders",
+    "SELECT id AS cents FROM orders ORDER BY + cents",
+    "SELECT sum(+ cents) FROM orders HAVING count(cents) >= 5",
+)
+POSTGRES_BY_ANOTHER_NAME: Final = (
+    "SELECT id, (SELECT cents FROM (SELECT @ x.cents FROM (SELECT 1 AS cents) x) s) FROM orders",
+    "SELECT id, (SELECT cents FROM (SELECT (+ x.cents)::int FROM (SELECT 1 AS cents) x) s) FROM orders",
+    (
+        "SELECT id, (SELECT cents FROM (SELECT CASE WHEN true THEN 1 ELSE + x.cents END FROM (SELECT 1 AS cents) x) s)"
+        " FROM orders"
+    ),
+    "SELECT id, (SELECT cents FROM unnest(ARRAY[1], ARRAY[2]) AS cents) FROM orders",
+    "SELECT id, (SELECT cents FROM unnest('a:1'::tsvector) AS cents) FROM orders",
+    "SELECT id AS cents FROM orders ORDER BY @ cents USING >",
+    "SELECT sum(@ cents), sum(cents) FROM orders HAVING count(cents) >= 5",
+)
+
+
+@pytest.mark.requirement("sql:aggregate-only:names")
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("sql", BY_ANOTHER_NAME)
+def test_a_sign_before_a_column_is_no_bare_column(engine: SqlEngine, sql: str) -> None:
+    with pytest.raises(Refused) as refused:
+        ask(engine, sql, "cents")
+
+    assert refused.value.rule in {"sql/aggregate-only", "sql/guessed-names"}
+
+
+@pytest.mark.requirement("sql:aggregate-only:names")
+@pytest.mark.parametrize("sql", POSTGRES_BY_ANOTHER_NAME)
+def test_a_name_that_the_server_may_not_give_hides_no_column_further_out(sql: str) -> None:
+    with pytest.raises(Refused) as refused:
+        ask("postgres", sql, "cents")
+
+    assert refused.value.rule in {"sql/aggregate-only", "sql/guessed-names"}
+
+
+@pytest.mark.requirement("sql:names:guessed")
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT id, (SELECT secret FROM unnest(ARRAY[1]) AS secret) FROM orders",
+        "SELECT id, (SELECT secret FROM (SELECT length('a')) AS x, unnest(ARRAY[1]) AS secret) FROM orders",
+    ],
+)
+def test_a_guess_hides_no_hidden_column_further_out(sql: str) -> None:
+    with pytest.raises(Refused) as refused:
+        ask("postgres", sql)
+
+    assert (refused.value.rule, refused.value.reason) == ("sql/guessed-names", Reason.SQL_NOT_SUPPORTED)
+
+
+@pytest.mark.requirement("sql:names:guessed")
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT id, (SELECT cents FROM (SELECT 1 AS cents) x) FROM orders",
+        "SELECT id, (SELECT cents FROM unnest(ARRAY[1]) AS x (cents)) FROM orders",
+        "SELECT id, (SELECT count FROM (SELECT count(*) FROM orders) x) FROM orders",
+        "SELECT cents FROM unnest(ARRAY[1]) AS cents",
+        "SELECT + id, 1 + + id, - + id, id + 1, (id) + 1, count(*) + 1, NULL + 1 FROM orders GROUP BY id ORDER BY + id",
+        "SELECT id FROM orders WHERE id BETWEEN + 1 AND + 3 AND id IN (+ 1, + 2) LIMIT 3",
+    ],
+)
+def test_names_that_are_said_and_signs_elsewhere_are_accepted(sql: str) -> None:
+    ask("postgres", sql, "cents")
+
+
+REPEATING: Final = (
+    ("postgres", "SELECT id, avg(cents) FROM orders GROUP BY id, unnest(ARRAY[1,1,1,1,1]) HAVING count(cents) >= 5"),
+    ("postgres", "SELECT unnest(ARRAY[1,1,1,1,1]) AS g, avg(cents) FROM orders GROUP BY g HAVING count(cents) >= 5"),
+    ("postgres", "SELECT avg(cents) FROM orders GROUP BY generate_series(1, 5) * 0 HAVING count(cents) >= 5"),
+    (
+        "postgres",
+        "SELECT avg(cents) FROM orders GROUP BY ROLLUP (jsonb_array_elements('[1,1]')) HAVING count(cents) >= 5",
+    ),
+    ("duckdb", "SELECT avg(cents) FROM orders GROUP BY unnest([1,1,1,1,1]) HAVING count(cents) >= 5"),
+    ("duckdb", "SELECT unnest([1,1,1,1,1]) AS g, avg(cents) FROM orders GROUP BY 1 HAVING count(cents) >= 5"),
+)
+
+
+@pytest.mark.requirement("sql:aggregate-only:repeated")
+@pytest.mark.parametrize(("engine", "sql"), REPEATING)
+def test_a_function_that_returns_rows_does_not_make_a_group_large(engine: SqlEngine, sql: str) -> None:
+    with pytest.raises(Refused, match="could repeat a row of that SELECT") as refused:
+        ask(engine, sql, "cents")
+
+    assert refused.value.rule == "sql/aggregate-only"
+
+
+@pytest.mark.requirement("sql:aggregate-only:repeated")
+def test_such_a_function_around_is_accepted() -> None:
+    sql = """
+        SELECT region, mean, generate_series(1, 2)
+        FROM (SELECT region, avg(cents) AS mean FROM orders GROUP BY region HAVING count(cents) >= 5 LIMIT 100) AS x
+    """
+    ask("postgres", sql, "cents")
