@@ -86,6 +86,13 @@ def test_not_a_number_and_columns_of_no_rows(shop: PostgresShop) -> None:
 
 
 @pytest.mark.requirement("postgres:results:values")
+def test_a_whole_row_has_the_type_of_its_table_and_not_of_our_view(shop: PostgresShop) -> None:
+    fetched = shop.run("SELECT coalesce(c.*), array_agg(c) FROM public.customers AS c GROUP BY c")
+
+    assert [column.declared_type for column in fetched.columns] == ["customers", "customers[]"]
+
+
+@pytest.mark.requirement("postgres:results:values")
 def test_parameters_are_bound_as_values_in_the_order_of_their_names(shop: PostgresShop) -> None:
     given = {"b": "x' OR '1'='1", "a": 41, "c": None, "d": True, "e": 1.5}
     sql = "SELECT $1::int + 1, $2::text, $3::text IS NULL, $4::bool, $5::float8"
