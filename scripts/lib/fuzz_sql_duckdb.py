@@ -119,6 +119,8 @@ WORDS: Final = Words(
         *("NATURAL JOIN", "SEMI JOIN", "ANTI JOIN", "ASOF JOIN", "ASOF LEFT JOIN", "FULL OUTER JOIN"),
         *("SEMI JOIN", "ANTI JOIN", "NATURAL SEMI JOIN"),
     ),
+    namesakes=("x.{}::integer", "[x.{}][1]", "sum(x.{}) OVER ()", "x.*", "COLUMNS('{}')"),
+    repeats=("unnest([1, 1, 1, 1, 1])", "unnest(range(5)) * 0"),
     sources=(
         *("generate_series(1, 5) AS {}(value)", "unnest([1, 2]) AS {}(value)", "range(3) AS {}(value)"),
         *("LATERAL (SELECT <n> AS value) AS {}", "(SELECT 1 AS value) AS {}", "(SELECT <n> AS value) AS {}"),

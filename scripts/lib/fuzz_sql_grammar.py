@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
-from fuzz_sql_words import AGGREGATES, BAD, FORBIDDEN, GOOD, HIDDEN, JOINS, KINDS, WINDOWS, Words
+from fuzz_sql_words import AGGREGATES, BAD, FORBIDDEN, GOOD, HIDDEN, JOINS, KINDS, NAMESAKES, WINDOWS, Words
 
 _SYMBOL: Final = re.compile(r"<(\w+)(?: (\w))?>")
 _PART: Final = re.compile(r"\{(items|from|where|end)\}")
@@ -95,6 +95,8 @@ class Grammar:
                 return self._hidden(scope)
             case "w":
                 return self._window(scope, depth - 1)
+            case "namesake":
+                return self._namesake(scope)
             case _:
                 return self._pick(name)
 
@@ -125,9 +127,39 @@ class Grammar:
         source, name = self._chance.choice(found)
         return self._chance.choice((name, f"{source.name}.{name}", f"{source.name}.{name}"))
 
+    def _namesake(self, scope: _Scope) -> str:
+        """Return a query for one value, of a column that may be called like one of the queries around."""
+        columns = [name for source in scope for name, _ in source.columns]
+        hidden = [name for source in scope for name in source.hidden]
+        return self._query_of_namesake(self._chance.choice((*hidden, *hidden, *columns, "id")))
+
+    def _query_of_namesake(self, name: str) -> str:
+        item = self._expression_of(name)
+        inner = f"SELECT {item} FROM (SELECT 1 AS {name}) x"  # noqa: S608 - for the gate
+        asked = self._chance.choice((name, name, f"s.{name}"))
+        return f"(SELECT {asked} FROM ({inner}) s LIMIT 1)"  # noqa: S608 - for the gate
+
+    def _expression_of(self, name: str) -> str:
+        return self._chance.choice((*NAMESAKES, *self._words.namesakes)).format(name)
+
+    def _by_another_name(self) -> str:
+        """Return a query that reaches for what may not be read under a name that is something else here."""
+        table = self._chance.choice(list(HIDDEN))
+        name = self._chance.choice(HIDDEN[table])
+        item = self._expression_of(name).replace("x.", self._chance.choice(("", f"{table}.")))
+        match self._chance.randrange(4):
+            case 0:
+                return f"SELECT id AS {name} FROM {table} ORDER BY {item}, 1"  # noqa: S608 - for the gate
+            case 1:
+                return f"SELECT sum({item}) FROM {table} HAVING count({name}) >= 5"  # noqa: S608 - for the gate
+            case _:
+                return f"SELECT id, {self._query_of_namesake(name)} AS v0 FROM {table} ORDER BY id"  # noqa: S608 - for the gate
+
     def _whole_query(self, scope: _Scope, depth: int) -> tuple[str, list[tuple[str, str]]]:
         if self._one_in(9):
             return self._aggregates_alone(scope, depth), [("n", "n")]
+        if self._one_in(20):
+            return self._by_another_name(), [("id", "n")]
         if not self._one_in(4):
             return self._query(scope, depth)
         parts, before = [], len(self._ctes)
@@ -294,6 +326,8 @@ class Grammar:
         """Return a query of the column that is for aggregates alone, as it is accepted or nearly so."""
         chance, source = self._chance, (_Source("", tuple(KINDS["events"].items()), ("tip",)),)
         key = self._value(chance.choice("nntd"), source, min(depth, 1))
+        if self._words.repeats and self._one_in(6):
+            key = chance.choice(self._words.repeats)
         call = chance.choice(("sum(tip)", "avg(tip)", "count(tip)", "sum(tip), count(*)", "max(id), avg(tip)"))
         least = chance.choice(("count(tip) >= 5", "count(tip) >= 5", "count(tip) > 4", "count(tip) >= 50"))
         if self._one_in(6):

@@ -26,7 +26,7 @@ WORDS: Final = Words(
     engine="postgres",
     good={
         "n": (
-            *("<t>::integer", "<n>::bigint", "strpos(<t>, 'a')", "extract(year FROM <d>::date)", "ascii(<t>)"),
+            *("@ <n>", "<t>::integer", "<n>::bigint", "strpos(<t>, 'a')", "extract(year FROM <d>::date)", "ascii(<t>)"),
             "<n>::text::int",
             *("(<j>->>'n')::int", "jsonb_array_length(<j> -> 'tags')", "date_part('month', <d>::timestamp)", "<n> & 3"),
             *("greatest(<n>, <n>)", "width_bucket(<n>, 0, 10, 5)", "cardinality(ARRAY[<n>, <n>])", "div(<n>, 2)"),
@@ -67,7 +67,7 @@ WORDS: Final = Words(
     },
     bad={
         "n": (
-            *("@ <n>", "tableoid", "ctid::text::int", "xmin::text::int", "pg_backend_pid()", "nextval('numbers')"),
+            *("tableoid", "ctid::text::int", "xmin::text::int", "pg_backend_pid()", "nextval('numbers')"),
             *("touch(<n>)", "<n> <%> 1"),
             *("(SELECT count(*) FROM pg_class)", "txid_current()", "pg_advisory_lock(1)", "'vault'::regclass::int"),
             "lo_creat(-1)",
@@ -103,6 +103,8 @@ WORDS: Final = Words(
         "sum(<n>) OVER (<w> RANGE UNBOUNDED PRECEDING)",
     ),
     joins=("NATURAL JOIN", "NATURAL LEFT JOIN", "FULL OUTER JOIN"),
+    namesakes=("@ x.{}", "x.{}::integer", "(ARRAY[x.{}])[1]", "(VALUES (x.{}))", "sum(x.{}) OVER ()", "x.*"),
+    repeats=("unnest(ARRAY[1, 1, 1, 1, 1])", "generate_series(1, 5) * 0", "json_object_keys('{\"a\": 1}')"),
     sources=(
         *("generate_series(1, 5) AS {}(value)", "unnest(ARRAY[1, 2]) AS {}(value)"),
         "LATERAL (SELECT <n> AS value) AS {}",

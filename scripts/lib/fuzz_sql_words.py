@@ -2,7 +2,8 @@
 
 A production is a text with symbols: `<n>` a number, `<t>` a text, `<d>` a time, `<j>` a JSON, `<b>` a condition,
 `<int>` and `<str>` constants, `<table>` a table that may be read, `<bad>` one that may not, `<hidden>` a hidden column
-of a source, `<scalar n>` a query for one value, `<one n>` a query for many.
+of a source, `<scalar n>` a query for one value, `<one n>` a query for many, `<namesake>` a query whose column may be
+called like one further out.
 """
 
 from __future__ import annotations
@@ -39,6 +40,10 @@ class Words:
     shapes: Sequence[str] = ()
     """Ways to write a SELECT beside the plain one, of `{items}`, `{from}`, `{where}` and `{end}`."""
     stars: Sequence[str] = ("*",)
+    namesakes: Sequence[str] = ()
+    """What gives a column that may be called `{}`, beside what every engine has."""
+    repeats: Sequence[str] = ()
+    """What makes several rows of one within a SELECT."""
     without: Sequence[str] = ()
     """Of what every engine has, what this one has not: no production that holds it is taken."""
 
@@ -61,10 +66,27 @@ HIDDEN: Final[Mapping[str, Sequence[str]]] = {
 }
 FORBIDDEN: Final = ("vault", "all_orders", "tokens", "canary7319", "vault", "main.vault", "public.vault", "'vault'")
 
+NAMESAKES: Final = (
+    *(
+        "{}",
+        "x.{}",
+        "+ x.{}",
+        "(x.{})",
+        "(+ x.{})",
+        "- - x.{}",
+        "x.{} + 0",
+        "CAST(x.{} AS integer)",
+        "coalesce(x.{}, 1)",
+    ),
+    *("max(x.{})", "(SELECT x.{})", "CASE WHEN 1 = 1 THEN 1 ELSE x.{} END", "CASE WHEN 1 = 1 THEN 1 ELSE + x.{} END"),
+)
+"""What gives a column that an engine, or the gate, may call `{}`."""
+
 GOOD: Final[Productions] = {
     "n": (
         *("<int>", "<int>", "<n> + <n>", "<n> - <n>", "<n> * <int>", "<n> / <int>", "1 / (<n> - <int>)", "<n> % 7"),
         *("- <n>", "(<n>)", "abs(<n>)", "length(<t>)", "coalesce(<n>, <n>)", "nullif(<n>, <int>)", "round(<n>)"),
+        *("+ <n>", "<namesake>"),
         *("CASE WHEN <b> THEN <n> ELSE <n> END", "CASE <n> WHEN <int> THEN <int> END", "CAST(<n> AS integer)"),
         *("CAST(<t> AS integer)", "<scalar n>", "<scalar n>", "sign(<n>)"),
         "CAST(CASE WHEN <b> THEN '1' END AS integer)",
