@@ -196,17 +196,21 @@ class Names:
     def _must_not_be_barred(
         self, origins: Iterable[Origin], level: Scope, name: str, qualifier: str | None, node: exp.Expr
     ) -> None:
-        """Find a mere guess where a SELECT further out has a column of that name that is hidden or guarded.
+        """Find a name that may mean a column further out which is hidden or for aggregates alone.
 
-        # WHY: that is what the engine finds if what is computed here has another name than the gate believes.
+        # WHY: that is what the engine finds if what is computed here has another name than the gate believes, or if the
+        clause does not see it. Nothing behind the gate holds what is for aggregates alone, so there a name that the
+        statement says is no better than a guess.
         """
-        around = level.outer if all(origin is GUESSED for origin in origins) else None
+        is_computed = all(origin is None or origin is GUESSED for origin in origins)
+        is_guess = level.is_doubtful or all(origin is GUESSED for origin in origins)
+        around = level.outer if is_guess or is_computed else None
         while around is not None:
             self.effort.spend(len(around.sources) + 1)
             for source in around.sources:
                 if (qualifier is None or source.name == qualifier) and name in source.columns:
                     origin = source.columns[name]
-                    if origin is HIDDEN or self._guarded([origin]):
+                    if (is_guess and origin is HIDDEN) or self._guarded([origin]):
                         self.find("guessed-name", node, name)
                         return
             around = around.outer

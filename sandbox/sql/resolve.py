@@ -49,6 +49,7 @@ class Resolved:
 
 _SETS: Final = (exp.Union, exp.Intersect, exp.Except)
 _QUERIES: Final = frozenset({exp.Select, exp.Values, *_SETS})
+_LIMITS: Final = ("limit", "offset")
 _SAY_THEIR_NAME: Final = (exp.Alias, exp.Column)
 _LEAVES: Final = frozenset({exp.Literal, exp.Null, exp.Placeholder, exp.HexString, exp.DataType, exp.Var})
 _ODD: Final = frozenset(
@@ -130,10 +131,12 @@ class _Resolver(Sources):
         for key, value in args.items():
             if key not in _READ_FIRST and value:
                 scope.sees_aliases = key in self.naming.alias_clauses
+                scope.is_doubtful = key in _LIMITS
                 for part in value if isinstance(value, list) else (value,):
                     if isinstance(part, exp.Expr):
                         self.expression(part, scope)
         scope.sees_aliases = "order" in self.naming.alias_clauses
+        scope.is_doubtful = False
         self._order(args.get("order"), scope)
         self.names.counted(scope.sources)
         return output, scope
@@ -154,7 +157,8 @@ class _Resolver(Sources):
             first = first.this
             while type(first) is exp.Subquery and is_bare(first):
                 first = first.this
-        scope = Scope([], env, outer)
+        # WHY: SQLite looks for terms of ORDER BY in the branches; others see nothing of them but their output.
+        scope = Scope([], env, outer, is_doubtful=True)
         names: set[str] = set()
         output: Output = []
         for index, branch in enumerate([first, *reversed(branches)]):

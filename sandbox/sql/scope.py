@@ -93,6 +93,9 @@ class Scope:
     """Output names, once the output is read."""
     sees_aliases: bool = True
     """Whether the clause being read sees them."""
+    is_doubtful: bool = False
+    """Whether the clause being read may see the SELECTs around in place of the sources: what it names there has to be
+    allowed too."""
 
 
 def computed(origin: Origin) -> Origin:

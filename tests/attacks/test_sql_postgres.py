@@ -54,6 +54,8 @@ sql/functions: SELECT count(*) FILTER (WHERE pg_sleep(1) IS NULL) FROM orders
 sql/functions: SELECT has_table_privilege('vault', 'SELECT')
 sql/functions: SELECT claim('region')
 sql/costly: SELECT lpad(region, 1000000000) FROM orders
+sql/backtracking: SELECT ARRAY[ARRAY[ARRAY[ARRAY[ARRAY[1]]]]] FROM orders
+sql/backtracking: SELECT 1 FROM orders WHERE id = ANY (ARRAY[ARRAY[ARRAY[ARRAY[ARRAY[id]]]]])
 sql/costly: SELECT length(format('%999999999s', region)) FROM orders
 sql/costly: SELECT length(format('%1$-09999s', region)) FROM orders
 sql/costly: SELECT length(format('%2$*1$s', 99999, region)) FROM orders

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sandbox.reasons import Reason, Refused, quoted
 from sandbox.sql.dialects.base import PARAMETER
-from sandbox.sql.dialects.postgres_grouping import complete_groups, keyed_tables
+from sandbox.sql.dialects.postgres_grouping import complete_groups, known_tables
 from sandbox.sql.dialects.postgres_shapes import is_same
 from sandbox.sql.dialects.postgres_tree import Tree, Unknown
 from sandbox.sql.refusals import refused
@@ -62,8 +62,8 @@ def text_to_run(resolved: Resolved, functions: frozenset[str]) -> str:
         raise _refused(lexed, message, unknown.at, unknown.construct) from unknown
     _check_same(resolved, "tables", resolved.relations, tree.relations)
     _check_same(resolved, "functions", functions, tree.functions - {""})
-    if "GROUP" in lexed.keys and (keyed := keyed_tables(lexed.given)):
-        complete_groups(parsed, keyed)
+    if "GROUP" in lexed.keys and (tables := known_tables(lexed.given)):
+        complete_groups(parsed, tables)
     return _printed(lexed, grammar, parsed)
 
 

@@ -71,9 +71,9 @@ NAME_RULES: Final[tuple[Callable[[Resolved], None], ...]] = (
     whole_rows.check,
     shared_columns.check,
     cte_names.check,
-    guessed_names.check,
     columns.check,
     aggregate_only.check,
+    guessed_names.check,
     constructs.check,
     same_words.check,
 )

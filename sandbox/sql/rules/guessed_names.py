@@ -1,7 +1,7 @@
 """Could a name be another one further out? What is computed without `AS` has a name that two readings may not share.
 
-Where the engine calls it otherwise, it looks for the name in the SELECTs around: refused if they have a column of that
-name that may not be read as one likes.
+Where the engine calls it otherwise, or a clause does not see it (LIMIT, ORDER BY of a UNION), it looks for the name in
+the SELECTs around: refused if they have a column of that name that may not be read as one likes.
 """
 
 from __future__ import annotations
@@ -24,6 +24,6 @@ def check(resolved: Resolved) -> None:
         RULE,
         lambda finding: (
             f"{quoted(finding.name)} may mean a column of a query around this one; what is computed is accepted under a"
-            " name of its own, given with `AS`"
+            " name of its own, given with `AS`, or with the name of its source before it"
         ),
     )

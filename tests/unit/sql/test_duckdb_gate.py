@@ -138,6 +138,8 @@ REFUSED = [
     ("SELECT 'a' COLLATE de", "sql/collations"),
     ("SELECT * REPLACE (secret AS id) FROM orders", "sql/parse"),
     ("SELECT date(date(date(date(date('x')))))", "sql/backtracking"),
+    ("SELECT ARRAY[ARRAY[ARRAY[ARRAY[ARRAY[1]]]]]", "sql/backtracking"),
+    (f"SELECT tags{'[1]' * 66} FROM orders", "sql/backtracking"),
     ("SELECT :x", "sql/parameters"),
 ]
 

@@ -20,6 +20,15 @@ BY_ANOTHER_NAME: Final = (
     "SELECT id AS cents FROM orders ORDER BY + cents",
     "SELECT sum(+ cents) FROM orders HAVING count(cents) >= 5",
 )
+OUT_OF_SIGHT: Final = (
+    "SELECT (SELECT count(*) FROM (SELECT 1 FROM (SELECT 1 AS cents) x UNION ALL SELECT 1 LIMIT cents) q) FROM orders",
+    "SELECT (SELECT 1 AS a FROM (SELECT 1 AS cents) x UNION SELECT 2 ORDER BY a * (cents - 30) LIMIT 1) FROM orders",
+    (
+        "SELECT id, (SELECT 1 AS a FROM (SELECT 1 AS cents) orders UNION SELECT 2 ORDER BY a * orders.cents LIMIT 1)"
+        " FROM orders"
+    ),
+    "SELECT id, (SELECT cents FROM (SELECT 1 AS cents) x) FROM orders",
+)
 POSTGRES_BY_ANOTHER_NAME: Final = (
     "SELECT id, (SELECT cents FROM (SELECT @ x.cents FROM (SELECT 1 AS cents) x) s) FROM orders",
     "SELECT id, (SELECT cents FROM (SELECT (+ x.cents)::int FROM (SELECT 1 AS cents) x) s) FROM orders",
@@ -42,6 +51,16 @@ def test_a_sign_before_a_column_is_no_bare_column(engine: SqlEngine, sql: str) -
         ask(engine, sql, "cents")
 
     assert refused.value.rule in {"sql/aggregate-only", "sql/guessed-names"}
+
+
+@pytest.mark.requirement("sql:names:guessed")
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("sql", OUT_OF_SIGHT)
+def test_what_a_clause_may_not_see_hides_no_column_further_out(engine: SqlEngine, sql: str) -> None:
+    with pytest.raises(Refused) as refused:
+        ask(engine, sql, "cents")
+
+    assert refused.value.rule == "sql/guessed-names"
 
 
 @pytest.mark.requirement("sql:aggregate-only:names")
@@ -72,8 +91,10 @@ def test_a_guess_hides_no_hidden_column_further_out(sql: str) -> None:
 @pytest.mark.parametrize(
     "sql",
     [
-        "SELECT id, (SELECT cents FROM (SELECT 1 AS cents) x) FROM orders",
-        "SELECT id, (SELECT cents FROM unnest(ARRAY[1]) AS x (cents)) FROM orders",
+        "SELECT id, (SELECT x.cents FROM (SELECT 1 AS cents) x) FROM orders",
+        "SELECT id, (SELECT x.cents FROM unnest(ARRAY[1]) AS x (cents)) FROM orders",
+        "SELECT id, (SELECT c FROM (SELECT avg(cents) AS c FROM orders HAVING count(cents) >= 5 LIMIT 1) x) FROM orders",
+        "SELECT (SELECT s.cents FROM sales.orders s LIMIT 1), (SELECT cents FROM sales.orders LIMIT 1) FROM orders",
         "SELECT id, (SELECT count FROM (SELECT count(*) FROM orders) x) FROM orders",
         "SELECT cents FROM unnest(ARRAY[1]) AS cents",
         "SELECT + id, 1 + + id, - + id, id + 1, (id) + 1, count(*) + 1, NULL + 1 FROM orders GROUP BY id ORDER BY + id",

@@ -49,6 +49,9 @@ def grouped(sql: str, *key: str, masked: str = "", declared: str = "text") -> st
         ("SELECT region, count(*) FROM orders GROUP BY id", "id, orders.region"),
         ("SELECT id, region, count(*) FROM orders GROUP BY 1", "1, orders.region"),
         ("SELECT o.region FROM orders o JOIN sales.orders s ON s.id = o.id GROUP BY o.id", "o.id, o.region"),
+        ("SELECT region, cents FROM orders o JOIN sales.orders s ON s.id = o.id GROUP BY o.id", "o.id, o.region"),
+        ("SELECT o.id AS x, o.region FROM orders o GROUP BY x", "x, o.region"),
+        ("SELECT o.id AS x, region FROM orders o GROUP BY (x)", "x, o.region"),
         ("SELECT s.id, o.region FROM sales.orders s, orders o GROUP BY s.id, o.id", "s.id, o.id, o.region"),
         ("SELECT o.id FROM orders o GROUP BY o.id HAVING o.region > 'a'", "o.id, o.region HAVING o.region > 'a'"),
         ("SELECT o.id, (SELECT max(s.id) FROM sales.orders s WHERE s.id = o.region) FROM orders o GROUP BY o.id", None),
@@ -63,6 +66,12 @@ def test_columns_that_a_select_names_are_added_to_the_key_of_their_table(sql: st
     assert printed(sql).partition(" GROUP BY ")[2] != grouped(sql, "id"), "without a key, nothing is added"
 
 
+def test_a_row_of_columns_is_those_columns() -> None:
+    assert grouped("SELECT region FROM orders GROUP BY (id, customer_id)", "id", "customer_id").endswith(
+        "orders.region"
+    )
+
+
 @pytest.mark.parametrize(
     ("sql", "key", "masked"),
     [
@@ -74,7 +83,10 @@ def test_columns_that_a_select_names_are_added_to_the_key_of_their_table(sql: st
         ("SELECT o.b FROM orders AS o(id, b) GROUP BY o.id", ("id",), ""),
         ("SELECT o.region FROM (SELECT * FROM orders) AS o GROUP BY o.id", ("id",), ""),
         ("WITH orders AS (SELECT 'x' AS id, 'y' AS region) SELECT region FROM orders GROUP BY id", ("id",), ""),
-        ("SELECT region FROM orders o, sales.orders s GROUP BY o.id", ("id",), ""),
+        ("SELECT cents FROM orders o, sales.orders s GROUP BY o.id", ("id",), ""),
+        ("SELECT region FROM orders o, (SELECT 1 AS one) s GROUP BY o.id", ("id",), ""),
+        ("SELECT o.id || '' AS x, o.region FROM orders o GROUP BY x", ("id",), ""),
+        ("SELECT o.region, o.id AS region FROM orders o GROUP BY region", ("id",), ""),
         ("SELECT o.region FROM orders o GROUP BY o.id", ("secret",), ""),
         (
             "SELECT o.id FROM sales.orders AS o, (orders AS o JOIN orders p ON true) AS j GROUP BY o.id, o.cents",
