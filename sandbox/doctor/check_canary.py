@@ -13,7 +13,8 @@ from sandbox.doctor.findings import Finding
 from sandbox.doctor.inspection import Inspection
 from sandbox.executors.postgres_claims import KEY, SET, WHERE_AND_WHEN, signed
 from sandbox.executors.postgres_talk import own_login
-from sandbox.executors.postgres_trouble import Trouble, trouble_of
+from sandbox.executors.postgres_trouble import trouble_of
+from sandbox.executors.server_trouble import Trouble
 from sandbox.leases.keys import login_password
 
 _FORBIDDEN: Final[tuple[tuple[LiteralString, str], ...]] = (

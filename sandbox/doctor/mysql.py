@@ -21,8 +21,8 @@ from sandbox.executors.mysql import KEY
 from sandbox.executors.mysql_shape import quoted_name
 from sandbox.executors.mysql_talk import Failed, Talk
 from sandbox.executors.mysql_trouble import SENTENCES
-from sandbox.executors.mysql_wire import Gone
 from sandbox.executors.postgres_shape import GrantShape
+from sandbox.executors.server_trouble import Gone
 from sandbox.leases import Dsn
 from sandbox.sql import Catalogue
 from sandbox.stages import Cancellation

@@ -21,8 +21,8 @@ from sandbox.executors.ending import Over
 from sandbox.executors.mysql_shape import own_database, quoted_name, views_owner
 from sandbox.executors.mysql_talk import Failed, Talk, state
 from sandbox.executors.mysql_trouble import SENTENCES
-from sandbox.executors.mysql_wire import Gone
 from sandbox.executors.postgres_shape import GrantShape
+from sandbox.executors.server_trouble import Gone
 from sandbox.leases import Server
 from sandbox.leases.keys import claims_login, login_password
 from sandbox.stages import Cancellation

@@ -14,7 +14,7 @@ from sandbox.bench.sql.harm import BARE_S, Harm
 from sandbox.bench.sql.mysql_ground import MysqlGround, ShopServer, mysql_ground
 from sandbox.bench.sql.mysql_owner import GRACE_S, SESSION, SPENT, fingerprint
 from sandbox.executors.ending import Over
-from sandbox.executors.mysql_wire import Gone, TooMuch
+from sandbox.executors.server_trouble import Gone, TooMuch
 from sandbox.sql import Proven
 from sandbox.toolspec import SqlEngine
 
