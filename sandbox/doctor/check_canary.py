@@ -86,7 +86,7 @@ def check_canary(look: Inspection) -> Iterator[Finding]:
 
 
 def _as(look: Inspection, login: str) -> psycopg.Connection:
-    parameters = own_login(look.server, login, login_password(look.lease_key, look.connection, login))
+    parameters = own_login(look.server, login, login_password(look.lease_key, look.connection, login, "postgres"))
     try:
         return connect(parameters)
     except CannotConnect as error:

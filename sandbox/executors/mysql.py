@@ -9,6 +9,7 @@ from typing import Final, final
 
 from sandbox.executors.ending import Over
 from sandbox.executors.engine import Confinement, Fetched
+from sandbox.executors.grant_shape import GrantShape, grant_shape
 from sandbox.executors.mysql_catalogue import read_mysql_catalogue
 from sandbox.executors.mysql_claims import KEY_BYTES, canonical
 from sandbox.executors.mysql_session import Session
@@ -16,7 +17,6 @@ from sandbox.executors.mysql_shape import Kinds, kinds_of, own_database, quoted_
 from sandbox.executors.mysql_talk import Failed, Talk, names_of, query
 from sandbox.executors.mysql_trouble import SENTENCES
 from sandbox.executors.mysql_wire import Wire
-from sandbox.executors.postgres_shape import GrantShape, grant_shape
 from sandbox.executors.server import Call, ServerExecutor
 from sandbox.executors.server_trouble import Gone, TooMuch
 from sandbox.leases import LoginLease, Secret, parse_mysql_dsn, read_dsn
@@ -38,7 +38,7 @@ class MysqlExecutor(ServerExecutor[Talk, Session]):
     says_no_key = frozenset({"1044", "1049", "1305", "1370"})
 
     def _read_catalogue(self, seconds: float) -> Catalogue:
-        dsn = read_dsn(self._dsn, self._name, seconds, parse_mysql_dsn)
+        dsn = read_dsn(self._dsn, self._name, parse_mysql_dsn, seconds)
         place = dsn.server.parameters
         password = "" if dsn.password is None else dsn.password.reveal()
         login = (dsn.user, password, place["database"])

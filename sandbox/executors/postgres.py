@@ -8,14 +8,14 @@ from typing import Final, final
 
 from sandbox.executors.ending import CONNECT_S
 from sandbox.executors.engine import Confinement, Fetched
+from sandbox.executors.grant_shape import GrantShape
 from sandbox.executors.postgres_catalogue import read_server_catalogue
 from sandbox.executors.postgres_claims import KEY
 from sandbox.executors.postgres_session import Outdated, Session, TypeNames
-from sandbox.executors.postgres_shape import GrantShape
 from sandbox.executors.postgres_talk import Talk, own_login
 from sandbox.executors.postgres_trouble import SENTENCES
 from sandbox.executors.server import Call, ServerExecutor
-from sandbox.leases import LoginLease, Secret, read_dsn
+from sandbox.leases import LoginLease, Secret, parse_postgres_dsn, read_dsn
 from sandbox.reasons import quoted
 from sandbox.sql import Catalogue
 from sandbox.stages import Cancellation
@@ -42,7 +42,7 @@ class PostgresExecutor(ServerExecutor[Talk, Session]):
         super().forget()
 
     def _read_catalogue(self, seconds: float) -> Catalogue:
-        dsn = read_dsn(self._dsn, self._name, seconds)
+        dsn = read_dsn(self._dsn, self._name, parse_postgres_dsn, seconds)
         password = {} if dsn.password is None else {"password": dsn.password.reveal()}
         parameters = {**dsn.server.parameters, "user": dsn.user, **password}
         talk = Talk(parameters, seconds, time.monotonic() + seconds, Cancellation())

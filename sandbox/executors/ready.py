@@ -9,8 +9,8 @@ from typing import Self, final
 
 from sandbox.executors.claims import ClaimUse, Kind, claim_values, filter_claims, stricter
 from sandbox.executors.engine import Confinement
+from sandbox.executors.grant_shape import GrantShape, grant_shape
 from sandbox.executors.parameters import bound
-from sandbox.executors.postgres_shape import GrantShape, grant_shape
 from sandbox.reasons import Reason, Refused, quoted
 from sandbox.sql import Bounds, Catalogue, GateInput, Proven, TableShape, ceiling_rules, folded, prove
 from sandbox.stages import Rights, SqlPlan

@@ -15,8 +15,8 @@ from typing import ClassVar, Final, Generic, Protocol, TypeVar, final
 from sandbox.executors import idle
 from sandbox.executors.ending import CONNECT_S, Over, cancelled, end_of, timed_out
 from sandbox.executors.engine import Confinement, Fetched, PlanStale
+from sandbox.executors.grant_shape import GrantShape, grant_shape
 from sandbox.executors.places import Places
-from sandbox.executors.postgres_shape import GrantShape, grant_shape
 from sandbox.executors.server_trouble import Gone, ServerError, Trouble, unavailable
 from sandbox.leases import LoginLease, Secret
 from sandbox.leases.keys import claims_login

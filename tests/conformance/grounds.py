@@ -16,7 +16,7 @@ import postgres_cast
 from executor_cast import Shop, change, make_database
 from postgres_server import Server
 
-from sandbox.executors.postgres_shape import GrantShape
+from sandbox.executors.grant_shape import GrantShape
 from sandbox.executors.ready import ReadyTool
 from sandbox.reasons import Refused
 from sandbox.settings import Settings

@@ -14,8 +14,8 @@ from mysql_cast import KEY, MysqlShop, made
 
 from sandbox.deployment import Misconfigured
 from sandbox.doctor.mysql_script import mysql_setup_script, mysql_undo_script
+from sandbox.executors.grant_shape import grant_shape
 from sandbox.executors.mysql_shape import own_database
-from sandbox.executors.postgres_shape import grant_shape
 from sandbox.leases.keys import claims_login, login_password
 from sandbox.toolspec import TableRule
 

@@ -13,8 +13,8 @@ from mariadb_server import Server
 from sandbox.deployment import write_private
 from sandbox.doctor.mysql_script import mysql_setup_script
 from sandbox.executors.engine import Confinement, Fetched
+from sandbox.executors.grant_shape import GrantShape, grant_shape
 from sandbox.executors.mysql import MysqlExecutor
-from sandbox.executors.postgres_shape import GrantShape, grant_shape
 from sandbox.leases import Leases, LoginLease
 from sandbox.reasons import Refused
 from sandbox.stages import Cancellation, Rights, SqlPlan
