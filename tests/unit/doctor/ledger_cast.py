@@ -54,10 +54,10 @@ RULES: Final[Mapping[str, TableRule]] = {
         row_filter="region = claim('region')",
         masks={"customer": "initials", "mail": "domain"},
     ),
-    "public.customers": TableRule(table="public.customers", columns=("id", "name", "order", "a$b"), masks={}),
+    "public.customers": TableRule(table="public.customers", columns=("id", "name", "order", "a$b")),
 }
 OTHER_RULES: Final[Mapping[str, TableRule]] = {
-    "sales.targets": TableRule(table="sales.targets", columns=("id", "goal"), masks={}),
+    "sales.targets": TableRule(table="sales.targets", columns=("id", "goal")),
 }
 SHAPE: Final = grant_shape(CONNECTION, RULES)
 OTHER_SHAPE: Final = grant_shape(CONNECTION, OTHER_RULES)

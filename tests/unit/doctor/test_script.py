@@ -287,8 +287,8 @@ def test_names_and_texts_are_quoted_as_the_server_reads_them(bare: Ledger) -> No
 @pytest.mark.requirement("doctor:script:views")
 def test_a_rule_that_the_database_cannot_keep_makes_no_script(bare: Ledger) -> None:
     for rule in (
-        TableRule(table="public.nothing", columns=("id",), masks={}),
-        TableRule(table="public.orders", columns=("nothing",), masks={}),
+        TableRule(table="public.nothing", columns=("id",)),
+        TableRule(table="public.orders", columns=("nothing",)),
     ):
         with pytest.raises(Misconfigured, match="nothing"):
             bare.script(grant_shape(CONNECTION, {rule.table: rule}))

@@ -34,9 +34,9 @@ INSERT INTO secrets VALUES (1, '{CANARY}');
 
 RULES: Mapping[str, TableRule] = {
     "orders": TableRule(
-        table="orders", columns=("id", "region", "cents", "customer"), row_filter="region = claim('region')", masks={}
+        table="orders", columns=("id", "region", "cents", "customer"), row_filter="region = claim('region')"
     ),
-    "customers": TableRule(table="customers", columns=("id", "name", "born"), masks={}),
+    "customers": TableRule(table="customers", columns=("id", "name", "born")),
 }
 
 KEY = bytes(range(32))
