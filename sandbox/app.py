@@ -36,7 +36,6 @@ from sandbox.receipts import (
 )
 from sandbox.settings import Settings, digest_of, read_settings
 from sandbox.specs import Specs, SpecSet, load_connections, load_specs
-from sandbox.sql import Bounds
 from sandbox.telemetry.events import note
 from sandbox.toolspec import Connection, Digest, ToolName
 
@@ -232,10 +231,9 @@ class House:
         )
 
     def _tested(self, connections: Mapping[str, Connection], spec_set: SpecSet, executors: Executors) -> SelfTest:
-        bounds = Bounds.of(self.settings.sql)
         unfit = executors.rehearse()
         key = self.deployment.lease_key
-        return self_test(connections, spec_set, executors.ready, unfit, lease_key=key, bounds=bounds)
+        return self_test(connections, spec_set, executors.ready, unfit, lease_key=key, bounds=self.settings.sql)
 
     def _record(self, tested: SelfTest, generation: Generation) -> None:
         """Put a self-test on record, unless this process has just put the very same one there."""

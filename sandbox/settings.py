@@ -68,12 +68,13 @@ class ArgumentSettings(_Section):
 
 
 class SqlSettings(_Section):
-    """Bounds on model-written SQL before it is parsed."""
+    """What the gate holds SQL to: how large a text may be, and how small a group of what is for aggregates alone."""
 
     max_bytes: int = Field(default=64 * 1024, ge=64, le=1024 * 1024)
     max_tokens: int = Field(default=5_000, ge=16, le=50_000)
     max_depth: int = Field(default=60, ge=1, le=100)
-    """Nested parentheses; 60 keeps the pure and the compiled parser in agreement (research: 150 fails pure)."""
+    """Parentheses and CASEs within each other, and prefix operators in a row; 60 keeps the pure and the compiled parser
+    in agreement (research: 150 fails pure)."""
     min_group_size: int = Field(default=5, ge=2, le=1_000_000)
     """Values that an aggregate of an `aggregate_only` column is made of at the least."""
     plan_cache: int = Field(default=4_096, ge=0, le=1_000_000)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Final, Literal, NewType, TypeAlias, final
@@ -35,7 +35,7 @@ class TableRule:
     """In the order of the catalogue; `columns: all` is already spelled out."""
     row_filter: str | None = None
     """A boolean SQL expression over this table's columns and `claim('name')`, proven by `sql` at lint."""
-    masks: Mapping[str, MaskName]
+    masks: Mapping[str, MaskName] = field(default_factory=lambda: MappingProxyType({}))
     aggregate_only: tuple[str, ...] = ()
     """Of the columns, those that a statement may only read as an aggregate over a group of the least size."""
 

@@ -13,7 +13,8 @@ from sandbox.doctor.findings import Finding
 from sandbox.doctor.inspection import Inspection
 from sandbox.executors.postgres_claims import KEY, SET, WHERE_AND_WHEN, signed
 from sandbox.executors.postgres_talk import own_login
-from sandbox.executors.postgres_trouble import Trouble, trouble_of
+from sandbox.executors.postgres_trouble import trouble_of
+from sandbox.executors.server_trouble import Trouble
 from sandbox.leases.keys import login_password
 
 _FORBIDDEN: Final[tuple[tuple[LiteralString, str], ...]] = (
@@ -85,7 +86,7 @@ def check_canary(look: Inspection) -> Iterator[Finding]:
 
 
 def _as(look: Inspection, login: str) -> psycopg.Connection:
-    parameters = own_login(look.server, login, login_password(look.lease_key, look.connection, login))
+    parameters = own_login(look.server, login, login_password(look.lease_key, look.connection, login, "postgres"))
     try:
         return connect(parameters)
     except CannotConnect as error:

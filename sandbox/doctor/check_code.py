@@ -11,7 +11,7 @@ from typing import Final
 
 from sandbox.doctor.findings import Finding
 from sandbox.doctor.inspection import Inspection
-from sandbox.executors.postgres_shape import VIEWS_OWNER
+from sandbox.doctor.roles import VIEWS_OWNER
 
 _READS_TYPES: Final = (
     *("domain_in", "array_in", "record_in", "range_in", "multirange_in"),

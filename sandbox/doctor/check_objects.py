@@ -8,9 +8,8 @@ from sandbox.doctor.findings import Finding, Level
 from sandbox.doctor.functions import FOR_TOOLS, FUNCTIONS, Function
 from sandbox.doctor.inspection import Inspection, missing_and_extra
 from sandbox.doctor.quoting import quoted_text
-from sandbox.doctor.roles import COMMENT, OWNER
+from sandbox.doctor.roles import COMMENT, OWNER, VIEWS_OWNER
 from sandbox.doctor.views import View, grants_of
-from sandbox.executors.postgres_shape import VIEWS_OWNER
 from sandbox.reasons import quoted
 
 

@@ -9,7 +9,7 @@ from sandbox.doctor.findings import Finding, Level
 from sandbox.doctor.inspection import Inspection
 from sandbox.doctor.quoting import quoted_name
 from sandbox.doctor.revokes import EXECUTABLE
-from sandbox.executors.postgres_shape import VIEWS_OWNER
+from sandbox.doctor.roles import VIEWS_OWNER
 
 _HIDDEN: Final = (
     *("pg_authid", "pg_shadow", "pg_statistic", "pg_statistic_ext_data", "pg_user_mapping", "pg_largeobject"),

@@ -27,11 +27,11 @@ from sandbox.leases import Leases, create_lease_key
 from sandbox.leases.keys import read_lease_key
 from sandbox.problems import LintFailed, did_you_mean
 from sandbox.reasons import Refused, quoted
-from sandbox.settings import read_settings
+from sandbox.settings import SqlSettings, read_settings
 from sandbox.specs import SpecSet, lint_specs, read_connections
 from sandbox.specs.connections import ConnectionsRead
 from sandbox.specs.findings import Findings
-from sandbox.sql import Bounds, Catalogue
+from sandbox.sql import Catalogue
 from sandbox.toolspec import Connection, FileTarget, HttpTarget, ServerTarget, ToolName, ToolSpec
 
 FILE_CHECKS: Final = ("the file opens read-only", "each tool's rules hold on it", FILE_CANARY, KNOWN_BAD)
@@ -63,7 +63,7 @@ class _Tools:
     specs: SpecSet
     ready: Mapping[str, Sequence[ReadyTool]]
     """By connection that speaks SQL."""
-    bounds: Bounds
+    bounds: SqlSettings
 
 
 def diagnose(deployment: Deployment) -> tuple[Report, ...]:
@@ -149,13 +149,12 @@ def _held_to(
     found = lint_specs(deployment, read, lambda connection: catalogues[connection.name], settings)
     if found.problems:
         raise LintFailed(found.problems)
-    bounds = Bounds.of(settings.sql)
-    ready = {name: _held(found.specs.tools, known[name], catalogues[name], bounds) for name in catalogues}
-    return _Tools(specs=found.specs, ready=ready, bounds=bounds)
+    ready = {name: _held(found.specs.tools, known[name], catalogues[name], settings.sql) for name in catalogues}
+    return _Tools(specs=found.specs, ready=ready, bounds=settings.sql)
 
 
 def _held(
-    specs: Mapping[ToolName, ToolSpec], connection: Connection, catalogue: Catalogue, bounds: Bounds
+    specs: Mapping[ToolName, ToolSpec], connection: Connection, catalogue: Catalogue, bounds: SqlSettings
 ) -> list[ReadyTool]:
     try:
         return [

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal, final
 
-from sandbox.executors.postgres_shape import GrantShape
+from sandbox.executors.grant_shape import GrantShape
 from sandbox.executors.ready import ReadyTool
 
 Level = Literal["error", "warning"]

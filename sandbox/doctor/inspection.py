@@ -10,9 +10,9 @@ from typing import LiteralString, final
 import psycopg
 
 from sandbox.doctor.findings import RUN_AGAIN
-from sandbox.doctor.roles import OWNER
+from sandbox.doctor.roles import OWNER, VIEWS_OWNER
 from sandbox.doctor.views import View
-from sandbox.executors.postgres_shape import VIEWS_OWNER, GrantShape
+from sandbox.executors.grant_shape import GrantShape
 from sandbox.leases import Server
 from sandbox.leases.keys import claims_login
 

@@ -9,9 +9,10 @@ from typing import Final
 from sandbox.executors.http_requests import RequestMaker
 from sandbox.executors.ready import ReadyTool
 from sandbox.reasons import Reason, Refused
+from sandbox.settings import SqlSettings
 from sandbox.specs.arguments import Arguments
 from sandbox.specs.inputs import types_of
-from sandbox.sql import Bounds, folded
+from sandbox.sql import folded
 from sandbox.sql.dialects import DIALECTS
 from sandbox.toolspec import Argument, HttpRequest, SqlEngine, ToolSpec
 from sandbox.values import JsonObject, JsonValue
@@ -124,7 +125,7 @@ def sql_statements(tool: ReadyTool) -> Mapping[str, str]:
     return {name: text.format_map(words) for name, text in texts.items() if not any(word in text for word in absent)}
 
 
-def slips_of_sql(tool: ReadyTool, bounds: Bounds) -> Iterator[str]:
+def slips_of_sql(tool: ReadyTool, bounds: SqlSettings) -> Iterator[str]:
     """Yield what the gate of a tool for model-written SQL let through, and whether it refuses what is honest."""
     for name, text in sql_statements(tool).items():
         reason = _refusal(tool, text, bounds)
@@ -188,7 +189,7 @@ def _words(tool: ReadyTool) -> Mapping[str, str]:
     return words | {"other": next(map(named, others), "")}
 
 
-def _refusal(tool: ReadyTool, text: str, bounds: Bounds) -> Reason | None:
+def _refusal(tool: ReadyTool, text: str, bounds: SqlSettings) -> Reason | None:
     try:
         tool.draft(text, bounds)
     except Refused as refused:

@@ -17,12 +17,12 @@ from sandbox.doctor.mysql_script import pattern
 from sandbox.doctor.mysql_views import account, mysql_views
 from sandbox.doctor.mysql_views import grants_of as columns_of
 from sandbox.executors.ending import Over
+from sandbox.executors.grant_shape import GrantShape
 from sandbox.executors.mysql import KEY
 from sandbox.executors.mysql_shape import quoted_name
 from sandbox.executors.mysql_talk import Failed, Talk
 from sandbox.executors.mysql_trouble import SENTENCES
-from sandbox.executors.mysql_wire import Gone
-from sandbox.executors.postgres_shape import GrantShape
+from sandbox.executors.server_trouble import Gone
 from sandbox.leases import Dsn
 from sandbox.sql import Catalogue
 from sandbox.stages import Cancellation

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from sandbox.doctor.mysql_views import account, quoted_text
+from sandbox.executors.grant_shape import GrantShape
 from sandbox.executors.mysql import KEY
 from sandbox.executors.mysql_shape import CLAIM, KINDS, SETTING, own_database, quoted_name, views_owner
-from sandbox.executors.postgres_shape import GrantShape
 
 LOOK: Final = "look"
 """The function that tells the doctor what the views' owner owns and may do."""

@@ -18,11 +18,11 @@ from sandbox.doctor.findings import RUN_AGAIN, Undecided
 from sandbox.doctor.mysql_functions import LOOK, Function, functions_of_shape, own_functions
 from sandbox.doctor.mysql_views import View
 from sandbox.executors.ending import Over
+from sandbox.executors.grant_shape import GrantShape
 from sandbox.executors.mysql_shape import own_database, quoted_name, views_owner
 from sandbox.executors.mysql_talk import Failed, Talk, state
 from sandbox.executors.mysql_trouble import SENTENCES
-from sandbox.executors.mysql_wire import Gone
-from sandbox.executors.postgres_shape import GrantShape
+from sandbox.executors.server_trouble import Gone
 from sandbox.leases import Server
 from sandbox.leases.keys import claims_login, login_password
 from sandbox.stages import Cancellation

@@ -12,9 +12,9 @@ from typing import Final
 from sandbox.doctor.mysql_functions import Function, functions_of_shape, own_functions
 from sandbox.doctor.mysql_views import View, account, grants_of, mysql_views, quoted_text
 from sandbox.doctor.quoting import commented
+from sandbox.executors.grant_shape import GrantShape
 from sandbox.executors.mysql_shape import own_database, quoted_name, views_owner
 from sandbox.executors.mysql_talk import SQL_MODE
-from sandbox.executors.postgres_shape import GrantShape
 from sandbox.leases.keys import claims_login
 from sandbox.leases.mysql_logins import native_verifier
 from sandbox.sql import Catalogue

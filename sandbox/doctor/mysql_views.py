@@ -14,8 +14,8 @@ from typing import Final, final
 from sqlglot import ParseError, exp, parse_one
 
 from sandbox.deployment import Misconfigured
+from sandbox.executors.grant_shape import GrantShape
 from sandbox.executors.mysql_shape import CANARY, own_database, quoted_name, view_names, views_owner
-from sandbox.executors.postgres_shape import GrantShape
 from sandbox.reasons import quoted
 from sandbox.sql import Catalogue, TableShape, folded
 from sandbox.toolspec import MaskName, TableRule

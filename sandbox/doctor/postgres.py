@@ -27,7 +27,7 @@ from sandbox.doctor.check_roles import check_attributes, check_dsn_login, check_
 from sandbox.doctor.findings import Finding, Undecided, not_set_up
 from sandbox.doctor.inspection import Inspection
 from sandbox.doctor.views import views_of
-from sandbox.executors.postgres_shape import GrantShape
+from sandbox.executors.grant_shape import GrantShape
 from sandbox.executors.postgres_trouble import SENTENCES
 from sandbox.leases import Dsn
 from sandbox.sql import Catalogue

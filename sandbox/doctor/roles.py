@@ -7,6 +7,8 @@ from typing import Final
 
 OWNER: Final = "sandbox_owner"
 """Owns the schema `sandbox`: the claims' key, the functions, the canary."""
+VIEWS_OWNER: Final = "sandbox_views"
+"""Owns every view; may read exactly the columns that they read."""
 FORMER_PUBLIC: Final = "sandbox_public"
 """Holds what the script took from PUBLIC. Every role that was there before is its member and so keeps it."""
 SCHEMA: Final = "sandbox"

@@ -13,9 +13,17 @@ from sandbox.doctor import script_parts as parts
 from sandbox.doctor import script_public, script_roles
 from sandbox.doctor.functions import FOR_TOOLS, FUNCTIONS, KEY_BYTES
 from sandbox.doctor.quoting import commented, quoted_text
-from sandbox.doctor.roles import COMMENT, CONNECTION_LIMIT, LOGIN_SETTINGS, OWNER, SHAPE, SUPERUSER_SETTINGS
+from sandbox.doctor.roles import (
+    COMMENT,
+    CONNECTION_LIMIT,
+    LOGIN_SETTINGS,
+    OWNER,
+    SHAPE,
+    SUPERUSER_SETTINGS,
+    VIEWS_OWNER,
+)
 from sandbox.doctor.views import View, grants_of, views_of
-from sandbox.executors.postgres_shape import VIEWS_OWNER, GrantShape
+from sandbox.executors.grant_shape import GrantShape
 from sandbox.leases.keys import claims_login
 from sandbox.leases.postgres_logins import scram_verifier
 from sandbox.sql import Catalogue

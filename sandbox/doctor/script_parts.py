@@ -7,9 +7,9 @@ from typing import Final
 
 from sandbox.doctor.functions import Function
 from sandbox.doctor.quoting import commented, quoted_name, quoted_text
-from sandbox.doctor.roles import COMMENT, FORMER_PUBLIC, OWNER, SHAPE
+from sandbox.doctor.roles import COMMENT, FORMER_PUBLIC, OWNER, SHAPE, VIEWS_OWNER
 from sandbox.doctor.views import View
-from sandbox.executors.postgres_shape import VIEWS_OWNER, GrantShape
+from sandbox.executors.grant_shape import GrantShape
 from sandbox.leases.keys import claims_login
 
 _SHAPES: Final = quoted_text(f"^{SHAPE.pattern}$")

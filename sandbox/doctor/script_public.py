@@ -6,10 +6,9 @@ from typing import Final
 
 from sandbox.doctor.quoting import commented, quoted_text
 from sandbox.doctor.revokes import EXECUTABLE
-from sandbox.doctor.roles import COMMENT, FORMER_PUBLIC, OWNER, SHAPE
+from sandbox.doctor.roles import COMMENT, FORMER_PUBLIC, OWNER, SHAPE, VIEWS_OWNER
 from sandbox.doctor.script_parts import do
 from sandbox.doctor.script_roles import revoking
-from sandbox.executors.postgres_shape import VIEWS_OWNER
 
 _SHAPES: Final = quoted_text(f"^{SHAPE.pattern}$")
 

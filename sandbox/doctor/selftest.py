@@ -24,8 +24,9 @@ from sandbox.leases.keys import read_lease_key
 from sandbox.outbound.addresses import is_permitted
 from sandbox.problems import counted
 from sandbox.reasons import Refused, quoted
+from sandbox.settings import SqlSettings
 from sandbox.specs import SpecSet
-from sandbox.sql import Bounds, Catalogue
+from sandbox.sql import Catalogue
 from sandbox.toolspec import Connection, FileTarget, HttpTarget, ServerTarget, SqlEngine, ToolName, ToolSpec
 
 CAN_BE_ASKED: Final = "the database can be asked"
@@ -72,7 +73,7 @@ def self_test(  # noqa: PLR0913 - a generation, and what it is held to
     unfit: Mapping[ToolName, str],
     *,
     lease_key: Path,
-    bounds: Bounds,
+    bounds: SqlSettings,
 ) -> SelfTest:
     """Test the tools of one generation; `ready` are those of SQL, `unfit` those of them that could not be confined.
 
@@ -96,7 +97,7 @@ def self_test(  # noqa: PLR0913 - a generation, and what it is held to
     return SelfTest(failures=failures, report=_report(used, checked, specs, failures))
 
 
-def known_bad(spec: ToolSpec, connection: Connection, ready: ReadyTool | None, bounds: Bounds) -> Iterator[str]:
+def known_bad(spec: ToolSpec, connection: Connection, ready: ReadyTool | None, bounds: SqlSettings) -> Iterator[str]:
     """Yield what a tool's gate let through; `ready` is there for SQL."""
     yield from slips_of_arguments(spec)
     if spec.kind == "sql" and ready is None:

@@ -10,8 +10,8 @@ from sandbox.doctor import mysql, postgres
 from sandbox.doctor.findings import NOT_SET_UP, Finding
 from sandbox.doctor.mysql_script import mysql_setup_script, mysql_undo_script
 from sandbox.doctor.script import setup_script, undo_script
-from sandbox.executors.postgres_shape import GrantShape
-from sandbox.leases import parse_mysql_dsn, read_dsn
+from sandbox.executors.grant_shape import GrantShape
+from sandbox.leases import parse_mysql_dsn, parse_postgres_dsn, read_dsn
 from sandbox.reasons import Fault
 from sandbox.sql import Catalogue
 from sandbox.toolspec import Connection, ServerTarget
@@ -55,7 +55,7 @@ def _examine_postgres(
     catalogue: Catalogue,
 ) -> tuple[Finding, ...]:
     name = connection.name
-    dsn = read_dsn(target.dsn, name)
+    dsn = read_dsn(target.dsn, name, parse_postgres_dsn)
     return postgres.examine(name, dsn, lease_key, shapes, catalogue, without_revokes=target.without_revokes)
 
 
@@ -76,7 +76,7 @@ def _examine_mysql(
     shapes: Sequence[GrantShape],
     catalogue: Catalogue,
 ) -> tuple[Finding, ...]:
-    dsn = read_dsn(target.dsn, connection.name, parse=parse_mysql_dsn)
+    dsn = read_dsn(target.dsn, connection.name, parse_mysql_dsn)
     return mysql.examine(connection.name, dsn, lease_key, shapes, catalogue)
 
 
@@ -89,7 +89,7 @@ def _mysql_script(
 ) -> str:
     if not isinstance(connection.target, ServerTarget):
         raise Fault("doctor: a connection that is no server")
-    dsn = read_dsn(connection.target.dsn, connection.name, parse=parse_mysql_dsn)
+    dsn = read_dsn(connection.target.dsn, connection.name, parse_mysql_dsn)
     database = dsn.server.parameters["database"]
     return mysql_setup_script(connection.name, database, shapes, lease_key, catalogue, tools=tools)
 

@@ -10,7 +10,7 @@ from typing import Final, final
 from sandbox.deployment import Misconfigured
 from sandbox.doctor.quoting import quoted_name
 from sandbox.doctor.row_filters import row_filter
-from sandbox.executors.postgres_shape import GrantShape
+from sandbox.executors.grant_shape import GrantShape
 from sandbox.reasons import quoted
 from sandbox.sql import Catalogue, TableShape, folded
 from sandbox.toolspec import MaskName, TableRule

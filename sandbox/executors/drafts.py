@@ -8,7 +8,7 @@ from typing import final
 from sandbox.executors.plan_cache import PlanCache
 from sandbox.executors.ready import Draft, ReadyTool
 from sandbox.reasons import Refused
-from sandbox.sql import Bounds
+from sandbox.settings import SqlSettings
 from sandbox.stages import Principal
 
 
@@ -16,11 +16,11 @@ from sandbox.stages import Principal
 class Drafts:
     """Drafts of the plans of texts, and refusals of texts."""
 
-    def __init__(self, bounds: Bounds, size: int, spend_cold_parse: Callable[[Principal], None]) -> None:
-        """Remember at most `size` texts; who brings a new one pays for it."""
+    def __init__(self, bounds: SqlSettings, spend_cold_parse: Callable[[Principal], None]) -> None:
+        """Remember as many texts as `bounds` say; who brings a new one pays for it."""
         self._bounds = bounds
         self._spend_cold_parse = spend_cold_parse
-        self._known: PlanCache[Draft | Refused] = PlanCache(size)
+        self._known: PlanCache[Draft | Refused] = PlanCache(bounds.plan_cache)
 
     def of(self, ready: ReadyTool, text: str, payer: Principal | None) -> Draft:
         """Return the draft of a text under a tool's rules; raises `Refused`."""

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import time
+from typing import Final
 
 from sandbox.reasons import Reason, Refused
 from sandbox.stages import Cancellation, SqlPlan
+
+CONNECT_S: Final = 10.0
+"""Within which a server answers a question of ours, connecting included; a call's own time is shorter mostly."""
+BACKSTOP_S: Final = 0.5
+"""How long after its time a server stops a statement by itself, should this process not."""
 
 
 class Over(Exception):

@@ -25,7 +25,7 @@ from sandbox.executors.sqlite import SqliteExecutor
 from sandbox.leases import Leases
 from sandbox.reasons import OPERATORS_FIND, Reason, Refused, quoted
 from sandbox.settings import Settings
-from sandbox.sql import Bounds, Catalogue
+from sandbox.sql import Catalogue
 from sandbox.stages import (
     AuthorizedCall,
     Cancellation,
@@ -83,14 +83,14 @@ class Executors:
         `workers` processes do so alike, and share what a server is asked for at once.
         Raises `Misconfigured` for a spec that its target cannot keep.
         """
-        self._bounds = Bounds.of(settings.sql)
+        self._bounds = settings.sql
         self._leases = leases
         self._specs = {name: spec for name, spec in specs.items() if spec.kind == "sql"}
         self._http = HttpTools(connections, [spec for spec in specs.values() if spec.kind == "http"])
         reached = sorted({spec.connection for spec in self._specs.values()})
         self._connections = {name: connections[name] for name in reached}
         self._executors = {name: EXECUTORS[c.engine](c, workers) for name, c in self._connections.items()}
-        self._drafts = Drafts(self._bounds, settings.sql.plan_cache, spend_cold_parse)
+        self._drafts = Drafts(settings.sql, spend_cold_parse)
         self._refreshing = threading.Lock()
         self._retry_at: dict[ToolName, float] = {}
         self._catalogues: dict[str, Catalogue] = {}

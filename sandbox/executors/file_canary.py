@@ -28,12 +28,7 @@ INSERT INTO canary VALUES (1, 'mine', 'may be seen', 'sandbox-hidden'), (2, 'the
 CREATE TABLE other (word TEXT);
 INSERT INTO other VALUES ('sandbox-hidden');
 """
-_RULE: Final = TableRule(
-    table="canary",
-    columns=("id", "tenant", "note"),
-    row_filter="tenant = claim('tenant')",
-    masks=MappingProxyType({}),
-)
+_RULE: Final = TableRule(table="canary", columns=("id", "tenant", "note"), row_filter="tenant = claim('tenant')")
 _MINE: Final[Row] = (1, "mine", "may be seen")
 _EVERYWHERE: Final = (
     "INSERT INTO canary (id) VALUES (3)",

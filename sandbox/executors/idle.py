@@ -5,7 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Hashable
-from typing import Generic, Protocol, TypeVar, final
+from typing import Final, Generic, Protocol, TypeVar, final
+
+MAX_IDLE_S: Final = 60.0
+"""How long a session is kept that nobody needs. A little later its server ends it by itself, should no call come."""
 
 
 class Session(Protocol):

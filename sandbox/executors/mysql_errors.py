@@ -10,7 +10,8 @@ from typing import Final
 
 from sandbox.executors.ending import failed, timed_out
 from sandbox.executors.engine import PlanStale
-from sandbox.reasons import Reason, Refused
+from sandbox.executors.server_trouble import unavailable
+from sandbox.reasons import Refused
 
 INTERRUPTED: Final = 1317
 _TIMED_OUT: Final = frozenset({1969, 3024})
@@ -102,9 +103,3 @@ def told(number: int) -> Refused | PlanStale:
     if number in _UNAVAILABLE or number == INTERRUPTED:
         return unavailable()
     return failed(*_OTHER)
-
-
-def unavailable() -> Refused:
-    """Return the refusal for a server that does not answer now, or not as MariaDB does."""
-    message = "the database cannot run this now: unreachable, busy, locked or stopping; the same call may succeed soon"
-    return Refused(Reason.EXECUTOR_UNAVAILABLE, message, retry_after_s=1.0)

@@ -14,12 +14,12 @@ from sandbox.executors.ending import Over, cancelled, failed, timed_out
 from sandbox.executors.engine import Fetched, PlanStale
 from sandbox.executors.mysql_cells import Reader, column_of, readers_of
 from sandbox.executors.mysql_claims import signed, tell
-from sandbox.executors.mysql_errors import told, unavailable
+from sandbox.executors.mysql_errors import told
 from sandbox.executors.mysql_literals import with_values
 from sandbox.executors.mysql_shape import Kinds
 from sandbox.executors.mysql_talk import Failed, Talk, query, state
-from sandbox.executors.mysql_wire import Gone, TooMuch
 from sandbox.executors.results import check_heading, fetch, heading_bytes
+from sandbox.executors.server_trouble import Gone, TooMuch, unavailable
 from sandbox.reasons import Reason, Refused
 from sandbox.sql import MAX_COLUMNS
 from sandbox.stages import Cancellation, ResultColumn, SqlPlan, Truncation

@@ -1,7 +1,7 @@
 """Through which databases and accounts does a tool read MariaDB? One login and one database a grant shape.
 
 The set-up script makes them, the executor logs in as them, and `sandbox doctor` looks for them: all take the names from
-here. `postgres_shape.GrantShape` names a shape's login and its database: both are called `sandbox_` and 12 digits.
+here. `grant_shape.GrantShape` names a shape's login and its database: both are called `sandbox_` and 12 digits.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple, final
 
-from sandbox.executors.postgres_shape import GrantShape
+from sandbox.executors.grant_shape import GrantShape
 
 CLAIM: Final = "claim"
 """The function of a shape's database that tells one claim of the caller."""

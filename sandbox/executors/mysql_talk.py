@@ -6,17 +6,14 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Final, final
 
+from sandbox.executors.ending import BACKSTOP_S
+from sandbox.executors.idle import MAX_IDLE_S
 from sandbox.executors.mysql_packets import ColumnOf, Malformed, error_number, length_at, read_column, read_row
-from sandbox.executors.mysql_wire import Gone, Wire
+from sandbox.executors.mysql_wire import Wire
+from sandbox.executors.server_trouble import Gone, ServerError
 from sandbox.sql import MAX_COLUMNS
 from sandbox.stages import Cancellation
 
-CONNECT_S: Final = 10.0
-"""Within which a question of ours is answered, connecting included; a call's own time is shorter mostly."""
-BACKSTOP_S: Final = 0.5
-"""How long after its time the server stops a statement by itself, should this process not."""
-MAX_IDLE_S: Final = 60.0
-"""How long a session is kept that nobody needs. A little later the server ends it by itself, should no call come."""
 MAX_ANSWER: Final = 64 * 1024 * 1024
 """Bytes of an answer to a question of ours."""
 SQL_MODE: Final = "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
@@ -47,8 +44,8 @@ _EOF: Final = 0xFE
 _ERROR: Final = 0xFF
 
 
-class Failed(Exception):
-    """The server answered with an error, of which no word is kept."""
+class Failed(ServerError):
+    """The server answered with an error."""
 
     def __init__(self, number: int) -> None:
         """Keep its number."""

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
-Trouble: TypeAlias = Literal["busy", "database", "login", "method", "tls", "resolve", "timed_out", "connect", "other"]
+from sandbox.executors.server_trouble import Trouble
 
 _NUMBERS: Final[Mapping[Trouble, frozenset[int]]] = MappingProxyType(
     {

@@ -26,7 +26,8 @@ from sandbox.executors.mysql_packets import (
     read_greeting,
     tls_request,
 )
-from sandbox.executors.mysql_trouble import REFUSED, Trouble, trouble_of
+from sandbox.executors.mysql_trouble import REFUSED, trouble_of
+from sandbox.executors.server_trouble import Gone, TooMuch
 from sandbox.stages import Cancellation
 
 MAX_LET_GO: Final = 1024 * 1024
@@ -37,19 +38,6 @@ _CHUNK: Final = 256 * 1024
 _POLL_MAX_S: Final = 60.0
 _SWITCH: Final = 0xFE
 _ERROR: Final = 0xFF
-
-
-class Gone(Exception):
-    """The server cannot be reached, or does not answer as MariaDB does. `was_refused`: it wants no such login."""
-
-    def __init__(self, trouble: Trouble = "other", *, was_refused: bool = False) -> None:
-        super().__init__("refused" if was_refused else "gone")
-        self.trouble: Trouble = trouble
-        self.was_refused = was_refused
-
-
-class TooMuch(Exception):
-    """One row is larger than a whole result may be."""
 
 
 @final

@@ -16,7 +16,8 @@ from psycopg.types.bool import BoolLoader
 from psycopg.types.numeric import FloatLoader, IntLoader
 from psycopg.types.string import ByteaLoader, TextLoader
 
-from sandbox.executors.postgres_wire import Gone, Result
+from sandbox.executors.postgres_wire import Result
+from sandbox.executors.server_trouble import Gone
 from sandbox.values import Row
 
 _ANY_OTHER: Final = 0

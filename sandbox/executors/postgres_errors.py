@@ -11,7 +11,8 @@ from typing import Final
 
 from sandbox.executors.ending import failed
 from sandbox.executors.engine import PlanStale
-from sandbox.reasons import Reason, Refused
+from sandbox.executors.server_trouble import unavailable
+from sandbox.reasons import Refused
 
 _STALE: Final = frozenset({"25001", "25006", "3D000", "3F000", "42501", "42703", "42704", "42P01", "42P02"})
 """The target is not what the plan was proven for, or does not take it for what the gate did."""
@@ -85,12 +86,6 @@ def told(state: str) -> Refused | PlanStale:
         return unavailable()
     classes = (said for start, said in _CLASSES.items() if state.startswith(start))
     return failed(*(_WORDS.get(state) or next(classes, _OTHER)))
-
-
-def unavailable() -> Refused:
-    """Return the refusal for a server that does not answer now, or not as PostgreSQL does."""
-    message = "the database cannot run this now: unreachable, busy, locked or stopping; the same call may succeed soon"
-    return Refused(Reason.EXECUTOR_UNAVAILABLE, message, retry_after_s=1.0)
 
 
 def place_in(proposed: str, ran: str, position: int) -> tuple[int, int]:

@@ -9,7 +9,7 @@ import ipaddress
 from collections.abc import Mapping
 
 from sandbox.executors.hosts import addresses_of
-from sandbox.executors.postgres_wire import Gone
+from sandbox.executors.server_trouble import Gone
 from sandbox.stages import Cancellation
 
 

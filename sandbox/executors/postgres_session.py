@@ -18,10 +18,10 @@ from sandbox.executors.ending import Over, cancelled, failed, timed_out
 from sandbox.executors.engine import Fetched, PlanStale
 from sandbox.executors.postgres_cells import Reader, type_of
 from sandbox.executors.postgres_claims import signed
-from sandbox.executors.postgres_errors import place_in, told, unavailable
+from sandbox.executors.postgres_errors import place_in, told
 from sandbox.executors.postgres_talk import BEGIN, ROLLBACK, TELL_CLAIMS, WHERE_AND_WHEN, Failed, Talk, described
-from sandbox.executors.postgres_wire import Gone, TooMuch
 from sandbox.executors.results import check_heading, fetch, heading_bytes, text_of
+from sandbox.executors.server_trouble import Gone, TooMuch, unavailable
 from sandbox.reasons import Reason, Refused, quoted
 from sandbox.sql import MAX_COLUMNS
 from sandbox.stages import Cancellation, ResultColumn, SqlPlan, Truncation
@@ -106,9 +106,9 @@ class Session:
             return self._run(plan, of_plan, values, claims_key)
         except Failed as error:
             self._recover()
-            if prepared is not None and error.state in _OUTDATED:
+            if prepared is not None and error.code in _OUTDATED:
                 raise Outdated from None
-            if self.used_at and error.state == _NO_RIGHT:
+            if self.used_at and error.code == _NO_RIGHT:
                 self.is_sound = False
                 raise Outdated from None
             raise _refusal(error, plan) from None
@@ -291,7 +291,7 @@ def _text(name: str, value: Cell) -> bytes | None:
 
 
 def _refusal(error: Failed, plan: SqlPlan) -> Refused | PlanStale:
-    refused = told(error.state)
+    refused = told(error.code)
     if isinstance(refused, Refused) and error.position and plan.proposed_sql is not None:
         refused.line, refused.column = place_in(plan.proposed_sql, plan.sql_to_run, error.position)
     return refused

@@ -13,19 +13,16 @@ from typing import Final, final
 from psycopg import pq
 
 from sandbox.executors import postgres_claims
+from sandbox.executors.ending import BACKSTOP_S
+from sandbox.executors.idle import MAX_IDLE_S
 from sandbox.executors.postgres_cells import Reader
 from sandbox.executors.postgres_hosts import with_addresses
-from sandbox.executors.postgres_wire import MAX_LET_GO, Gone, Result, TooMuch, Wire
+from sandbox.executors.postgres_wire import MAX_LET_GO, Result, Wire
+from sandbox.executors.server_trouble import Gone, ServerError, TooMuch
 from sandbox.leases import Secret, Server
 from sandbox.stages import Cancellation
 from sandbox.values import Row
 
-CONNECT_S: Final = 10.0
-"""Within which a question of ours is answered, connecting included; a call's own time is shorter mostly."""
-BACKSTOP_S: Final = 0.5
-"""How long after its time the server stops a statement by itself, should this process not."""
-MAX_IDLE_S: Final = 60.0
-"""How long a session is kept that nobody needs. A little later the server ends it by itself, should no call come."""
 MAX_ANSWER: Final = 64 * 1024 * 1024
 """Bytes of an answer to a question of ours."""
 BEGIN: Final = b"begin"
@@ -62,16 +59,15 @@ _SETTINGS: Final = b"SELECT name, setting FROM pg_catalog.pg_settings WHERE name
 _GOOD: Final = frozenset({pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK})
 
 
-class Failed(Exception):
-    """The server answered with an error, of which no word is kept."""
+class Failed(ServerError):
+    """The server answered with an error."""
 
     def __init__(self, result: Result) -> None:
         """Keep its SQLSTATE and its place."""
-        self.state = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode("ascii", "replace")
+        super().__init__((result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode("ascii", "replace"))
         position = result.error_field(pq.DiagnosticField.STATEMENT_POSITION) or b""
         self.position = int(position) if position.isdigit() else 0
         """In characters of the statement, counted from 1; 0 if it is not told."""
-        super().__init__(self.state)
 
 
 @final

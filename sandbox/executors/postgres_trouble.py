@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
-Trouble: TypeAlias = Literal["busy", "database", "login", "method", "tls", "resolve", "timed_out", "connect", "other"]
+from sandbox.executors.server_trouble import Trouble
 
 _BUSY: Final = (
     r"too many (clients|connections)|remaining connection slots|no more connections|the database system is"

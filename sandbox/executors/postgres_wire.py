@@ -21,7 +21,8 @@ from psycopg.conninfo import make_conninfo
 
 from sandbox.executors.bell import Bell
 from sandbox.executors.ending import Over
-from sandbox.executors.postgres_trouble import Trouble, trouble_of
+from sandbox.executors.postgres_trouble import trouble_of
+from sandbox.executors.server_trouble import Gone, TooMuch
 from sandbox.stages import Cancellation
 
 MAX_LET_GO: Final = 1024 * 1024
@@ -37,19 +38,6 @@ _Words = ParamSpec("_Words")
 
 Result = pq.abc.PGresult
 """What libpq gives for one statement, or for one row of it."""
-
-
-class Gone(Exception):
-    """The server cannot be reached, or does not answer as PostgreSQL does. `was_refused`: it wants no such login."""
-
-    def __init__(self, trouble: Trouble = "other", *, was_refused: bool = False) -> None:
-        super().__init__("refused" if was_refused else "gone")
-        self.trouble: Trouble = trouble
-        self.was_refused = was_refused
-
-
-class TooMuch(Exception):
-    """One row is larger than a whole result may be."""
 
 
 @final

@@ -9,10 +9,11 @@ from typing import Self, final
 
 from sandbox.executors.claims import ClaimUse, Kind, claim_values, filter_claims, stricter
 from sandbox.executors.engine import Confinement
+from sandbox.executors.grant_shape import GrantShape, grant_shape
 from sandbox.executors.parameters import bound
-from sandbox.executors.postgres_shape import GrantShape, grant_shape
 from sandbox.reasons import Reason, Refused, quoted
-from sandbox.sql import Bounds, Catalogue, GateInput, Proven, TableShape, ceiling_rules, folded, prove
+from sandbox.settings import SqlSettings
+from sandbox.sql import Catalogue, GateInput, Proven, TableShape, ceiling_rules, folded, prove
 from sandbox.stages import Rights, SqlPlan
 from sandbox.toolspec import Connection, FileTarget, TableRule, ToolSpec
 from sandbox.values import JsonObject
@@ -45,7 +46,7 @@ class ReadyTool:
     """An author-written statement, proven at load."""
 
     @classmethod
-    def of(cls, spec: ToolSpec, connection: Connection, catalogue: Catalogue, bounds: Bounds) -> Self:
+    def of(cls, spec: ToolSpec, connection: Connection, catalogue: Catalogue, bounds: SqlSettings) -> Self:
         """Hold a spec to its target's catalogue; raises `Refused` for a rule or statement that does not hold."""
         rules = spec.tables.values() if spec.tables else ceiling_rules(catalogue, connection.ceiling)
         tables = {folded(rule.table): rule for rule in rules}
@@ -71,11 +72,11 @@ class ReadyTool:
         """The target's role that runs its statements; empty where the target has no logins."""
         return "" if self.shape is None else self.shape.login
 
-    def draft(self, text: str, bounds: Bounds) -> Draft:
+    def draft(self, text: str, bounds: SqlSettings) -> Draft:
         """Take a model's text through the gate; raises `Refused`."""
         return self.drafted(self.proven_of(text, frozenset(), bounds, may_claim=False), text)
 
-    def _with_statement(self, statement: str, bounds: Bounds) -> Self:
+    def _with_statement(self, statement: str, bounds: SqlSettings) -> Self:
         properties = self.spec.input_schema.get("properties")
         names = frozenset(properties) if isinstance(properties, Mapping) else frozenset()
         proven = self.proven_of(statement, names, bounds, may_claim=True)
@@ -91,7 +92,7 @@ class ReadyTool:
             proven = ready.proven_of(statement, names, bounds, may_claim=True)  # the views of the narrower shape
         return replace(ready, statement=ready.drafted(proven, None))
 
-    def proven_of(self, text: str, parameters: frozenset[str], bounds: Bounds, *, may_claim: bool) -> Proven:
+    def proven_of(self, text: str, parameters: frozenset[str], bounds: SqlSettings, *, may_claim: bool) -> Proven:
         """Take a text through the gate under the tool's rules; raises `Refused`."""
         return prove(
             GateInput(

@@ -12,6 +12,7 @@ from sandbox.leases.leases import Leases
 from sandbox.leases.logins import LoginLease
 from sandbox.leases.mysql_servers import parse_mysql_dsn
 from sandbox.leases.oauth import TokenLease
+from sandbox.leases.postgres_servers import parse_postgres_dsn
 from sandbox.leases.servers import Dsn, Server, read_dsn
 from sandbox.leases.sources import Secret
 
@@ -29,6 +30,7 @@ __all__ = [
     "TokenLease",
     "create_lease_key",
     "parse_mysql_dsn",
+    "parse_postgres_dsn",
     "read_assertions",
     "read_dsn",
 ]

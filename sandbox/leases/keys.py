@@ -39,7 +39,7 @@ def claims_login(connection: str) -> str:
     return f"sandbox_claims_{hashlib.sha256(connection.encode()).hexdigest()[:12]}"
 
 
-def login_password(key: bytes, connection: str, login: str, engine: str = "postgres") -> Secret:
-    """Return the password of a login of one connection."""
+def login_password(key: bytes, connection: str, login: str, engine: str) -> Secret:
+    """Return the password of a login of one connection, to a server of that engine."""
     made = hmac.digest(key, f"{engine}\n{connection}\n{login}".encode(), "sha256")
     return Secret(base64.urlsafe_b64encode(made).rstrip(b"=").decode("ascii"))

@@ -17,7 +17,8 @@ from sandbox.leases.keys import read_lease_key
 from sandbox.leases.logins import LoginLease, login_lease
 from sandbox.leases.mysql_servers import parse_mysql_dsn
 from sandbox.leases.oauth import TokenLease, token_lease, tokens_of
-from sandbox.leases.servers import Dsn, Server, parse_dsn, read_dsn
+from sandbox.leases.postgres_servers import parse_postgres_dsn
+from sandbox.leases.servers import Dsn, Server, read_dsn
 from sandbox.leases.sources import Secrets
 from sandbox.outbound.wire import Resolve, system_resolve
 from sandbox.reasons import OPERATORS_FIND, Fault, Reason, Refused, quoted
@@ -25,7 +26,7 @@ from sandbox.stages import AuthorizedCall, HttpPlan
 from sandbox.telemetry.events import warn_often
 from sandbox.toolspec import Connection, FileTarget, HttpAuth, HttpTarget, OAuth, ServerTarget
 
-_PARSERS: Final[Mapping[str, Callable[[str], Dsn]]] = {"postgres": parse_dsn, "mysql": parse_mysql_dsn}
+_PARSERS: Final[Mapping[str, Callable[[str], Dsn]]] = {"postgres": parse_postgres_dsn, "mysql": parse_mysql_dsn}
 """What reads the dsn of each engine with a server."""
 
 
@@ -115,7 +116,7 @@ class Leases:
     def _server(self, connection: Connection, target: ServerTarget) -> tuple[Server, bytes]:
         known = self._servers.get(connection.name)
         if known is None:
-            known = read_dsn(target.dsn, connection.name, parse=_PARSERS[connection.engine]).server, self._key()
+            known = read_dsn(target.dsn, connection.name, _PARSERS[connection.engine]).server, self._key()
             self._servers[connection.name] = known
         return known
 

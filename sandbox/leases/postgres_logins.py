@@ -22,7 +22,7 @@ def scram_verifier(key: bytes, connection: str, login: str) -> str:
 
     https://www.rfc-editor.org/rfc/rfc5802#section-3 has the keys; the password is ASCII, so SASLprep changes nothing.
     """
-    password = login_password(key, connection, login).reveal().encode("ascii")
+    password = login_password(key, connection, login, "postgres").reveal().encode("ascii")
     salt = hmac.digest(key, f"salt\n{connection}\n{login}".encode(), "sha256")[:_SALT_BYTES]
     salted = hashlib.pbkdf2_hmac("sha256", password, salt, _ITERATIONS)
     stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()

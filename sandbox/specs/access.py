@@ -125,12 +125,9 @@ def _row_filter(node: Node, findings: Findings) -> Scalar | None:
 def _masks(
     node: Node, columns: tuple[NamedColumn, ...] | Literal["all"], findings: Findings
 ) -> Mapping[str, tuple[MaskName, Mark]]:
-    shown = None if columns == "all" else [column.name for column in columns]
     masks: dict[str, tuple[MaskName, Mark]] = {}
     for entry in entries_of(node, "`mask`", findings):
-        if shown is not None and entry.key not in shown:
-            message = f"column {quoted(entry.key)} is masked and not in `columns`{suggestion(entry.key, shown)}"
-            findings.add(Rule.UNKNOWN_COLUMN, entry.mark, message)
+        _check_listed(NamedColumn(entry.key, entry.mark), "masked", columns, findings)
         mask = _mask(entry.node, findings)
         if mask is not None:
             masks[entry.key] = (mask, entry.mark)
@@ -143,16 +140,25 @@ def _aggregate_only(
     masks: Mapping[str, tuple[MaskName, Mark]],
     findings: Findings,
 ) -> tuple[NamedColumn, ...]:
-    shown = None if columns == "all" else [column.name for column in columns]
     named = _named(node, "a list of columns", findings)
     for column in named:
-        if shown is not None and column.name not in shown:
-            message = f"column {quoted(column.name)} is for aggregates alone and not in `columns`"
-            findings.add(Rule.UNKNOWN_COLUMN, column.mark, f"{message}{suggestion(column.name, shown)}")
+        _check_listed(column, "for aggregates alone", columns, findings)
         if column.name in masks:
             message = f"column {quoted(column.name)} is masked and for aggregates alone; one of them is accepted"
             findings.add(Rule.VALUE, column.mark, message)
     return named
+
+
+def _check_listed(
+    column: NamedColumn, what: str, columns: tuple[NamedColumn, ...] | Literal["all"], findings: Findings
+) -> None:
+    """Note a column of which more is said than that it is shown, and that is not shown; of `all`, the target tells."""
+    if columns == "all":
+        return
+    listed = [each.name for each in columns]
+    if column.name not in listed:
+        message = f"column {quoted(column.name)} is {what} and not in `columns`{suggestion(column.name, listed)}"
+        findings.add(Rule.UNKNOWN_COLUMN, column.mark, message)
 
 
 def _mask(node: Node, findings: Findings) -> MaskName | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -17,7 +17,7 @@ from sandbox.specs.document import value_mark
 from sandbox.specs.findings import Findings, Rule
 from sandbox.specs.inputs import Inputs
 from sandbox.specs.yaml import Scalar
-from sandbox.sql import Bounds, Catalogue, GateInput, TableShape, ceiling_rules, folded, prove, prove_filter
+from sandbox.sql import Catalogue, GateInput, TableShape, ceiling_rules, folded, prove, prove_filter
 from sandbox.toolspec import Connection, FileTarget, ServerTarget, SqlCeiling, TableRule
 
 CatalogueOf: TypeAlias = Callable[[Connection], Catalogue]
@@ -188,7 +188,7 @@ def gate_input(
         tables=rules,
         parameters=parameters,
         may_claim=True,
-        bounds=Bounds.of(bounds),
+        bounds=bounds,
     )
 
 
@@ -243,7 +243,7 @@ def _column(named: NamedColumn, shape: TableShape, findings: Findings) -> str | 
     if spelled is not None:
         message = f"column {quoted(named.name)} is spelled {quoted(spelled)} in the catalogue"
     else:
-        message = f"table {quoted(shape.name)} has no column {quoted(named.name)}{did_you_mean(named.name, names)}"
+        message = _no_column(shape.name, named.name, names)
     findings.add(Rule.UNKNOWN_COLUMN, named.mark, message)
     return spelled
 
@@ -255,8 +255,11 @@ def _check_named(draft: TableDraft, columns: tuple[str, ...], findings: Findings
     named += [(column.name, column.mark) for column in draft.aggregate_only]
     for name, mark in named:
         if name not in columns:
-            message = f"table {quoted(draft.name)} has no column {quoted(name)}{did_you_mean(name, columns)}"
-            findings.add(Rule.UNKNOWN_COLUMN, mark, message)
+            findings.add(Rule.UNKNOWN_COLUMN, mark, _no_column(draft.name, name, columns))
+
+
+def _no_column(table: str, name: str, names: Iterable[str]) -> str:
+    return f"table {quoted(table)} has no column {quoted(name)}{did_you_mean(name, names)}"
 
 
 def _check_filter(draft: TableDraft, shape: TableShape, target: Target, findings: Findings) -> None:

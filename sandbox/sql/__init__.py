@@ -4,14 +4,13 @@ Layers: bound → lex → parse → prove (`rules/`, in the order of `RULES`) �
 """
 
 from sandbox.sql.catalogue import Catalogue, ColumnShape, TableShape, ceiling_rules, folded
-from sandbox.sql.contract import Bounds, GateInput, Proven
+from sandbox.sql.contract import GateInput, Proven
 from sandbox.sql.effort import MAX_COLUMNS
 from sandbox.sql.filters import prove_filter
 from sandbox.sql.gate import prove
 
 __all__ = [
     "MAX_COLUMNS",
-    "Bounds",
     "Catalogue",
     "ColumnShape",
     "GateInput",

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from sandbox.reasons import Reason, Refused, quoted
-from sandbox.sql.contract import Bounds
+from sandbox.settings import SqlSettings
 from sandbox.sql.refusals import refused
 
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff\ud800-\udfff]|\r(?!\n)")
@@ -14,7 +14,7 @@ _UNPRINTABLE: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff\ud800-\
 comment for some lexers and not for others."""
 
 
-def check_text(text: str, bounds: Bounds) -> None:
+def check_text(text: str, bounds: SqlSettings) -> None:
     """Refuse what is too large or holds characters that readers of SQL disagree about."""
     # WHY: the length in characters first, for encoding a megabyte costs more than refusing it.
     if len(text) > bounds.max_bytes or (len(text) * 4 > bounds.max_bytes and _size(text) > bounds.max_bytes):

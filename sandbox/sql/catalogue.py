@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Literal, final
 
 from sandbox.toolspec import Digest, SqlCeiling, TableRule
@@ -69,7 +68,6 @@ def ceiling_rules(catalogue: Catalogue, ceiling: SqlCeiling) -> tuple[TableRule,
         TableRule(
             table=shape.name,
             columns=tuple(column.name for column in shape.columns if not column.is_hidden),
-            masks=MappingProxyType({}),
         )
         for shape in catalogue.within(ceiling).values()
     )

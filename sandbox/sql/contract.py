@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final, Self, final
+from typing import Final, final
 
 from sandbox.settings import SqlSettings
 from sandbox.sql.catalogue import Catalogue
@@ -13,24 +13,6 @@ from sandbox.stages import OmittedColumns, Rights
 from sandbox.toolspec import SqlEngine, TableRule
 
 _THEMSELVES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({})
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """How large a text may be before anything reads it, and how small a group of what is for aggregates alone."""
-
-    max_bytes: int
-    max_tokens: int
-    max_depth: int
-    """Parentheses and CASEs within each other, and prefix operators in a row."""
-    min_group_size: int
-    """Values that an aggregate of an `aggregate_only` column is made of at the least."""
-
-    @classmethod
-    def of(cls, settings: SqlSettings) -> Self:
-        """Return the bounds that a deployment's settings say."""
-        return cls(settings.max_bytes, settings.max_tokens, settings.max_depth, settings.min_group_size)
 
 
 @final
@@ -47,7 +29,7 @@ class GateInput:
     """Named parameters the text may use, without the colon; empty for model-written SQL."""
     may_claim: bool
     """Whether the text may call `claim('name')`: only an author's may."""
-    bounds: Bounds
+    bounds: SqlSettings
     stands_for: Mapping[str, tuple[str, str]] = field(default_factory=lambda: _THEMSELVES)
     """(schema, name) of the view that is read in place of each table, by folded name, where the text that runs is
     printed; if there is none at all, tables stand for themselves."""

@@ -8,8 +8,9 @@ from typing import Final
 from sqlglot import exp
 
 from sandbox.reasons import Reason, Refused
+from sandbox.settings import SqlSettings
 from sandbox.sql.catalogue import Catalogue, TableShape, folded
-from sandbox.sql.contract import Bounds, GateInput
+from sandbox.sql.contract import GateInput
 from sandbox.sql.dialects import DIALECTS
 from sandbox.sql.filter_shape import ACCEPTED, is_condition
 from sandbox.sql.layers import check
@@ -21,7 +22,7 @@ from sandbox.toolspec import Digest, SqlEngine, TableRule
 
 RULE: Final = "sql/row-filter"
 
-_BOUNDS: Final = Bounds(max_bytes=4096, max_tokens=500, max_depth=20, min_group_size=2)
+_BOUNDS: Final = SqlSettings(max_bytes=4096, max_tokens=500, max_depth=20)
 _CLAUSES: Final = frozenset({"expressions", "from_", "where"})
 
 
@@ -50,7 +51,7 @@ claims_of_filter = lru_cache(maxsize=1024)(prove_filter)
 
 def _given(text: str, table: TableShape, dialect: SqlEngine) -> GateInput:
     name = folded(table.name)
-    rule = TableRule(table=table.name, columns=tuple(column.name for column in table.columns), masks={})
+    rule = TableRule(table=table.name, columns=tuple(column.name for column in table.columns))
     return GateInput(
         dialect=dialect,
         text=text,

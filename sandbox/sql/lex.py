@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from sandbox.reasons import Reason
-from sandbox.sql.contract import Bounds, GateInput
+from sandbox.sql.contract import GateInput
 from sandbox.sql.dialects.base import QUOTED, WORD, Dialect, Token, Unreadable
 from sandbox.sql.refusals import refused
 
@@ -82,7 +82,7 @@ _PREFIXES: Final = ("NOT", "-", "+", "~")
 
 
 def _check_depth(given: GateInput, tokens: tuple[Token, ...], keys: list[str]) -> None:
-    bounds: Bounds = given.bounds
+    bounds = given.bounds
     openings = keys.count("(") + keys.count("[") + keys.count("CASE")
     if openings + sum(map(keys.count, _PREFIXES)) <= bounds.max_depth:
         return

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final, final
 
+from fuzz_sql_pairs import FileTwins, in_folders
 from fuzz_sql_shop import bare_twins, reordered, twins
-from fuzz_sql_twins import BARE_ROWS, Answer, Blamed, Pair, in_any_order
+from fuzz_sql_twins import BARE_ROWS, Answer, Pair
 from fuzz_sql_words import Words
 
 from sandbox.bench.sql.duckdb_ground import DuckdbGround, answer_to, is_in_transaction, make_shop, opened, state_of
 from sandbox.bench.sql.harm import BARE_S, Harm
 from sandbox.bench.sql.shop import Tables
-from sandbox.sql import Proven
 from sandbox.toolspec import SqlEngine
 
 WORDS: Final = Words(
@@ -195,19 +194,19 @@ class _Bare:
         self._open()
         self._fresh = self._state()
 
-    def ask(self, text: str, seconds: float) -> Answer:
+    def ask(self, text: str, seconds: float) -> tuple[Answer, str]:
         answer, is_answered, _ = answer_to(self._database, text, seconds, BARE_ROWS)
         if not is_answered:
             answer = answer.partition(_TRACE)[0]
             if answer.startswith(_BROKEN):
                 self._anew()
-        return Answer(answer, is_answered)
+        return Answer(answer, is_answered), ""
 
-    def harm(self) -> Harm | None:
+    def harm(self) -> str:
         """Return what was done since this was asked last, and put it right."""
-        harm = Harm.HOLDS if is_in_transaction(self._database) else None
-        if harm is None and self._state() == self._fresh:
-            return None
+        harm = Harm.HOLDS if is_in_transaction(self._database) else ""
+        if not harm and self._state() == self._fresh:
+            return ""
         self._anew()
         return harm or Harm.CHANGED
 
@@ -230,81 +229,27 @@ class _Bare:
 
 
 @final
-class DuckdbPair:
+class DuckdbPair(FileTwins):
     """The twins on DuckDB."""
 
     engine: SqlEngine = "duckdb"
+    file = "shop.duckdb"
 
-    def __init__(self, folder: Path) -> None:
-        """Make them in a folder."""
-        self._grounds = []
-        for name, tables in zip("ab", twins(), strict=True):
-            (folder / name).mkdir()
-            self._grounds.append(DuckdbGround(folder / name, tables))
-        self._files = [(folder / name / "shop.duckdb", (folder / name / "shop.duckdb").read_bytes()) for name in "ab"]
-        self._bare = [
-            _Bare(folder / name / "owned.duckdb", tables) for name, tables in zip("ab", bare_twins(), strict=True)
-        ]
-        self._reordered = _Bare(folder / "reordered.duckdb", reordered(bare_twins()[0]), *_OTHER_PLANS)
-        self._texts: list[str] = []
-        self._blamed: list[Blamed] = []
-
-    def permit(self, text: str) -> Sequence[Proven]:
-        """Take a text through the gate, once for both."""
-        proven = self._grounds[0].permit(text)
-        return proven, proven
-
-    def permit_bare(self, text: str, proven: Sequence[Proven]) -> str:  # noqa: ARG002 - a text is kept
-        """Return what runs where no tool has been set up: the same."""
-        return proven[0].sql_to_run
+    def __init__(self, folders: Sequence[Path]) -> None:
+        """Make them in two folders."""
+        grounds = [DuckdbGround(*of_twin) for of_twin in zip(folders, twins(), strict=True)]
+        first, second = bare_twins()
+        owned, other = (folder / "owned.duckdb" for folder in folders)
+        last = _Bare(folders[0] / "reordered.duckdb", reordered(first), *_OTHER_PLANS)
+        super().__init__(folders, grounds, [_Bare(owned, first), _Bare(other, second)], last)
 
     def bare(self, text: str, seconds: float = BARE_S) -> Sequence[Answer]:
         """Run a text as the owner of each twin."""
         if _LARGE.search(text):
             return [Answer("too much", is_answered=False)] * 2
-        self._texts.append(text)
-        return [each.ask(text, seconds) for each in self._bare]
-
-    def confined(self, proven: Sequence[Proven], text: str, seconds: float = BARE_S) -> Sequence[Answer]:
-        """Run what the gate let through in a process of each twin."""
-        answers = [
-            in_any_order(Answer(*ground.ask(each, text, seconds)))
-            for ground, each in zip(self._grounds, proven, strict=True)
-        ]
-        if any(path.read_bytes() != before for path, before in self._files):
-            self._blamed.append(Blamed(text, Harm.CHANGED))
-            for path, before in self._files:
-                path.write_bytes(before)
-        return answers
-
-    def is_by_chance(self, text: str) -> bool:
-        """Whether the first twin's owner is told something else where its rows lie in another order."""
-        one, other = (in_any_order(each.ask(text, BARE_S)) for each in (self._bare[0], self._reordered))
-        return one.is_answered and one != other
-
-    def settle(self) -> Sequence[Blamed]:
-        """Look at what all texts since the last time did; where that is anything, at each by itself."""
-        texts, self._texts = self._texts, []
-        if any([each.harm() for each in self._bare]):  # noqa: C419 - each begins anew
-            for text in dict.fromkeys(texts):
-                self._bare[0].ask(text, BARE_S)
-                if harm := self._bare[0].harm():
-                    self._blamed.append(Blamed(text, harm))
-        blamed, self._blamed = self._blamed, []
-        return blamed
-
-    def close(self) -> None:
-        """Let go of the files."""
-        for ground in self._grounds:
-            ground.close()
-        for each in (*self._bare, self._reordered):
-            each.close()
+        return super().bare(text, seconds)
 
 
-@contextmanager
-def duckdb_pair(_: str) -> Iterator[Pair]:
-    """Make the twins in a folder that goes at the end."""
-    with ExitStack() as stack:
-        pair = DuckdbPair(Path(stack.enter_context(TemporaryDirectory(prefix="sandbox-fuzz-"))))
-        stack.callback(pair.close)
-        yield pair
+def duckdb_pair(_: str) -> AbstractContextManager[Pair]:
+    """Make the twins in folders that go at the end."""
+    return in_folders(DuckdbPair)

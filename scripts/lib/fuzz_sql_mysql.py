@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Final, final
 
+from fuzz_sql_pairs import ServerTwins
 from fuzz_sql_shop import bare_twins, reordered, twins
-from fuzz_sql_twins import BATCH, Answer, Blamed, Pair, in_any_order
+from fuzz_sql_twins import Answer, Pair
 from fuzz_sql_words import Words
 
 from sandbox.bench.sql.harm import BARE_S, Harm
 from sandbox.bench.sql.mysql_ground import MysqlGround, ShopServer, mysql_ground
 from sandbox.bench.sql.mysql_owner import GRACE_S, SESSION, SPENT, fingerprint
 from sandbox.executors.ending import Over
-from sandbox.executors.mysql_wire import Gone, TooMuch
+from sandbox.executors.server_trouble import Gone, TooMuch
 from sandbox.sql import Proven
 from sandbox.toolspec import SqlEngine
 
@@ -200,7 +201,7 @@ class _Bare:
         self._open()
         self._kept = self._state()
 
-    def ask(self, text: str, seconds: float) -> tuple[Answer, Harm | None]:
+    def ask(self, text: str, seconds: float) -> tuple[Answer, str]:
         """Return the answer, and what is wrong already now."""
         is_again = seconds != BARE_S
         try:
@@ -212,15 +213,15 @@ class _Bare:
                 self._reopen()
         except (Over, TooMuch):
             self._reopen()
-            return Answer("too much", is_answered=False), None
+            return Answer("too much", is_answered=False), ""
         except Gone:
             self._reopen()
             return Answer("gone", is_answered=False), Harm.CHANGED
         if told.error and told.error[0] in SPENT:
-            return Answer("too long", is_answered=False), None
-        return Answer(str(told).replace(self._server.bare, "shop"), told.error is None), None  # errors name it
+            return Answer("too long", is_answered=False), ""
+        return Answer(str(told).replace(self._server.bare, "shop"), told.error is None), ""  # errors name it
 
-    def harm(self) -> Harm | None:
+    def harm(self) -> str:
         """Return what was done since this was asked last, and put it right."""
         try:
             is_free = self._session.done(_FREE) == [["0", "0"]]
@@ -228,7 +229,7 @@ class _Bare:
         except (Gone, Over):
             is_free = is_same = False
         if is_free and is_same:
-            return None
+            return ""
         self._session.close()
         self._server.make_bare()
         self._open()
@@ -259,72 +260,22 @@ _FREE: Final = "SELECT @@in_transaction, RELEASE_ALL_LOCKS()"
 
 
 @final
-class MysqlPair:
+class MysqlPair(ServerTwins[MysqlGround]):
     """The twins on MariaDB."""
 
     engine: SqlEngine = "mysql"
 
     def __init__(self, grounds: Sequence[MysqlGround], servers: Sequence[ShopServer]) -> None:
         """Ask confined on the grounds, and bare on the servers: of the twins, and of the first reordered."""
-        self._grounds = grounds
-        *self._bare, self._reordered = [_Bare(server) for server in servers]
-        self._watches = [ground.watched() for ground in grounds]
-        self._texts: list[str] = []
-        self._blamed: list[Blamed] = []
-
-    def permit(self, text: str) -> Sequence[Proven]:
-        """Take a text through the gate, once for both."""
-        proven = self._grounds[0].permit(text)
-        return proven, proven
-
-    def permit_bare(self, text: str, proven: Sequence[Proven]) -> str:  # noqa: ARG002 - a text is kept
-        """Return what runs where no tool has been set up: the same."""
-        return proven[0].sql_to_run
-
-    def bare(self, text: str, seconds: float = BARE_S) -> Sequence[Answer]:
-        """Run a text as the administrator of each twin."""
-        self._texts.append(text)
-        answers = []
-        for each in self._bare:
-            answer, harm = each.ask(text, seconds)
-            answers.append(answer)
-            if harm:
-                self._blamed.append(Blamed(text, harm))
-        return answers
+        *bare, last = [_Bare(server) for server in servers]
+        super().__init__(grounds, bare, last)
 
     def confined(self, proven: Sequence[Proven], text: str, seconds: float = BARE_S) -> Sequence[Answer]:
         """Run what the gate let through on the executor of each twin."""
         if seconds != BARE_S:
             for ground in self._grounds:
                 ground.forget()
-        return [
-            in_any_order(Answer(*ground.ask(each, text, seconds)))
-            for ground, each in zip(self._grounds, proven, strict=True)
-        ]
-
-    def is_by_chance(self, text: str) -> bool:
-        """Whether the first twin's owner is told something else where its rows lie in another order."""
-        one, other = (in_any_order(each.ask(text, BARE_S)[0]) for each in (self._bare[0], self._reordered))
-        return one.is_answered and one != other
-
-    def settle(self) -> Sequence[Blamed]:
-        """Look at what all texts since the last time did; where that is anything, at each by itself."""
-        texts, self._texts = self._texts, []
-        if any([each.harm() for each in self._bare]):  # noqa: C419 - each begins anew
-            for text in dict.fromkeys(texts):
-                self._bare[0].ask(text, BARE_S)
-                if harm := self._bare[0].harm():
-                    self._blamed.append(Blamed(text, harm))
-        if any(ground.watched() != before for ground, before in zip(self._grounds, self._watches, strict=True)):
-            self._blamed.append(Blamed("; ".join(texts[-BATCH:]), Harm.CHANGED))
-            self._watches = [ground.watched() for ground in self._grounds]
-        blamed, self._blamed = self._blamed, []
-        return blamed
-
-    def close(self) -> None:
-        """Hang up."""
-        for each in (*self._bare, self._reordered):
-            each.close()
+        return super().confined(proven, text, seconds)
 
 
 @contextmanager
@@ -336,6 +287,4 @@ def mysql_pair(administrator: str) -> Iterator[Pair]:
         servers = [ShopServer(administrator, tables) for tables in (*bare, reordered(bare[0]))]
         for server in servers:
             stack.callback(server.drop, server.bare)
-        pair = MysqlPair(grounds, servers)
-        stack.callback(pair.close)
-        yield pair
+        yield stack.enter_context(closing(MysqlPair(grounds, servers)))

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Final, final
 
 import psycopg
+from fuzz_sql_pairs import ServerTwins
 from fuzz_sql_shop import bare_twins, twins
-from fuzz_sql_twins import BATCH, Answer, Blamed, Pair
+from fuzz_sql_twins import Answer, Pair
 from fuzz_sql_words import Words
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
-from sandbox.bench.sql.harm import BARE_S
+from sandbox.bench.sql.harm import BARE_S, Harm
 from sandbox.bench.sql.postgres_ground import PostgresGround, postgres_ground
 from sandbox.bench.sql.postgres_owner import FINGERPRINT, LOCKS, SESSION, answer_of, run_plainly
 from sandbox.bench.sql.postgres_shop import MORE
@@ -157,7 +158,7 @@ class _Bare:
         status = self._session.info.transaction_status
         if status not in {pq.TransactionStatus.INERROR, pq.TransactionStatus.INTRANS}:
             self._reopen()
-            return Answer(answer, is_answered), "changed"
+            return Answer(answer, is_answered), Harm.CHANGED
         try:
             self._do("RELEASE one" if status is pq.TransactionStatus.INTRANS else "ROLLBACK TO one")
         except psycopg.errors.QueryCanceled:
@@ -184,8 +185,8 @@ class _Bare:
             answer, is_answered, _ = run_plainly(session, text)
             return Answer(answer, is_answered)
 
-    def is_as_before(self) -> bool:
-        """Whether nothing is changed or held since this was asked last, for certain; begins another transaction."""
+    def harm(self) -> str:
+        """Return whether anything may be changed or held since this was asked last; begins another transaction."""
         with psycopg.RawCursor(self._watch) as cursor:
             row = cursor.execute(LOCKS, [self._session.info.backend_pid]).fetchone()
         is_same = not self._is_cut and row == (0,) and self._state() == self._before
@@ -195,7 +196,7 @@ class _Bare:
             self._begin()
         else:
             self._reopen()
-        return is_same
+        return "" if is_same else Harm.CHANGED
 
     def close(self) -> None:
         self._session.close()
@@ -223,18 +224,14 @@ class _Bare:
 
 
 @final
-class PostgresPair:
-    """The twins on PostgreSQL."""
+class PostgresPair(ServerTwins[PostgresGround]):
+    """The twins on PostgreSQL, whose plans do not change with a few rows more."""
 
     engine: SqlEngine = "postgres"
 
     def __init__(self, grounds: Sequence[PostgresGround], dsns: Sequence[str]) -> None:
         """Ask confined on the grounds, and bare in the databases of the dsns."""
-        self._grounds = grounds
-        self._bare = [_Bare(dsn) for dsn in dsns]
-        self._watches = [ground.watched() for ground in grounds]
-        self._texts: list[str] = []
-        self._blamed: list[Blamed] = []
+        super().__init__(grounds, [_Bare(dsn) for dsn in dsns])
 
     def permit(self, text: str) -> Sequence[Proven]:
         """Take a text through the gate, for each twin's views."""
@@ -244,45 +241,6 @@ class PostgresPair:
         """Return what runs where tables stand for themselves."""
         return self._grounds[0].permit_bare(text)
 
-    def bare(self, text: str, seconds: float = BARE_S) -> Sequence[Answer]:
-        """Run a text as the superuser of each twin."""
-        answers = []
-        for each in self._bare:
-            answer, wrong = each.ask(text, seconds)
-            answers.append(answer)
-            if wrong:
-                self._blamed.append(Blamed(text, wrong))
-        self._texts.append(text)
-        return answers
-
-    def confined(self, proven: Sequence[Proven], text: str, seconds: float = BARE_S) -> Sequence[Answer]:
-        """Run what the gate let through on the executor of each twin."""
-        return [Answer(*ground.ask(each, text, seconds)) for ground, each in zip(self._grounds, proven, strict=True)]
-
-    def is_by_chance(self, text: str) -> bool:  # noqa: ARG002 - whatever the text
-        """Not seen: these plans do not change with a few rows more."""
-        return False
-
-    def settle(self) -> Sequence[Blamed]:
-        """Look at what all texts since the last time did; where that is anything, at each by itself."""
-        texts, self._texts = self._texts, []
-        if not all([each.is_as_before() for each in self._bare]):  # noqa: C419 - each begins anew
-            self._blamed += [Blamed(text, "changed") for text in texts if self._changes(text)]
-        if any(ground.watched() != before for ground, before in zip(self._grounds, self._watches, strict=True)):
-            self._blamed.append(Blamed("; ".join(texts[-BATCH:]), "changed"))
-            self._watches = [ground.watched() for ground in self._grounds]
-        blamed, self._blamed = self._blamed, []
-        return blamed
-
-    def close(self) -> None:
-        """Hang up."""
-        for each in self._bare:
-            each.close()
-
-    def _changes(self, text: str) -> bool:
-        self._bare[0].ask(text, BARE_S)
-        return not self._bare[0].is_as_before()
-
 
 @contextmanager
 def postgres_pair(administrator: str) -> Iterator[Pair]:
@@ -290,9 +248,7 @@ def postgres_pair(administrator: str) -> Iterator[Pair]:
     with ExitStack() as stack:
         grounds = [stack.enter_context(postgres_ground(administrator, tables)) for tables in twins()]
         dsns = [stack.enter_context(_database(administrator, tables)) for tables in bare_twins()]
-        pair = PostgresPair(grounds, dsns)
-        stack.callback(pair.close)
-        yield pair
+        yield stack.enter_context(closing(PostgresPair(grounds, dsns)))
 
 
 @contextmanager

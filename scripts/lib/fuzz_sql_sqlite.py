@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final, final
 
 import apsw
+from fuzz_sql_pairs import FileTwins, in_folders
 from fuzz_sql_shop import bare_twins, twins
-from fuzz_sql_twins import BARE_ROWS, Answer, Blamed, Pair
+from fuzz_sql_twins import BARE_ROWS, Answer, Pair
 from fuzz_sql_words import Words
 
-from sandbox.bench.sql.harm import BARE_S, Harm
+from sandbox.bench.sql.harm import Harm
 from sandbox.bench.sql.shop import Tables, whole_shop
 from sandbox.bench.sql.sqlite_ground import SqliteGround
 from sandbox.bench.sql.sqlite_owner import answer_of, image, opened, settings_of
-from sandbox.sql import Proven
 from sandbox.toolspec import SqlEngine
 
 WORDS: Final = Words(
@@ -101,9 +100,9 @@ class _Bare:
         self._file = image(whole_shop(0, tables))
         self._open()
 
-    def ask(self, text: str, seconds: float) -> tuple[Answer, Harm | None]:
+    def ask(self, text: str, seconds: float) -> tuple[Answer, str]:
         answer, is_answered, _ = answer_of(self._connection, text, seconds, BARE_ROWS)
-        harm = None
+        harm = ""
         if self._connection.in_transaction:
             harm = Harm.HOLDS
         elif self._connection.serialize("main") != self._file or settings_of(self._connection) != self._settings:
@@ -112,6 +111,9 @@ class _Bare:
             self.close()
             self._open()
         return Answer(answer, is_answered), harm
+
+    def harm(self) -> str:
+        return ""  # told with each answer
 
     def close(self) -> None:
         self._connection.close()
@@ -124,70 +126,18 @@ class _Bare:
 
 
 @final
-class SqlitePair:
-    """The twins on SQLite."""
+class SqlitePair(FileTwins):
+    """The twins on SQLite, whose plans do not change with a few rows more."""
 
     engine: SqlEngine = "sqlite"
+    file = "shop.db"
 
-    def __init__(self, folder: Path) -> None:
-        """Make them in a folder."""
-        self._grounds = []
-        for name, tables in zip("ab", twins(), strict=True):
-            (folder / name).mkdir()
-            self._grounds.append(SqliteGround(folder / name, tables))
-        self._files = [(folder / name / "shop.db", (folder / name / "shop.db").read_bytes()) for name in "ab"]
-        self._bare = [_Bare(tables) for tables in bare_twins()]
-        self._blamed: list[Blamed] = []
-
-    def permit(self, text: str) -> Sequence[Proven]:
-        """Take a text through the gate, once for both."""
-        proven = self._grounds[0].permit(text)
-        return proven, proven
-
-    def permit_bare(self, text: str, proven: Sequence[Proven]) -> str:  # noqa: ARG002 - a text is kept
-        """Return what runs where no tool has been set up: the same."""
-        return proven[0].sql_to_run
-
-    def bare(self, text: str, seconds: float = BARE_S) -> Sequence[Answer]:
-        """Run a text as the owner of each twin."""
-        answers = []
-        for each in self._bare:
-            answer, harm = each.ask(text, seconds)
-            answers.append(answer)
-            if harm:
-                self._blamed.append(Blamed(text, harm))
-        return answers
-
-    def confined(self, proven: Sequence[Proven], text: str, seconds: float = BARE_S) -> Sequence[Answer]:
-        """Run what the gate let through on the executor of each twin."""
-        answers = [Answer(*ground.ask(each, text, seconds)) for ground, each in zip(self._grounds, proven, strict=True)]
-        if any(path.read_bytes() != before for path, before in self._files):
-            self._blamed.append(Blamed(text, Harm.CHANGED))
-            for path, before in self._files:
-                path.write_bytes(before)
-        return answers
-
-    def is_by_chance(self, text: str) -> bool:  # noqa: ARG002 - whatever the text
-        """Not seen: these plans do not change with a few rows more."""
-        return False
-
-    def settle(self) -> Sequence[Blamed]:
-        """Return the texts that did what reading does not, since this was asked last."""
-        blamed, self._blamed = self._blamed, []
-        return blamed
-
-    def close(self) -> None:
-        """Let go of the files."""
-        for ground in self._grounds:
-            ground.close()
-        for each in self._bare:
-            each.close()
+    def __init__(self, folders: Sequence[Path]) -> None:
+        """Make them in two folders."""
+        grounds = [SqliteGround(*of_twin) for of_twin in zip(folders, twins(), strict=True)]
+        super().__init__(folders, grounds, [_Bare(tables) for tables in bare_twins()])
 
 
-@contextmanager
-def sqlite_pair(_: str) -> Iterator[Pair]:
-    """Make the twins in a folder that goes at the end."""
-    with ExitStack() as stack:
-        pair = SqlitePair(Path(stack.enter_context(TemporaryDirectory(prefix="sandbox-fuzz-"))))
-        stack.callback(pair.close)
-        yield pair
+def sqlite_pair(_: str) -> AbstractContextManager[Pair]:
+    """Make the twins in folders that go at the end."""
+    return in_folders(SqlitePair)

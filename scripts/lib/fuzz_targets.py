@@ -23,12 +23,12 @@ from sandbox.policy import load_policies
 from sandbox.problems import LintFailed
 from sandbox.reasons import Refused
 from sandbox.serving import opened_house
-from sandbox.settings import ArgumentSettings, Settings, read_settings
+from sandbox.settings import ArgumentSettings, Settings, SqlSettings, read_settings
 from sandbox.specs import read_connections
 from sandbox.specs.arguments import parse_arguments
 from sandbox.specs.live import Targets
 from sandbox.specs.tool import Surroundings, read_tool
-from sandbox.sql import Bounds, Catalogue, GateInput, prove
+from sandbox.sql import Catalogue, GateInput, prove
 from sandbox.stages import Credential
 from sandbox.toolspec import ToolName
 from sandbox.v1 import execution_log_pb2 as log_pb
@@ -146,7 +146,7 @@ def _sql(house: House) -> Target:
                 tables=tables,
                 parameters=frozenset(),
                 may_claim=False,
-                bounds=Bounds(64 * 1024, 5_000, 60, 5),
+                bounds=SqlSettings(),
             )
         )
 

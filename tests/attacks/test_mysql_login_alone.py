@@ -19,9 +19,9 @@ from mysql_cast import KEY, RULES, SHOP, MysqlShop, made
 from mysql_login_attacks import NOTHING_HIDDEN, ORACLES, REFUSED
 from pymysql.connections import Connection
 
+from sandbox.executors.grant_shape import grant_shape
 from sandbox.executors.mysql_claims import signed
 from sandbox.executors.mysql_shape import own_database, views_owner
-from sandbox.executors.postgres_shape import grant_shape
 from sandbox.leases.keys import claims_login, login_password
 from sandbox.toolspec import TableRule
 from sandbox.values import JsonObject

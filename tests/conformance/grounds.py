@@ -16,11 +16,11 @@ import postgres_cast
 from executor_cast import Shop, change, make_database
 from postgres_server import Server
 
-from sandbox.executors.postgres_shape import GrantShape
+from sandbox.executors.grant_shape import GrantShape
 from sandbox.executors.ready import ReadyTool
 from sandbox.reasons import Refused
-from sandbox.settings import Settings
-from sandbox.sql import Bounds, Catalogue
+from sandbox.settings import SqlSettings
+from sandbox.sql import Catalogue
 from sandbox.toolspec import Connection, TableRule, ToolSpec
 
 
@@ -256,7 +256,7 @@ def fitting_shapes(specs: Sequence[ToolSpec], connection: Connection, catalogue:
     shapes = []
     for spec in specs:
         try:
-            ready = ReadyTool.of(spec, connection, catalogue, _BOUNDS)
+            ready = ReadyTool.of(spec, connection, catalogue, SqlSettings())
         except Refused:
             continue
         assert ready.shape is not None
@@ -264,6 +264,4 @@ def fitting_shapes(specs: Sequence[ToolSpec], connection: Connection, catalogue:
     return shapes
 
 
-_SETTINGS = Settings().sql
-_BOUNDS = Bounds(_SETTINGS.max_bytes, _SETTINGS.max_tokens, _SETTINGS.max_depth, _SETTINGS.min_group_size)
 EU = executor_cast.EU

@@ -28,7 +28,7 @@ from sandbox.serving import opened_house
 from sandbox.settings import Settings, read_settings
 from sandbox.specs import load_connections, load_specs
 from sandbox.specs.arguments import Arguments
-from sandbox.sql import Bounds, GateInput, Proven
+from sandbox.sql import GateInput, Proven
 from sandbox.toolspec import ToolName
 from sandbox.v1 import record_pb2
 from sandbox.values import JsonObject
@@ -233,7 +233,7 @@ def test_a_tool_whose_gate_cannot_be_asked_is_not_served(service: Service) -> No
     loaded = service.house.loaded
     spec = loaded.spec_set.tools[ToolName("shop.query")]
     connection = loaded.connections[spec.connection]
-    assert list(known_bad(spec, connection, None, Bounds.of(Settings().sql))) == [
+    assert list(known_bad(spec, connection, None, Settings().sql)) == [
         "its tables are gone, so its gate cannot be asked"
     ]
 

@@ -32,12 +32,12 @@ from sandbox.deployment import Misconfigured
 from sandbox.doctor.mysql_script import mysql_setup_script, mysql_undo_script
 from sandbox.executors.ending import Over
 from sandbox.executors.engine import Confinement, PlanStale
+from sandbox.executors.grant_shape import grant_shape
 from sandbox.executors.mysql import MysqlExecutor
 from sandbox.executors.mysql_catalogue import read_mysql_catalogue
 from sandbox.executors.mysql_cells import readers_of
 from sandbox.executors.mysql_talk import Failed, Talk, names_of, query, state
-from sandbox.executors.mysql_wire import Gone
-from sandbox.executors.postgres_shape import grant_shape
+from sandbox.executors.server_trouble import Gone
 from sandbox.leases import LoginLease, Server, parse_mysql_dsn
 from sandbox.leases.keys import claims_login, login_password
 from sandbox.reasons import Refused

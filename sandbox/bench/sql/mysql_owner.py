@@ -15,7 +15,8 @@ from sandbox.deployment import Misconfigured
 from sandbox.executors.ending import Over
 from sandbox.executors.mysql_packets import SCRIPTS, Malformed, error_number, length_at, read_column, read_row
 from sandbox.executors.mysql_talk import SQL_MODE, query
-from sandbox.executors.mysql_wire import Gone, TooMuch, Wire
+from sandbox.executors.mysql_wire import Wire
+from sandbox.executors.server_trouble import Gone, TooMuch
 from sandbox.stages import Cancellation
 
 _MORE: Final = 0x8

@@ -25,11 +25,11 @@ from sandbox.bench.sql.shop import MAX_BYTES, TABLES, Tables, permitted_shop, ru
 from sandbox.deployment import Misconfigured
 from sandbox.doctor.script import setup_script, undo_script
 from sandbox.executors.engine import Confinement, Fetched, PlanStale
+from sandbox.executors.grant_shape import GrantShape, grant_shape
 from sandbox.executors.postgres import PostgresExecutor
 from sandbox.executors.postgres_catalogue import read_server_catalogue
 from sandbox.executors.postgres_claims import KEY
 from sandbox.executors.postgres_session import Session
-from sandbox.executors.postgres_shape import GrantShape, grant_shape
 from sandbox.executors.postgres_talk import Talk, own_login
 from sandbox.leases import LoginLease, Secret, Server
 from sandbox.leases.keys import claims_login, login_password
@@ -218,13 +218,13 @@ class _Server:
             server=self._at(self.tooled),
             login=self.shape.login,
             password=self._password(),
-            claims_password=login_password(self._lease_key, self.name, claims_login(self.name)),
+            claims_password=login_password(self._lease_key, self.name, claims_login(self.name), "postgres"),
             scope="bench",
             digest=b"",
         )
 
     def claims_key(self) -> bytes:
-        password = login_password(self._lease_key, self.name, claims_login(self.name))
+        password = login_password(self._lease_key, self.name, claims_login(self.name), "postgres")
         parameters = own_login(self._at(self.tooled), claims_login(self.name), password)
         talk = Talk(parameters, _PATIENCE_S, time.monotonic() + _PATIENCE_S, Cancellation())
         try:
@@ -283,7 +283,7 @@ class _Server:
         return Server({key: value for key, value in self._parameters.items() if key not in own} | {"dbname": database})
 
     def _password(self) -> Secret:
-        return login_password(self._lease_key, self.name, self.shape.login)
+        return login_password(self._lease_key, self.name, self.shape.login, "postgres")
 
 
 def _fill(connection: psycopg.Connection, statements: Iterable[str]) -> None:

@@ -12,11 +12,11 @@ from types import MappingProxyType
 from typing import Final, final
 
 from sandbox.bench.sql.harm import CANARY, NUMBER
-from sandbox.sql import Bounds
+from sandbox.settings import SqlSettings
 from sandbox.toolspec import MaskName, TableRule
 
 CLAIMS: Final = MappingProxyType({"region": "EU"})
-BOUNDS: Final = Bounds(max_bytes=64 * 1024, max_tokens=5_000, max_depth=60, min_group_size=5)
+BOUNDS: Final = SqlSettings()
 """The defaults of the settings."""
 MAX_ROWS: Final = 1_000
 MAX_BYTES: Final = 256 * 1024
@@ -209,7 +209,7 @@ def rules(prefix: str, tables: Tables = TABLES) -> dict[str, TableRule]:
         for name, table in tables.items()
         if table.shown
     }
-    found[SHOWN_VIEW] = TableRule(table=prefix + SHOWN_VIEW, columns=("city", "people"), masks={})
+    found[SHOWN_VIEW] = TableRule(table=prefix + SHOWN_VIEW, columns=("city", "people"))
     return {rule.table: rule for rule in found.values()}
 
 

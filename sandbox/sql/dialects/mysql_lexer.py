@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Final
 
 from sandbox.sql.dialects.base import NUMBER, OPERATOR, QUOTED, STRING, WORD, Scan, Token, Unreadable, blanked, words
+from sandbox.sql.dialects.scanning import COMMENT, SIGN, stopped, too_many
 
 _TOKEN: Final = re.compile(
     r"""[ \t\r\n]*+(?:
@@ -29,8 +30,6 @@ _TOKEN: Final = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 """One match a token, blanks before it included."""
-_COMMENT: Final = 7
-_OPERATOR: Final = 8
 _EXECUTABLE: Final = re.compile(r"/\*[mM]?!")
 _MAX_NAME: Final = 64
 """Characters of a name."""
@@ -90,13 +89,13 @@ def scan(text: str, max_tokens: int) -> Scan:
         if kind is None:
             break
         start = match.start(kind)
-        if kind == _COMMENT:
+        if kind == COMMENT:
             comments.append((start, at))
             continue
         key = text[start:at]
         if kind == WORD and key.isascii():
             key = key.upper()
-        token = Token(kind if kind < _OPERATOR else kind - 1, start, at, key)
+        token = Token(kind if kind < SIGN else kind - 1, start, at, key)
         if (
             kind <= QUOTED
             or key == "("
@@ -105,9 +104,9 @@ def scan(text: str, max_tokens: int) -> Scan:
             _check(token, tokens[-1] if tokens else _NOTHING)
         tokens.append(token)
         if len(tokens) > max_tokens:
-            raise Unreadable(start, f"more than {max_tokens} tokens; a shorter statement is accepted")
+            raise too_many(start, max_tokens)
     if at != length:
-        raise _illegal(text, at)
+        raise stopped(text, at, _STOPS)
     if tokens and tokens[0].key in _READING and not _CHECKED.isdisjoint([token.key for token in tokens]):
         _check_words(tokens)
     return Scan(blanked(text, comments) if comments else text, tuple(tokens))
@@ -202,9 +201,3 @@ _STOPS: Final = (
     ("", "a character that stands in no SQL token; names with such characters stand in backticks"),
 )
 """What stopped the lexer, by the characters that stand there."""
-
-
-def _illegal(text: str, at: int) -> Unreadable:
-    start = at + len(text[at:]) - len(text[at:].lstrip(" \t\r\n"))
-    two = text[start : start + 2].upper()
-    return Unreadable(start, next(why for opening, why in _STOPS if two.startswith(opening)))

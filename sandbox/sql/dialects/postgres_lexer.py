@@ -12,6 +12,7 @@ import re
 from typing import Final
 
 from sandbox.sql.dialects.base import BLOB, OPERATOR, QUOTED, WORD, Scan, Token, Unreadable, blanked, words
+from sandbox.sql.dialects.scanning import COMMENT, SIGN, stopped, too_many
 
 _CHARACTERS: Final = r"(?!--|/\*)[-~!@#^&|`?+*/%<>=]"
 _SPECIAL: Final = r"[~!@#^&|`?%]"
@@ -34,8 +35,6 @@ _TOKEN: Final = re.compile(
 )
 """One match a token, blanks before it included. A run of more than 17 operator characters comes in parts, none of which
 is in the list."""
-_COMMENT: Final = 7
-_OPERATOR: Final = 8
 
 OPERATORS: Final = words(
     """
@@ -66,7 +65,7 @@ def scan(text: str, max_tokens: int) -> Scan:
     at = 0
     while (match := _TOKEN.match(text, at)) and (kind := match.lastindex):
         start, at = match.span(kind)
-        if kind == _COMMENT:
+        if kind == COMMENT:
             at = _comment_end(text, start) if text[start] == "/" else at
             comments.append((start, at))
             continue
@@ -75,7 +74,7 @@ def scan(text: str, max_tokens: int) -> Scan:
         key = text[start:at]
         if kind == WORD and key.isascii():
             key = key.upper()
-        if kind == _OPERATOR:
+        if kind == SIGN:
             kind = OPERATOR
             if key not in _ACCEPTED:
                 raise _no_operator(key, start)
@@ -83,9 +82,9 @@ def scan(text: str, max_tokens: int) -> Scan:
             _check_name(key[1:-1].replace('""', '"') if kind == QUOTED else key, start)
         tokens.append(Token(kind, start, at, key))
         if len(tokens) > max_tokens:
-            raise Unreadable(start, f"more than {max_tokens} tokens; a shorter statement is accepted")
+            raise too_many(start, max_tokens)
     if match is None:
-        raise _illegal(text, at)
+        raise stopped(text, at, _STOPS)
     return Scan(blanked(text, comments) if comments else text, tuple(tokens))
 
 
@@ -137,9 +136,3 @@ _STOPS: Final = (
     ("", "a character that stands in no SQL token; names with such characters need double quotes"),
 )
 """What stopped the lexer, by the characters that stand there."""
-
-
-def _illegal(text: str, at: int) -> Unreadable:
-    start = at + len(text[at:]) - len(text[at:].lstrip(" \t\r\n"))
-    two = text[start : start + 2].upper()
-    return Unreadable(start, next(why for opening, why in _STOPS if two.startswith(opening)))

@@ -11,7 +11,8 @@ from sqlglot import exp
 from sqlglot.dialects.sqlite import SQLite as Grammar
 
 from sandbox.sql.catalogue import folded
-from sandbox.sql.dialects.base import WORD, Dialect, Naming, Scan, Token, Unreadable, blanked, words
+from sandbox.sql.dialects.base import Dialect, Naming, Scan, Unreadable, words
+from sandbox.sql.dialects.scanning import after_blanks, scanned
 from sandbox.sql.dialects.sqlite_functions import ARGUMENT_COLUMNS, FUNCTIONS, TABLE_FUNCTIONS
 from sandbox.sql.dialects.types import cast_types
 from sandbox.sql.dialects.words import CLAUSES, IMPOSSIBLE, VERBS
@@ -44,33 +45,11 @@ _TOKEN: Final = re.compile(
 """One match a token, blanks before it included. Stricter than SQLite, never looser: what is not here is refused, such
 as `?1`, `@x`, `$x` (and `:a(b)`, which SQLite reads as one parameter), digits with `_`, form feeds, and characters
 that are neither letters nor digits outside quotes."""
-_COMMENT: Final = 7
-_OPERATOR: Final = 8
 
 
 def scan(text: str, max_tokens: int) -> Scan:
     """Read the tokens of `text` as SQLite's lexer does; comments become blanks."""
-    tokens: list[Token] = []
-    comments: list[tuple[int, int]] = []
-    at, length = 0, len(text)
-    for match in iter(_TOKEN.scanner(text).match, None):  # type: ignore[attr-defined]  # typeshed leaves it out
-        kind = match.lastindex
-        at = match.end()
-        if kind is None:
-            break
-        start = match.start(kind)
-        if kind == _COMMENT:
-            comments.append((start, at))
-            continue
-        key = text[start:at]
-        if kind == WORD and key.isascii():
-            key = key.upper()
-        tokens.append(Token(kind if kind < _OPERATOR else kind - 1, start, at, key))
-        if len(tokens) > max_tokens:
-            raise Unreadable(start, f"more than {max_tokens} tokens; a shorter statement is accepted")
-    if at != length:
-        raise _illegal(text, at)
-    return Scan(blanked(text, comments) if comments else text, tuple(tokens))
+    return scanned(_TOKEN, text, max_tokens, _illegal)
 
 
 _OPENINGS: Final = {"'": "string", '"': "name", "`": "name", "[": "name", "/": "comment"}
@@ -78,7 +57,7 @@ _OPENINGS: Final = {"'": "string", '"': "name", "`": "name", "[": "name", "/": "
 
 def _illegal(text: str, at: int) -> Unreadable:
     """Say what stopped the lexer: an open quote, a parameter of another style, or a stray character."""
-    start = at + len(text[at:]) - len(text[at:].lstrip(" \t\r\n"))
+    start = after_blanks(text, at)
     first = text[start]
     if first in _OPENINGS and (first != "/" or text.startswith("/*", start)):
         return Unreadable(start, f"a {_OPENINGS[first]} begins here and does not end")

@@ -11,7 +11,7 @@ from command_line import CommandLine
 from sandbox.bench.gate import REFUSED, TEXTS, bench_gate
 from sandbox.executors.drafts import Drafts
 from sandbox.executors.ready import Draft, ReadyTool
-from sandbox.sql import Bounds
+from sandbox.settings import SqlSettings
 from sandbox.toolspec import SqlEngine
 
 pytestmark = pytest.mark.requirement("sql:bench:gate")
@@ -21,7 +21,7 @@ def test_each_text_is_taken_whole_when_cold_and_not_at_all_when_met_again(monkey
     taken: list[str] = []
     whole = ReadyTool.draft
 
-    def draft(ready: ReadyTool, text: str, bounds: Bounds) -> Draft:
+    def draft(ready: ReadyTool, text: str, bounds: SqlSettings) -> Draft:
         taken.append(text)
         return whole(ready, text, bounds)
 

@@ -15,12 +15,12 @@ from postgres_server import _DEBIAN, PYPI, Server, running
 from sandbox.doctor.findings import Finding
 from sandbox.doctor.postgres import examine
 from sandbox.doctor.script import setup_script, undo_script
+from sandbox.executors.grant_shape import GrantShape, grant_shape
 from sandbox.executors.postgres_catalogue import TABLES, catalogue_of
 from sandbox.executors.postgres_claims import KEY, SET, WHERE_AND_WHEN, signed
-from sandbox.executors.postgres_shape import GrantShape, grant_shape
 from sandbox.leases import Dsn
 from sandbox.leases.keys import claims_login, login_password
-from sandbox.leases.servers import parse_dsn
+from sandbox.leases.postgres_servers import parse_postgres_dsn
 from sandbox.sql import Catalogue
 from sandbox.toolspec import TableRule
 
@@ -54,10 +54,10 @@ RULES: Final[Mapping[str, TableRule]] = {
         row_filter="region = claim('region')",
         masks={"customer": "initials", "mail": "domain"},
     ),
-    "public.customers": TableRule(table="public.customers", columns=("id", "name", "order", "a$b"), masks={}),
+    "public.customers": TableRule(table="public.customers", columns=("id", "name", "order", "a$b")),
 }
 OTHER_RULES: Final[Mapping[str, TableRule]] = {
-    "sales.targets": TableRule(table="sales.targets", columns=("id", "goal"), masks={}),
+    "sales.targets": TableRule(table="sales.targets", columns=("id", "goal")),
 }
 SHAPE: Final = grant_shape(CONNECTION, RULES)
 OTHER_SHAPE: Final = grant_shape(CONNECTION, OTHER_RULES)
@@ -97,12 +97,12 @@ class Ledger:
         self.run(undo_script(self.connection))
 
     def login(self, name: str = SHAPE.login) -> psycopg.Connection:
-        password = login_password(LEASE_KEY, self.connection, name).reveal()
+        password = login_password(LEASE_KEY, self.connection, name, "postgres").reveal()
         return self.server.connect(self.database, user=name, password=password)
 
     def dsn(self, user: str = CATALOGUE_LOGIN, password: str = CATALOGUE_PASSWORD) -> Dsn:
         host = quote(str(self.server.folder), safe="")
-        return parse_dsn(f"postgresql://{user}:{password}@/{self.database}?host={host}")
+        return parse_postgres_dsn(f"postgresql://{user}:{password}@/{self.database}?host={host}")
 
     def findings(self, dsn: Dsn | None = None, *, without_revokes: bool = False) -> tuple[Finding, ...]:
         """Return what the doctor finds, without what it says of the test server's other databases."""

@@ -12,8 +12,8 @@ from mysql_cast import KEY, MysqlShop, made
 from sandbox.doctor import mysql
 from sandbox.doctor.findings import Finding, Undecided
 from sandbox.doctor.mysql_script import mysql_undo_script
+from sandbox.executors.grant_shape import GrantShape, grant_shape
 from sandbox.executors.mysql_shape import own_database, views_owner
-from sandbox.executors.postgres_shape import GrantShape, grant_shape
 from sandbox.leases import parse_mysql_dsn
 from sandbox.leases.keys import claims_login
 

@@ -14,8 +14,8 @@ from mysql_cast import KEY, MysqlShop, made
 
 from sandbox.deployment import Misconfigured
 from sandbox.doctor.mysql_script import mysql_setup_script, mysql_undo_script
+from sandbox.executors.grant_shape import grant_shape
 from sandbox.executors.mysql_shape import own_database
-from sandbox.executors.postgres_shape import grant_shape
 from sandbox.leases.keys import claims_login, login_password
 from sandbox.toolspec import TableRule
 
@@ -144,7 +144,7 @@ INSERT INTO `Hard` VALUES (1, 'it''s', 'Zo\u00eb', 9007199254740993, x'c3a940782
 def test_a_view_shows_the_rows_of_its_filter(
     mariadb: Server, tmp_path: Path, row_filter: str, claims: dict[str, object], found: list[int]
 ) -> None:
-    rules = {"hard": TableRule(table="Hard", columns=("id", "select"), row_filter=row_filter, masks={})}
+    rules = {"hard": TableRule(table="Hard", columns=("id", "select"), row_filter=row_filter)}
     shop = made(mariadb, tmp_path, "scripted_hard", HARD, rules=rules)
     rows = shop.query("SELECT id, `select` FROM Hard ORDER BY id", **claims)
     shop.executor.close()

@@ -25,8 +25,8 @@ from sandbox.deployment import Misconfigured
 from sandbox.doctor.quoting import commented, quoted_name, quoted_text
 from sandbox.doctor.revokes import EXECUTABLE, KEPT, TAKEN_TOO
 from sandbox.doctor.script import undo_script
+from sandbox.executors.grant_shape import grant_shape
 from sandbox.executors.masks import MASKS
-from sandbox.executors.postgres_shape import grant_shape
 from sandbox.leases.keys import login_password
 from sandbox.leases.postgres_logins import scram_verifier
 from sandbox.toolspec import MaskName, TableRule
@@ -106,7 +106,7 @@ def test_the_script_is_the_same_text_at_every_run_and_holds_no_password(bare: Le
 
     assert script == bare.script()
     for login in (SHAPE.login, OTHER_SHAPE.login, CLAIMS_LOGIN):
-        assert login_password(LEASE_KEY, CONNECTION, login).reveal() not in script
+        assert login_password(LEASE_KEY, CONNECTION, login, "postgres").reveal() not in script
         assert scram_verifier(LEASE_KEY, CONNECTION, login) in script
     assert LEASE_KEY.hex() not in script
 
@@ -287,8 +287,8 @@ def test_names_and_texts_are_quoted_as_the_server_reads_them(bare: Ledger) -> No
 @pytest.mark.requirement("doctor:script:views")
 def test_a_rule_that_the_database_cannot_keep_makes_no_script(bare: Ledger) -> None:
     for rule in (
-        TableRule(table="public.nothing", columns=("id",), masks={}),
-        TableRule(table="public.orders", columns=("nothing",), masks={}),
+        TableRule(table="public.nothing", columns=("id",)),
+        TableRule(table="public.orders", columns=("nothing",)),
     ):
         with pytest.raises(Misconfigured, match="nothing"):
             bare.script(grant_shape(CONNECTION, {rule.table: rule}))

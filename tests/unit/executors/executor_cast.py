@@ -55,7 +55,7 @@ INSERT INTO secrets VALUES (1, '{CANARY}');
 
 EU: Mapping[str, TableRule] = {
     "orders": TableRule(
-        table="orders", columns=("id", "region", "cents", "customer"), row_filter="region = claim('region')", masks={}
+        table="orders", columns=("id", "region", "cents", "customer"), row_filter="region = claim('region')"
     ),
     "customers": TableRule(
         table="customers",
@@ -126,7 +126,7 @@ def tool(
 
 
 def open_table(name: str, *columns: str, row_filter: str | None = None) -> TableRule:
-    return TableRule(table=name, columns=columns, row_filter=row_filter, masks={})
+    return TableRule(table=name, columns=columns, row_filter=row_filter)
 
 
 def principal(**claims: Any) -> Principal:

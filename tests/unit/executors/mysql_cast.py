@@ -13,8 +13,8 @@ from mariadb_server import Server
 from sandbox.deployment import write_private
 from sandbox.doctor.mysql_script import mysql_setup_script
 from sandbox.executors.engine import Confinement, Fetched
+from sandbox.executors.grant_shape import GrantShape, grant_shape
 from sandbox.executors.mysql import MysqlExecutor
-from sandbox.executors.postgres_shape import GrantShape, grant_shape
 from sandbox.leases import Leases, LoginLease
 from sandbox.reasons import Refused
 from sandbox.stages import Cancellation, Rights, SqlPlan
@@ -34,9 +34,9 @@ INSERT INTO secrets VALUES (1, '{CANARY}');
 
 RULES: Mapping[str, TableRule] = {
     "orders": TableRule(
-        table="orders", columns=("id", "region", "cents", "customer"), row_filter="region = claim('region')", masks={}
+        table="orders", columns=("id", "region", "cents", "customer"), row_filter="region = claim('region')"
     ),
-    "customers": TableRule(table="customers", columns=("id", "name", "born"), masks={}),
+    "customers": TableRule(table="customers", columns=("id", "name", "born")),
 }
 
 KEY = bytes(range(32))

@@ -18,8 +18,8 @@ from postgres_server import Server
 from sandbox.deployment import write_private
 from sandbox.doctor.script import setup_script
 from sandbox.executors.engine import Confinement, Fetched
+from sandbox.executors.grant_shape import GrantShape, grant_shape
 from sandbox.executors.postgres import PostgresExecutor
-from sandbox.executors.postgres_shape import GrantShape, grant_shape
 from sandbox.leases import Leases, LoginLease
 from sandbox.reasons import Refused
 from sandbox.stages import Cancellation, Rights, SqlPlan
@@ -43,9 +43,8 @@ RULES: Mapping[str, TableRule] = {
         table="public.orders",
         columns=("id", "region", "cents", "customer"),
         row_filter="region = claim('region')",
-        masks={},
     ),
-    "public.customers": TableRule(table="public.customers", columns=("id", "name", "born"), masks={}),
+    "public.customers": TableRule(table="public.customers", columns=("id", "name", "born")),
 }
 
 KEY = bytes(range(32))

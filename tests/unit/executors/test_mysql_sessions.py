@@ -15,7 +15,7 @@ from mariadb_server import Server
 from mysql_cast import RULES, MysqlShop, made
 from postgres_cast import eventually
 
-from sandbox.executors import mysql, mysql_session, mysql_talk
+from sandbox.executors import mysql, mysql_session, mysql_talk, server
 from sandbox.executors.engine import Confinement, PlanStale
 from sandbox.reasons import Reason, Refused
 from sandbox.stages import Cancellation, Truncation
@@ -298,7 +298,7 @@ def test_forgetting_closes_what_is_idle_and_no_more_is_kept_than_may_be(
 ) -> None:
     for number in range(30):
         shop.query("SELECT 1", region=str(number))
-    assert eventually(lambda: shop.sessions() <= mysql.MAX_IDLE, 2)
+    assert eventually(lambda: shop.sessions() <= server.MAX_IDLE, 2)
     shop.executor.forget()
     assert eventually(lambda: shop.sessions() == 0, 2)
 

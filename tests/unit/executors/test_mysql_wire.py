@@ -25,8 +25,9 @@ from sandbox.executors import mysql_wire
 from sandbox.executors.ending import Over
 from sandbox.executors.mysql_packets import Malformed, length_at, read_column, read_greeting, read_row
 from sandbox.executors.mysql_talk import Failed, Talk
-from sandbox.executors.mysql_trouble import SENTENCES, Trouble
-from sandbox.executors.mysql_wire import Gone, TooMuch, Wire
+from sandbox.executors.mysql_trouble import SENTENCES
+from sandbox.executors.mysql_wire import Wire
+from sandbox.executors.server_trouble import Gone, TooMuch, Trouble
 from sandbox.leases import parse_mysql_dsn
 from sandbox.reasons import Reason
 from sandbox.stages import Cancellation

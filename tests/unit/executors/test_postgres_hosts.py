@@ -12,7 +12,7 @@ import pytest
 
 from sandbox.executors.ending import Over
 from sandbox.executors.postgres_hosts import with_addresses
-from sandbox.executors.postgres_wire import Gone
+from sandbox.executors.server_trouble import Gone
 from sandbox.outbound import resolver
 from sandbox.stages import Cancellation
 

@@ -393,7 +393,7 @@ def test_a_session_of_an_earlier_catalogue_is_not_kept_whenever_that_is_forgotte
 def test_calls_beyond_the_places_wait_within_their_time(
     database: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sandbox.executors.postgres.MAX_RUNNING", 2)
+    monkeypatch.setattr("sandbox.executors.server.MAX_RUNNING", 2)
     shop = PostgresShop(database, tmp_path, "sessions")
     counting = "SELECT count(*) FROM generate_series(1, 200000)"
     with ThreadPoolExecutor(8) as pool:

@@ -74,4 +74,4 @@ def test_a_verifier_says_nothing_of_its_password_and_no_engine_s_is_another_s() 
     once = hashlib.sha1(password.encode()).digest()  # noqa: S324 - MariaDB's own way
 
     assert native_verifier(key, "shop", "sandbox_ab") == f"*{hashlib.sha1(once).hexdigest().upper()}"  # noqa: S324
-    assert password != login_password(key, "shop", "sandbox_ab").reveal()
+    assert password != login_password(key, "shop", "sandbox_ab", "postgres").reveal()

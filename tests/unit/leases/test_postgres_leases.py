@@ -12,7 +12,7 @@ import pytest
 from sandbox.deployment import Misconfigured, write_private
 from sandbox.leases import Leases, LoginLease, Secret, create_lease_key, read_dsn
 from sandbox.leases.keys import login_password, read_lease_key
-from sandbox.leases.servers import parse_dsn
+from sandbox.leases.postgres_servers import parse_postgres_dsn
 from sandbox.leases.sources import read_secret
 from sandbox.reasons import Reason, Refused
 from sandbox.toolspec import Connection, Digest, EnvSecret, FileSecret, ServerTarget, SqlCeiling
@@ -70,7 +70,11 @@ def test_its_digest_changes_with_connection_login_and_scope_and_with_no_secret(
 @pytest.mark.requirement("leases:postgres:secret")
 def test_no_repr_message_or_copy_shows_a_password(connection: Connection, tmp_path: Path) -> None:
     lease = lent(connection, tmp_path, reads_claims=True)
-    dsn = read_dsn(connection.target.dsn, "shop") if isinstance(connection.target, ServerTarget) else None
+    dsn = (
+        read_dsn(connection.target.dsn, "shop", parse_postgres_dsn)
+        if isinstance(connection.target, ServerTarget)
+        else None
+    )
     assert dsn is not None
     assert dsn.password is not None
     secrets = {lease.password.reveal(), dsn.password.reveal(), PASSWORD}
@@ -88,13 +92,13 @@ def test_no_repr_message_or_copy_shows_a_password(connection: Connection, tmp_pa
 @pytest.mark.requirement("leases:postgres:password")
 def test_a_password_follows_from_key_connection_and_login() -> None:
     key = bytes(range(32))
-    password = login_password(key, "shop", "sandbox_ab").reveal()
+    password = login_password(key, "shop", "sandbox_ab", "postgres").reveal()
 
     assert password == "GsfmjujK1jRF1kEw-13vjz17qQYBByp_1djGbDWNH-s"
     others = [
-        login_password(bytes(32), "shop", "sandbox_ab"),
-        login_password(key, "shop2", "sandbox_ab"),
-        login_password(key, "shop", "sandbox_cd"),
+        login_password(bytes(32), "shop", "sandbox_ab", "postgres"),
+        login_password(key, "shop2", "sandbox_ab", "postgres"),
+        login_password(key, "shop", "sandbox_cd", "postgres"),
     ]
     assert len({password, *(other.reveal() for other in others)}) == 4
 
@@ -142,7 +146,7 @@ def test_a_dsn_that_says_too_much_or_too_little_is_refused(dsn: str, complaint: 
     write_private(tmp_path / "a.dsn", dsn.encode())
 
     with pytest.raises(Refused) as caught:
-        read_dsn(FileSecret(str(tmp_path / "a.dsn")), "shop")
+        read_dsn(FileSecret(str(tmp_path / "a.dsn")), "shop", parse_postgres_dsn)
 
     assert caught.value.reason is Reason.EXECUTOR_UNAVAILABLE
     assert caught.value.message.startswith("the dsn of connection `shop` ")
@@ -164,7 +168,7 @@ def test_a_dsn_that_says_too_much_or_too_little_is_refused(dsn: str, complaint: 
     ],
 )
 def test_a_dsn_of_a_server_is_taken(dsn: str) -> None:
-    parsed = parse_dsn(dsn)
+    parsed = parse_postgres_dsn(dsn)
 
     assert parsed.user == "u"
     assert set(parsed.server.parameters) >= {"host", "dbname"}

@@ -12,7 +12,7 @@ import pytest
 from http_cast import Blunt, Target, make_papers, reply, saying
 from openbao_server import Vault
 
-from sandbox.leases import read_dsn, sources
+from sandbox.leases import parse_postgres_dsn, read_dsn, sources
 from sandbox.leases import vault as vault_module
 from sandbox.leases.afterwards import RETURNS, WAIT_S
 from sandbox.leases.asking import CallBounds
@@ -52,7 +52,7 @@ def test_an_entry_of_either_version_is_read(vault: Vault, tmp_path: Path) -> Non
 def test_a_dsn_may_lie_in_a_vault(vault: Vault, tmp_path: Path) -> None:
     vault.put("ledger", dsn=f"postgresql://reader:{SECRET}@127.0.0.1/ledger")
 
-    dsn = read_dsn(secret_at("secret/data/ledger#dsn", vault, tmp_path), "ledger")
+    dsn = read_dsn(secret_at("secret/data/ledger#dsn", vault, tmp_path), "ledger", parse_postgres_dsn)
 
     assert (dsn.user, dsn.server.parameters["dbname"]) == ("reader", "ledger")
     assert dsn.password is not None
@@ -258,7 +258,7 @@ def test_a_vault_that_says_nothing_holds_a_call_no_longer_than_it_may(
 
         begun = time.monotonic()
         with pytest.raises(Refused, match="the vault gave no answer in time") as alone:
-            read_dsn(source, "ledger", 0.2)
+            read_dsn(source, "ledger", parse_postgres_dsn, 0.2)
         assert alone.value.reason is Reason.EXECUTOR_UNAVAILABLE
         assert time.monotonic() - begun < 2
 

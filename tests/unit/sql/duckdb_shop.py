@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sandbox.settings import Settings
-from sandbox.sql import Bounds, Catalogue, ColumnShape, GateInput, Proven, TableShape, prove
+from sandbox.settings import SqlSettings
+from sandbox.sql import Catalogue, ColumnShape, GateInput, Proven, TableShape, prove
 from sandbox.toolspec import Digest, TableRule
 
-BOUNDS = Bounds.of(Settings().sql)
+BOUNDS = SqlSettings()
 ORDERS = ("id", "customer_id", "region", "cents", "placed_on", "tags", "doc")
 _TABLES = {"orders": (*ORDERS, "secret"), "customers": ("id", "name", "city"), "vault": ("id", "word")}
 CATALOGUE = Catalogue(
@@ -17,10 +17,10 @@ CATALOGUE = Catalogue(
     Digest("0" * 64),
 )
 RULES = {
-    "orders": TableRule(table="orders", columns=ORDERS, masks={}, aggregate_only=("cents",)),
-    "customers": TableRule(table="customers", columns=_TABLES["customers"], masks={}),
+    "orders": TableRule(table="orders", columns=ORDERS, aggregate_only=("cents",)),
+    "customers": TableRule(table="customers", columns=_TABLES["customers"]),
 }
-OPEN = {**RULES, "orders": TableRule(table="orders", columns=ORDERS, masks={})}
+OPEN = {**RULES, "orders": TableRule(table="orders", columns=ORDERS)}
 
 
 def ask(

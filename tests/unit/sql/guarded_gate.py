@@ -13,7 +13,7 @@ from postgres_shop import VIEWS
 from sql_shop import CATALOGUE, RULES
 
 from sandbox.settings import SqlSettings
-from sandbox.sql import Bounds, GateInput, prove
+from sandbox.sql import GateInput, prove
 from sandbox.toolspec import SqlEngine
 
 ENGINES: Final[tuple[SqlEngine, ...]] = ("sqlite", "postgres", "duckdb", "mysql")
@@ -37,7 +37,7 @@ def ask(engine: SqlEngine, sql: str, *guarded: str, least: int = 5) -> None:
             tables=rules,
             parameters=frozenset(),
             may_claim=False,
-            bounds=Bounds.of(SqlSettings(min_group_size=least)),
+            bounds=SqlSettings(min_group_size=least),
             stands_for=VIEWS if engine == "postgres" else {},
         )
     )

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from sandbox.bench.sql import shop
-from sandbox.sql import Bounds, Catalogue, ColumnShape, GateInput, Proven, TableShape, prove
+from sandbox.settings import SqlSettings
+from sandbox.sql import Catalogue, ColumnShape, GateInput, Proven, TableShape, prove
 from sandbox.toolspec import Digest, TableRule
 
 _VIEWS: Final = {"city_people": "city people", "all_orders": "id region item note mark", "tokens": "id token name"}
@@ -26,7 +27,7 @@ CATALOGUE: Final = Catalogue(
     Digest("0" * 64),
 )
 RULES: Final = shop.rules("")
-BOUNDS: Final = Bounds(max_bytes=64 * 1024, max_tokens=5_000, max_depth=60, min_group_size=5)
+BOUNDS: Final = SqlSettings()
 
 
 def ask(

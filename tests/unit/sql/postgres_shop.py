@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from sandbox.sql import Bounds, Catalogue, ColumnShape, GateInput, Proven, TableShape, prove
+from sandbox.settings import SqlSettings
+from sandbox.sql import Catalogue, ColumnShape, GateInput, Proven, TableShape, prove
 from sandbox.toolspec import Digest, TableRule
 
 
@@ -20,13 +21,12 @@ RULES: Final = {
         table="public.orders",
         columns=("id", "customer_id", "region", "cents", "placed_on", "tags", "doc"),
         row_filter="region = claim('region')",
-        masks={},
     ),
-    "sales.orders": TableRule(table="sales.orders", columns=("id", "cents"), masks={}),
+    "sales.orders": TableRule(table="sales.orders", columns=("id", "cents")),
 }
 SCHEMA: Final = "sandbox_ab12cd34ef56"
 VIEWS: Final = {name: (SCHEMA, name) for name in RULES}
-BOUNDS: Final = Bounds(max_bytes=64 * 1024, max_tokens=5_000, max_depth=60, min_group_size=5)
+BOUNDS: Final = SqlSettings()
 
 
 def ask(sql: str, *, parameters: frozenset[str] = frozenset(), may_claim: bool = False) -> Proven:

@@ -6,7 +6,8 @@ from typing import Final
 
 import apsw
 
-from sandbox.sql import Bounds, Catalogue, ColumnShape, GateInput, Proven, TableShape, folded, prove
+from sandbox.settings import SqlSettings
+from sandbox.sql import Catalogue, ColumnShape, GateInput, Proven, TableShape, folded, prove
 from sandbox.toolspec import Digest, TableRule
 
 CANARY: Final = "CANARY"
@@ -32,14 +33,13 @@ RULES: Final = {
         table="orders",
         columns=("id", "customer_id", "region", "cents", "placed_on"),
         row_filter="region = claim('region')",
-        masks={},
     ),
     "customers": TableRule(table="customers", columns=("id", "name", "city"), masks={"name": "initials"}),
-    "events": TableRule(table="events", columns=("id", "kind", "date", "group"), masks={}),
-    "order lines": TableRule(table="order lines", columns=("order_id", "Unit Price", "quantity"), masks={}),
+    "events": TableRule(table="events", columns=("id", "kind", "date", "group")),
+    "order lines": TableRule(table="order lines", columns=("order_id", "Unit Price", "quantity")),
 }
 
-BOUNDS: Final = Bounds(max_bytes=64 * 1024, max_tokens=5_000, max_depth=60, min_group_size=5)
+BOUNDS: Final = SqlSettings()
 
 
 def open_shop() -> apsw.Connection:

@@ -15,7 +15,7 @@ from postgres_shop import RULES as POSTGRES_RULES
 
 from sandbox.reasons import Reason, Refused
 from sandbox.settings import SqlSettings
-from sandbox.sql import Bounds, GateInput, prove
+from sandbox.sql import GateInput, prove
 from sandbox.toolspec import SqlEngine
 
 LEFT_OUT: Final = ("||", "FILTER")
@@ -324,7 +324,7 @@ def test_a_whole_row_may_not_hold_one(sql: str) -> None:
         tables={"sales.orders": rules},
         parameters=frozenset(),
         may_claim=False,
-        bounds=Bounds.of(SqlSettings()),
+        bounds=SqlSettings(),
     )
     prove(given)
     with pytest.raises(Refused) as caught:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 import apsw
 import pytest
@@ -62,7 +61,7 @@ def test_tokens_are_counted() -> None:
     [("(", ")"), ("(SELECT ", ")"), ("CASE WHEN 1 THEN ", " END"), ("abs(", ")"), ("NOT ", ""), ("- ", ""), ("~ ", "")],
 )
 def test_depth_is_bounded_whatever_nests(before: str, after: str) -> None:
-    wide = replace(BOUNDS, max_bytes=1_000_000, max_tokens=100_000)
+    wide = BOUNDS.model_copy(update={"max_bytes": 1_000_000, "max_tokens": 100_000})
     given = GateInput(
         dialect="sqlite",
         text="SELECT " + before * 10_000 + "1" + after * 10_000,

@@ -42,7 +42,7 @@ def prove_row(corpora: Path) -> Callable[[Mapping[str, str]], Proven]:
     def proven(row: Mapping[str, str]) -> Proven:
         catalogue = catalogue_of(row["db"])
         rules = {
-            name: TableRule(table=table.name, columns=tuple(column.name for column in table.columns), masks={})
+            name: TableRule(table=table.name, columns=tuple(column.name for column in table.columns))
             for name, table in catalogue.tables.items()
         }
         given = GateInput(

@@ -53,7 +53,7 @@ def test_honest_statements_are_permitted_and_answered_as_written(corpora: Path, 
         mariadb.make_database("corpus", setup)
         catalogue = read_catalogue(mariadb, "corpus")
         rules = {
-            name: TableRule(table=shape.name, columns=tuple(column.name for column in shape.columns), masks={})
+            name: TableRule(table=shape.name, columns=tuple(column.name for column in shape.columns))
             for name, shape in catalogue.tables.items()
         }
         for row in rows:

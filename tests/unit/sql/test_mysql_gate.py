@@ -319,7 +319,7 @@ def test_values_has_no_names_so_that_one_means_a_column_further_out(mariadb: Ser
     assert mariadb.ask(sql, "numbers") == [(41700,)]
     shape = TableShape("numbers", (ColumnShape("column1", "int"),), "table", has_rowid=False)
     catalogue = Catalogue({"numbers": shape}, Digest(""))
-    rule = TableRule(table="numbers", columns=("column1",), masks={}, aggregate_only=("column1",))
+    rule = TableRule(table="numbers", columns=("column1",), aggregate_only=("column1",))
     with pytest.raises(Refused) as caught:
         ask(sql, catalogue=catalogue, rules={"numbers": rule})
 

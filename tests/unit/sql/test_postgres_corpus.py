@@ -38,7 +38,7 @@ def make_views(connection: psycopg.Connection, catalogue: Catalogue) -> None:
 
 def proven_of(row: Row, catalogue: Catalogue, *, has_views: bool) -> Proven:
     rules = {
-        name: TableRule(table=name, columns=tuple(column.name for column in table.columns), masks={})
+        name: TableRule(table=name, columns=tuple(column.name for column in table.columns))
         for name, table in catalogue.tables.items()
     }
     return prove(

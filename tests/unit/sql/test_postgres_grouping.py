@@ -147,7 +147,7 @@ def test_a_view_answers_as_its_table_does(postgres: Server) -> None:
             dialect="postgres",
             text=sql,
             catalogue=Catalogue(shapes, CATALOGUE.fingerprint),
-            tables={pair.name: TableRule(table=pair.name, columns=("a", "b", "v"), masks={})},
+            tables={pair.name: TableRule(table=pair.name, columns=("a", "b", "v"))},
             parameters=frozenset(),
             may_claim=False,
             bounds=BOUNDS,

@@ -153,7 +153,7 @@ def test_names_are_folded_as_the_engine_folds_them() -> None:
 @pytest.mark.requirement("sql:names:row-ids")
 def test_a_real_column_named_rowid_is_a_column() -> None:
     table = TableShape("t", (ColumnShape("rowid", "TEXT"), ColumnShape("oid", "TEXT")), "table", has_rowid=True)
-    rule = TableRule(table="t", columns=("rowid",), masks={})
+    rule = TableRule(table="t", columns=("rowid",))
 
     def ask_t(sql: str) -> tuple[tuple[str, str], ...]:
         catalogue = Catalogue({"t": table}, Digest(""))

@@ -1,4 +1,4 @@
-"""As whom, and through which views, does a tool read a PostgreSQL database? One login and one schema a grant shape.
+"""As whom, and through which views, does a tool read a database of a server? One login and one schema a grant shape.
 
 The set-up script makes them, the executor logs in as them, the gate prints statements for them, and `sandbox doctor`
 looks for them: all four take the names from here.
@@ -15,8 +15,6 @@ from typing import Final, final
 
 from sandbox.toolspec import TableRule
 
-VIEWS_OWNER: Final = "sandbox_views"
-"""Owns every view; may read exactly the columns that they read. Nobody can log in as it."""
 _FORMAT: Final = 1
 
 
@@ -37,7 +35,7 @@ class GrantShape:
 
     @property
     def schema(self) -> str:
-        """The schema of its views."""
+        """The schema of its views, which MariaDB calls a database."""
         return f"sandbox_{self.id}"
 
     @property
