@@ -139,7 +139,7 @@ REFUSED = [
     ("SELECT * REPLACE (secret AS id) FROM orders", "sql/parse"),
     ("SELECT date(date(date(date(date('x')))))", "sql/backtracking"),
     ("SELECT ARRAY[ARRAY[ARRAY[ARRAY[ARRAY[1]]]]]", "sql/backtracking"),
-    (f"SELECT tags{'[1]' * 66} FROM orders", "sql/backtracking"),
+    (f"SELECT tags{'[1]' * 66} FROM orders", "sql/backtracking"),  # noqa: S608 - for the gate
     ("SELECT :x", "sql/parameters"),
 ]
 

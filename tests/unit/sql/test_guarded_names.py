@@ -93,11 +93,11 @@ def test_a_guess_hides_no_hidden_column_further_out(sql: str) -> None:
     [
         "SELECT id, (SELECT x.cents FROM (SELECT 1 AS cents) x) FROM orders",
         "SELECT id, (SELECT x.cents FROM unnest(ARRAY[1]) AS x (cents)) FROM orders",
-        "SELECT id, (SELECT c FROM (SELECT avg(cents) AS c FROM orders HAVING count(cents) >= 5 LIMIT 1) x) FROM orders",
+        "SELECT (SELECT c FROM (SELECT avg(cents) AS c FROM orders HAVING count(cents) >= 5 LIMIT 1) x) FROM orders",
         "SELECT (SELECT s.cents FROM sales.orders s LIMIT 1), (SELECT cents FROM sales.orders LIMIT 1) FROM orders",
         "SELECT id, (SELECT count FROM (SELECT count(*) FROM orders) x) FROM orders",
         "SELECT cents FROM unnest(ARRAY[1]) AS cents",
-        "SELECT + id, 1 + + id, - + id, id + 1, (id) + 1, count(*) + 1, NULL + 1 FROM orders GROUP BY id ORDER BY + id",
+        "SELECT + id, 1 + + id, - + id, id + 1, (id) + 1, count(*) + 1, NULL + 1 FROM orders GROUP BY id ORDER BY +id",
         "SELECT id FROM orders WHERE id BETWEEN + 1 AND + 3 AND id IN (+ 1, + 2) LIMIT 3",
     ],
 )
