@@ -170,7 +170,7 @@ def _proposed_and_run(agent: _Agent) -> None:
     explained = agent.client.explain("flights.query", {"sql": BUSIEST})
     assert isinstance(explained, Explanation), explained  # noqa: S101 - the story does not go on without it
     agent.teller.show("proposed", BUSIEST)
-    agent.teller.show("run", explained.sql_to_run + "\n(the comment is blanked)")
+    agent.teller.show("run", explained.sql_to_run + "\n(as it was proposed)")
     for table, row_filter in explained.row_filters.items():
         agent.teller.show("where", f"`{table}` is a view that shows only rows with {row_filter}")
     agent.call("flights.query", {"sql": BUSIEST})

@@ -20,6 +20,8 @@ class Lexed:
     dialect: Dialect
     text: str
     """With comments blanked and closing semicolons cut; every place is the same as in the caller's text."""
+    end: int
+    """Where the first closing semicolon stands, or the text ends."""
     tokens: tuple[Token, ...]
     keys: list[str]
     """The tokens' keys, to be searched at the speed of C. A word's key is never equal to a string's or a name's: those
@@ -42,10 +44,10 @@ def lex(given: GateInput, dialect: Dialect) -> Lexed:
         raise refused(
             Reason.SQL_UNPARSABLE, "sql/tokens", stop.why, text=given.text, start=stop.start, construct="token"
         ) from stop
-    tokens, text = scan.tokens, scan.text
+    tokens, text, end = scan.tokens, scan.text, len(scan.text)
     while tokens and tokens[-1].key == ";":
         text = f"{text[: tokens[-1].start]} {text[tokens[-1].end :]}"
-        tokens = tokens[:-1]
+        end, tokens = tokens[-1].start, tokens[:-1]
     if not tokens:
         message = "the text holds no statement; a single `SELECT` is accepted"
         raise refused(Reason.SQL_UNPARSABLE, "sql/tokens", message, text=given.text, start=0, construct="statement")
@@ -65,6 +67,7 @@ def lex(given: GateInput, dialect: Dialect) -> Lexed:
         given=given,
         dialect=dialect,
         text=text.rstrip(),
+        end=end,
         tokens=tokens,
         keys=keys,
         names=names,

@@ -147,11 +147,17 @@ class Grammar:
         table = self._chance.choice(list(HIDDEN))
         name = self._chance.choice(HIDDEN[table])
         item = self._expression_of(name).replace("x.", self._chance.choice(("", f"{table}.")))
-        match self._chance.randrange(4):
+        match self._chance.randrange(5):
             case 0:
                 return f"SELECT id AS {name} FROM {table} ORDER BY {item}, 1"  # noqa: S608 - for the gate
             case 1:
                 return f"SELECT sum({item}) FROM {table} HAVING count({name}) >= 5"  # noqa: S608 - for the gate
+            case 2:
+                end = self._chance.choice(
+                    (f"LIMIT {item}", f"OFFSET {item}", f"ORDER BY v0, {item}", f"ORDER BY v0 * {item}")
+                )
+                both = f"SELECT 1 AS v0 FROM (SELECT 3 AS {name}) x UNION ALL SELECT 2 {end}"  # noqa: S608 - for the gate
+                return f"SELECT id, (SELECT min(q.v0) + count(*) FROM ({both}) q) AS v1 FROM {table}"  # noqa: S608 - for the gate
             case _:
                 return f"SELECT id, {self._query_of_namesake(name)} AS v0 FROM {table} ORDER BY id"  # noqa: S608 - for the gate
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sqlglot import exp
 from sqlglot.dialects.sqlite import SQLite as Grammar
@@ -16,6 +16,9 @@ from sandbox.sql.dialects.scanning import after_blanks, scanned
 from sandbox.sql.dialects.sqlite_functions import ARGUMENT_COLUMNS, FUNCTIONS, TABLE_FUNCTIONS
 from sandbox.sql.dialects.types import cast_types
 from sandbox.sql.dialects.words import CLAUSES, IMPOSSIBLE, VERBS
+
+if TYPE_CHECKING:
+    from sandbox.sql.resolve import Resolved
 
 
 class _Grammar(Grammar):
@@ -139,6 +142,16 @@ _NAMING: Final = Naming(
     output_name=lambda item: folded(item.this.this) if type(item) is exp.Column else "",
 )
 
+
+def _text_to_run(resolved: Resolved, _: frozenset[str]) -> str:
+    """Return the text as it was proposed, up to its end.
+
+    # WHY with its comments: SQLite calls an output without an alias as it is written, comments within and behind too.
+    """
+    lexed = resolved.parsed.lexed
+    return lexed.given.text[: lexed.end].rstrip()
+
+
 SQLITE: Final = Dialect(
     name="sqlite",
     grammar=_Grammar(),
@@ -147,7 +160,7 @@ SQLITE: Final = Dialect(
     types=lambda _, keys: cast_types(keys),
     placed_words=lambda _, __: (),
     has_plain_calls=False,
-    text_to_run=lambda resolved, _: resolved.parsed.lexed.text,
+    text_to_run=_text_to_run,
     table_name=lambda name: '"' + name.replace('"', '""') + '"',
     openings=frozenset({"SELECT", "WITH", "VALUES"}),
     compound_operators=frozenset({"<<", ">>"}),
