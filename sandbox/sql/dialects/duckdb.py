@@ -14,6 +14,7 @@ from sqlglot import exp
 from sqlglot.dialects.duckdb import DuckDB
 
 from sandbox.sql.catalogue import folded
+from sandbox.sql.dialects import refused_functions
 from sandbox.sql.dialects.base import NUMBER, PARAMETER, Dialect, Naming, Token, words
 from sandbox.sql.dialects.duckdb_functions import FUNCTIONS, TABLE_FUNCTIONS
 from sandbox.sql.dialects.duckdb_lexer import scan
@@ -197,6 +198,7 @@ DUCKDB: Final = Dialect(
     },
     operator_functions={},
     functions=FUNCTIONS,
+    refused_functions=refused_functions.DUCKDB,
     table_functions=TABLE_FUNCTIONS,
     sized_arguments=MappingProxyType({}),
     has_unbounded_values=False,  # a statement has a process of its own, which is killed

@@ -14,6 +14,7 @@ from sqlglot import exp
 from sqlglot.dialects.mysql import MySQL as Grammar
 
 from sandbox.sql.catalogue import folded
+from sandbox.sql.dialects import refused_functions
 from sandbox.sql.dialects.base import Dialect, Naming, words
 from sandbox.sql.dialects.mysql_functions import FUNCTIONS, SIZED_ARGUMENTS
 from sandbox.sql.dialects.mysql_lexer import scan
@@ -137,6 +138,7 @@ MYSQL: Final = Dialect(
     },
     operator_functions={},
     functions=FUNCTIONS,
+    refused_functions=refused_functions.MYSQL,
     table_functions=MappingProxyType({}),
     sized_arguments=SIZED_ARGUMENTS,
     has_unbounded_values=True,

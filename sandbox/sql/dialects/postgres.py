@@ -13,6 +13,7 @@ from typing import Final
 from sqlglot import exp
 from sqlglot.dialects.postgres import Postgres as Grammar
 
+from sandbox.sql.dialects import refused_functions
 from sandbox.sql.dialects.base import Dialect, Token, words
 from sandbox.sql.dialects.postgres_functions import FUNCTIONS, RECORD_FUNCTIONS, SIZED_ARGUMENTS, TABLE_FUNCTIONS
 from sandbox.sql.dialects.postgres_lexer import scan
@@ -134,6 +135,7 @@ POSTGRES: Final = Dialect(
     },
     operator_functions={},
     functions=FUNCTIONS,
+    refused_functions=refused_functions.POSTGRES,
     table_functions=TABLE_FUNCTIONS,
     has_table_command=True,
     has_values_after_with=True,

@@ -11,6 +11,7 @@ from sqlglot import exp
 from sqlglot.dialects.sqlite import SQLite as Grammar
 
 from sandbox.sql.catalogue import folded
+from sandbox.sql.dialects import refused_functions
 from sandbox.sql.dialects.base import Dialect, Naming, Scan, Unreadable, words
 from sandbox.sql.dialects.scanning import after_blanks, scanned
 from sandbox.sql.dialects.sqlite_functions import ARGUMENT_COLUMNS, FUNCTIONS, TABLE_FUNCTIONS
@@ -170,6 +171,7 @@ SQLITE: Final = Dialect(
     operator_functions={"->": "->", "->>": "->>"},
     merge_function="coalesce",
     functions=FUNCTIONS,
+    refused_functions=refused_functions.SQLITE,
     table_functions=TABLE_FUNCTIONS,
     argument_columns=ARGUMENT_COLUMNS,
     sized_arguments=MappingProxyType({}),

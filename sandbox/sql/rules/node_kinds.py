@@ -7,6 +7,7 @@ from typing import Final
 from sqlglot import exp
 
 from sandbox.reasons import Reason
+from sandbox.sql.dialects.base import QUOTED
 from sandbox.sql.lex import Lexed
 from sandbox.sql.parse import Parsed
 from sandbox.sql.refusals import refused
@@ -40,6 +41,9 @@ def check(parsed: Parsed) -> None:
 
 def _check_calls(lexed: Lexed) -> None:
     """Blame a function outside the table, if there is one: a kind of its own is how sqlglot reads many of them."""
-    for index in sorted(lexed.plain_words - lexed.calls):
-        if lexed.keys[index + 1 : index + 2] == ["("]:
-            raise functions.forbidden(lexed, lexed.tokens[index])
+    for index in lexed.names:
+        token = lexed.tokens[index]
+        is_known = token.kind == QUOTED and token.key.strip('"`').lower() in lexed.dialect.functions
+        is_plain = index in lexed.plain_words and index not in lexed.calls
+        if lexed.keys[index + 1 : index + 2] == ["("] and (is_plain or is_known):
+            raise functions.forbidden(lexed, token)
