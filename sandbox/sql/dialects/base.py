@@ -193,6 +193,10 @@ class Dialect:
     """Functions behind operator tokens."""
     merge_function: str = ""
     """The function that makes one column of those that USING and NATURAL join in a RIGHT or FULL JOIN, if it is one."""
+    has_empty_outputs: bool = False
+    """`SELECT FROM t` is a statement to the engine; the gate takes none without an output."""
+    has_lambdas: bool = False
+    """An argument may be a function, written `x -> …`; the gate takes none."""
     functions: Mapping[str, Function]
     refused_functions: Mapping[str, str] = field(default_factory=dict)
     """Functions that the engine has and the gate does not take, as patterns of names, and why, or what is accepted."""

@@ -85,10 +85,8 @@ _WRITE_WORDS: Final = words(
 )
 _FOREIGN_WORDS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "REGEXP": "`LIKE` and `GLOB` are accepted",
         "RLIKE": "`LIKE` and `GLOB` are accepted",
         "SIMILAR": "`LIKE` and `GLOB` are accepted",
-        "MATCH": "`LIKE` and `GLOB` are accepted",
         "ILIKE": "`LIKE` is accepted and ignores the case of ASCII letters",
         "INTERVAL": "date modifiers are accepted, such as `date('now', '-1 day')`",
         "EXTRACT": "`strftime('%Y', …)` is accepted",
@@ -101,6 +99,12 @@ _FOREIGN_WORDS: Final[Mapping[str, str]] = MappingProxyType(
         "TABLESAMPLE": "`ORDER BY random() LIMIT …` is accepted",
         "ANY": "`IN` and `EXISTS` are accepted",
         "SOME": "`IN` and `EXISTS` are accepted",
+    }
+)
+_OWN_WORDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "REGEXP": "`LIKE` and `GLOB` are accepted",
+        "MATCH": "`LIKE` and `GLOB` are accepted",
         "INDEXED": "the planner chooses indexes",
     }
 )
@@ -159,6 +163,7 @@ SQLITE: Final = Dialect(
     impossible=IMPOSSIBLE
     | {(before, after) for before in ("DISTINCT", "ALL") for after in (*CLAUSES, ",", ")", "ON", "")},
     foreign_words=_FOREIGN_WORDS,
+    own_words=_OWN_WORDS,
     kinds=_KINDS,
     fenced_kinds=frozenset({exp.DPipe, exp.Escape, exp.JSONExtract, exp.JSONExtractScalar, exp.JSONBExtract}),
     kind_functions={

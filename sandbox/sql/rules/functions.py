@@ -14,6 +14,7 @@ from sandbox.sql.dialects.base import Token
 from sandbox.sql.lex import Lexed
 from sandbox.sql.refusals import refused
 from sandbox.sql.resolve import Resolved
+from sandbox.sql.told import word_told
 
 RULE: Final = "sql/functions"
 
@@ -40,12 +41,14 @@ def _check_frame_words(resolved: Resolved) -> None:
 
 
 def forbidden(lexed: Lexed, token: Token) -> Refused:
-    """Refuse a call of a function outside the table."""
+    """Refuse a call of a function outside the table, or a construct that only looks like one: `TABLESAMPLE (…)`."""
     name = token.key.lower()
     return refused(
         Reason.SQL_OBJECT_FORBIDDEN,
         RULE,
-        _sentence(lexed, name),
+        _sentence(lexed, name)
+        if name in lexed.dialect.refused_functions
+        else word_told(lexed, token) or _sentence(lexed, name),
         text=lexed.text,
         start=token.start,
         construct=name[:40],

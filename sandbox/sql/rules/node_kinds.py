@@ -12,6 +12,7 @@ from sandbox.sql.lex import Lexed
 from sandbox.sql.parse import Parsed
 from sandbox.sql.refusals import refused
 from sandbox.sql.rules import functions
+from sandbox.sql.told import construct_told
 
 RULE: Final = "sql/node-kinds"
 
@@ -29,13 +30,10 @@ def check(parsed: Parsed) -> None:
     else:
         return
     lexed = parsed.lexed
-    foreign = next((token for token in lexed.tokens if token.key in lexed.dialect.foreign_words), None)
-    if foreign is not None:
-        word, start, nearest = foreign.key, foreign.start, lexed.dialect.foreign_words[foreign.key]
-    else:
-        start = next((token.start for token in lexed.tokens if token.key.replace("_", "") == word), 0)
-        nearest = "a plain `SELECT` is accepted"
-    message = f"`{word}` is not accepted here; {nearest}"
+    start = next((token.start for token in lexed.tokens if token.key.replace("_", "") == word), 0)
+    message = f"`{word}` is not accepted here; a plain `SELECT` is accepted"
+    if construct := construct_told(lexed):
+        word, start, message = construct.token.key, construct.token.start, construct.message
     raise refused(Reason.SQL_NOT_SUPPORTED, RULE, message, text=lexed.text, start=start, construct=word)
 
 
