@@ -145,8 +145,15 @@ def _compiled(spec: ToolSpec) -> _Tool:
 
 
 def tool_input_schema_json(spec: ToolSpec) -> str:
-    """The JSON Schema of a tool's arguments, as agents see it."""
-    return orjson.dumps(spec.input_schema).decode()
+    """The JSON Schema of a tool's arguments, as agents see it; the one that takes SQL says what it may read."""
+    schema, named = spec.input_schema, spec.sql_argument
+    properties = schema.get("properties")
+    argument = properties.get(named) if isinstance(properties, Mapping) and named is not None else None
+    if spec.may_read and isinstance(properties, Mapping) and isinstance(argument, Mapping):
+        said = str(argument.get("description", "One SELECT statement")).rstrip(". ")
+        told = {**argument, "description": f"{said}. {spec.may_read}"}
+        schema = {**schema, "properties": {**properties, str(named): told}}
+    return orjson.dumps(schema).decode()
 
 
 def _is_in_scope(name: str, patterns: Sequence[str]) -> bool:
