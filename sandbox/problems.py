@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import final
+from typing import Final, final
 
 from sandbox.deployment import Misconfigured
 from sandbox.reasons import quoted
@@ -73,6 +73,35 @@ def did_you_mean(found: str, accepted: Iterable[str]) -> str:
     """Return `; did you mean `x`?` if one of `accepted` is close to `found`, else an empty string."""
     close = difflib.get_close_matches(found, list(accepted), n=1, cutoff=0.6)
     return f"; did you mean {quoted(close[0])}?" if close else ""
+
+
+def did_you_mistype(found: str, accepted: Iterable[str]) -> str:
+    """Return what `did_you_mean` does if a slip of the finger or two makes one of `accepted` of `found`, else nothing.
+
+    For names that are known well enough to be typed, where another word of the same letters would only mislead.
+    """
+    slips = 1 if len(found) < _LONG_NAME else 2
+    close = difflib.get_close_matches(found, list(accepted), n=3, cutoff=0.6) if len(found) > slips + 1 else []
+    near = [name for name in close if _slips(found, name) <= slips]
+    return f"; did you mean {quoted(near[0])}?" if near else ""
+
+
+_LONG_NAME: Final = 8
+"""Characters from which on two slips leave a name recognisable."""
+
+
+def _slips(found: str, name: str) -> int:
+    """Count the letters to add, drop, change or swap with the next, at the least."""
+    before: list[int] = []
+    row = list(range(len(name) + 1))
+    for i, letter in enumerate(found):
+        before, last, row = row, before, [i + 1]
+        for j, other in enumerate(name):
+            cost = min(before[j + 1] + 1, row[j] + 1, before[j] + (letter != other))
+            if i and j and letter == name[j - 1] and found[i - 1] == other:
+                cost = min(cost, last[j - 1] + 1)
+            row.append(cost)
+    return row[-1]
 
 
 def counted(count: int, noun: str) -> str:

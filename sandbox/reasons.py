@@ -245,8 +245,8 @@ class Fault(Stopped):
         super().__init__(f"internal fault, reference {self.reference}")
 
 
-OPERATORS_FIND: Final = "its operator finds why with `sandbox doctor`, or in the event log that `serve` writes"
-"""What a refusal says whose cause is not the caller's to know."""
+ASK_LATER: Final = "the same call may succeed later; if it does not, tell the operator of this service"
+"""What a refusal says whose cause is not the caller's to know: what a model can do. Operators are told in events."""
 MAX_QUOTE: Final = 60
 """Characters of the caller's own text quoted in a message: enough to recognise it, too few to flood a model."""
 

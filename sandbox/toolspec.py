@@ -187,6 +187,8 @@ class ToolSpec:
     """SHA-256 of `source`."""
     http: HttpExchange | None = None
     """What a tool of kind `http` sends and takes."""
+    may_read: str = ""
+    """What a model is told that its SQL may read; empty if it writes none."""
 
 
 @final

@@ -94,7 +94,7 @@ def tools(
     for tool in found:
         sys.stdout.write(f"{tool.name} {tool.version} ({tool.effects})\n")
         use_when = f"use when: {tool.use_when}" if tool.use_when else ""
-        for line in filter(None, (tool.summary, use_when, _arguments(tool))):
+        for line in filter(None, (tool.summary, use_when, _arguments(tool), *_explained(tool))):
             sys.stdout.write(wrapped(f"    {printable(line)}", 4) + "\n")
     sys.stdout.write(f"{counted(len(found), 'tool')} served within the token's scope; policy decides each call\n")
 
@@ -116,6 +116,14 @@ def _tool_json(tool: Tool) -> JsonObject:
 def _arguments(tool: Tool) -> str:
     properties = tool.input_schema.get("properties")
     return f"arguments: {', '.join(properties) or 'none'}" if isinstance(properties, Mapping) else ""
+
+
+def _explained(tool: Tool) -> list[str]:
+    """Return what each argument is, as its schema says: of SQL also what it may read."""
+    properties = tool.input_schema.get("properties")
+    known = properties.items() if isinstance(properties, Mapping) else ()
+    said = [(name, schema.get("description")) for name, schema in known if isinstance(schema, Mapping)]
+    return [f"{name}: {description}" for name, description in said if description]
 
 
 def _check_receipt_path(path: Path | None) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 
 from sandbox.executors.ending import failed
 from sandbox.executors.engine import PlanStale
-from sandbox.reasons import OPERATORS_FIND, Reason, Refused
+from sandbox.reasons import ASK_LATER, Reason, Refused
 
 _SENTENCES: Final = MappingProxyType(
     {
@@ -48,5 +48,5 @@ def unavailable() -> Refused:
 
 def no_process() -> Refused:
     """Return the refusal for a call that no process can be made for now."""
-    message = f"no process can be made for the statement now; {OPERATORS_FIND}"
+    message = f"no process can be made for the statement now; {ASK_LATER}"
     return Refused(Reason.EXECUTOR_UNAVAILABLE, message, retry_after_s=1.0)

@@ -23,7 +23,7 @@ from sandbox.executors.postgres import PostgresExecutor
 from sandbox.executors.ready import ReadyTool, plan_of
 from sandbox.executors.sqlite import SqliteExecutor
 from sandbox.leases import Leases
-from sandbox.reasons import OPERATORS_FIND, Reason, Refused, quoted
+from sandbox.reasons import ASK_LATER, Reason, Refused, quoted
 from sandbox.settings import Settings
 from sandbox.sql import Catalogue
 from sandbox.stages import (
@@ -203,6 +203,8 @@ class Executors:
             return self._executors[plan.connection].run(plan, ready.confinement, lease, cancellation)
         except PlanStale as stale:
             raise self._disagreement(plan, ready, lease, cancellation) from stale
+        except Refused as refused:
+            raise _for_caller(plan.connection, refused) from refused
 
     def _ready_tool(self, name: ToolName, cancellation: Cancellation) -> ReadyTool:
         ready = self._ready[name]
@@ -239,8 +241,7 @@ class Executors:
         try:
             self._executors[name].rehearse(ready.confinement, lease, _patience(cancellation))
         except Refused as refused:
-            warn_often("set-up not whole", name, causes=refused.message)
-            return refused
+            return _for_caller(name, refused)
         return None
 
     def _catalogue_now(self, connection_name: str, seconds: float) -> Catalogue:
@@ -267,7 +268,7 @@ class Executors:
         try:
             return _of_the_same_kinds(self._make_ready(spec), self._loaded[spec.connection])
         except Refused as error:
-            message = f"the tables of {quoted(spec.name)} have changed; an operator lints the tool and loads it again"
+            message = f"the tables of {quoted(spec.name)} have changed; tell its operator, who lints and loads it again"
             refused = Refused(Reason.EXECUTOR_UNAVAILABLE, message)
             refused.__cause__ = error
             return refused
@@ -286,8 +287,21 @@ def _patience(cancellation: Cancellation) -> float:
 
 def _unreadable(connection_name: str) -> Refused:
     name = quoted(connection_name)
-    message = f"the tables of connection {name} cannot be looked at now; {OPERATORS_FIND}"
+    message = f"the tables of connection {name} cannot be looked at now; {ASK_LATER}"
     return Refused(Reason.EXECUTOR_UNAVAILABLE, message, retry_after_s=RETRY_S)
+
+
+_MENDED: Final = "; `sandbox doctor"
+"""How an executor goes on after what is wrong with a set-up: with what an operator runs, as lint is to say."""
+
+
+def _for_caller(connection_name: str, refused: Refused) -> Refused:
+    """Return a refusal as a model can act on it: what mends a set-up is told to operators, in an event."""
+    what, mended, _ = refused.message.partition(_MENDED)
+    if refused.reason is not Reason.EXECUTOR_UNAVAILABLE or not mended:
+        return refused
+    warn_often("set-up not whole", connection_name, causes=refused.message)
+    return Refused(refused.reason, f"{what}; {ASK_LATER}", rule=refused.rule, retry_after_s=refused.retry_after_s)
 
 
 def _of_the_same_kinds(ready: ReadyTool, loaded: Catalogue) -> ReadyTool:

@@ -13,7 +13,7 @@ from typing import final
 
 from sandbox.leases.asking import CallBounds
 from sandbox.leases.sources import Secret, Secrets
-from sandbox.reasons import OPERATORS_FIND, Reason, Refused, quoted
+from sandbox.reasons import ASK_LATER, Reason, Refused, quoted
 from sandbox.telemetry.events import warn_often
 from sandbox.toolspec import Connection, HttpAuth, HttpTarget
 
@@ -74,7 +74,7 @@ class HttpLease:
 
     def _unreadable(self, complaint: str) -> Refused:
         warn_often("secret unreadable", self.connection, causes=complaint)
-        message = f"the secret of connection {quoted(self.connection)} cannot be read; {OPERATORS_FIND}"
+        message = f"the secret of connection {quoted(self.connection)} cannot be read; {ASK_LATER}"
         return Refused(Reason.EXECUTOR_UNAVAILABLE, message, rule="leases/secret")
 
 

@@ -21,7 +21,7 @@ from sandbox.leases.postgres_servers import parse_postgres_dsn
 from sandbox.leases.servers import Dsn, Server, read_dsn
 from sandbox.leases.sources import Secrets
 from sandbox.outbound.wire import Resolve, system_resolve
-from sandbox.reasons import OPERATORS_FIND, Fault, Reason, Refused, quoted
+from sandbox.reasons import ASK_LATER, Fault, Reason, Refused, quoted
 from sandbox.stages import AuthorizedCall, HttpPlan
 from sandbox.telemetry.events import warn_often
 from sandbox.toolspec import Connection, FileTarget, HttpAuth, HttpTarget, OAuth, ServerTarget
@@ -68,7 +68,7 @@ class Leases:
         except Refused as refused:
             # INVARIANT: a caller never learns where a secret lies; operators do.
             warn_often("secret unreadable", plan.connection, causes=refused.message)
-            message = f"the credential of connection {quoted(plan.connection)} cannot be had now; {OPERATORS_FIND}"
+            message = f"the credential of connection {quoted(plan.connection)} cannot be had now; {ASK_LATER}"
             raise Refused(Reason.EXECUTOR_UNAVAILABLE, message, rule="leases/secret", retry_after_s=1.0) from None
 
     def lend(self, connection: str, login: str, *, reads_claims: bool = False) -> FileLease | LoginLease:

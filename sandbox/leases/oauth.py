@@ -21,7 +21,7 @@ from sandbox.leases.authorization_server import AccessToken, AuthorizationServer
 from sandbox.leases.once import Once
 from sandbox.leases.sources import Secrets
 from sandbox.outbound.wire import Resolve, system_resolve
-from sandbox.reasons import OPERATORS_FIND, Reason, Refused, quoted
+from sandbox.reasons import ASK_LATER, Reason, Refused, quoted
 from sandbox.telemetry.events import warn_often
 from sandbox.toolspec import Connection, HttpTarget, OAuth
 
@@ -104,7 +104,7 @@ class Tokens:
     def _none(self, word: str) -> Refused:
         warn_often("oauth token refused", self.connection.name, causes=word)
         server = f"the authorization server of connection {quoted(self.connection.name)}"
-        message = f"{server} lends no usable token; {OPERATORS_FIND}"
+        message = f"{server} lends no usable token; {ASK_LATER}"
         return Refused(Reason.EXECUTOR_UNAVAILABLE, message, rule="leases/token", retry_after_s=1.0)
 
 

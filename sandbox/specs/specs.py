@@ -11,7 +11,7 @@ from typing import Final, final
 import orjson
 
 from sandbox.problems import did_you_mean
-from sandbox.reasons import OPERATORS_FIND, Reason, Refused, quoted
+from sandbox.reasons import ASK_LATER, Reason, Refused, quoted
 from sandbox.settings import ArgumentSettings
 from sandbox.specs.arguments import Arguments, parse_arguments
 from sandbox.specs.result_schema import result_schema
@@ -118,11 +118,11 @@ class Specs:
         )
 
     def _unfit(self, name: str) -> Refused:
-        told, delay_s = f"the tool {quoted(name)} did not pass its self-test, so it is not served", 0.0
+        told, delay_s = f"the tool {quoted(name)} did not pass its self-test, so it is not served now", 0.0
         if name in self._away:
             told = f"the tool {quoted(name)} is not served while its database cannot be asked; it will be once it can"
             delay_s = AWAY_RETRY_S
-        message = f"{told}; {OPERATORS_FIND}"
+        message = f"{told}; {ASK_LATER}"
         return Refused(Reason.EXECUTOR_UNAVAILABLE, message, rule="tools/self-test", retry_after_s=delay_s)
 
     def _scope(self, principal: Principal) -> _Scope:
@@ -145,8 +145,15 @@ def _compiled(spec: ToolSpec) -> _Tool:
 
 
 def tool_input_schema_json(spec: ToolSpec) -> str:
-    """The JSON Schema of a tool's arguments, as agents see it."""
-    return orjson.dumps(spec.input_schema).decode()
+    """The JSON Schema of a tool's arguments, as agents see it; the one that takes SQL says what it may read."""
+    schema, named = spec.input_schema, spec.sql_argument
+    properties = schema.get("properties")
+    argument = properties.get(named) if isinstance(properties, Mapping) and named is not None else None
+    if spec.may_read and isinstance(properties, Mapping) and isinstance(argument, Mapping):
+        said = str(argument.get("description", "One SELECT statement")).rstrip(". ")
+        told = {**argument, "description": f"{said}. {spec.may_read}"}
+        schema = {**schema, "properties": {**properties, str(named): told}}
+    return orjson.dumps(schema).decode()
 
 
 def _is_in_scope(name: str, patterns: Sequence[str]) -> bool:

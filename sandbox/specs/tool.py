@@ -20,6 +20,7 @@ from sandbox.specs.findings import Findings, Rule
 from sandbox.specs.http_spec import check_kind, read_exchange
 from sandbox.specs.inputs import NO_INPUTS, Inputs, read_long_form, read_short_form, types_of
 from sandbox.specs.live import Target, Targets, check_statement, gate_input, table_rules
+from sandbox.specs.readable import readable
 from sandbox.specs.yaml import Entries, Entry, Items, Node, Scalar, decoded, read_yaml
 from sandbox.toolspec import Connection, Digest, Example, HttpTarget, TableRule, ToolLimits, ToolName, ToolSpec
 
@@ -136,6 +137,7 @@ class _ToolReader:
             source=source,
             digest=Digest(hashlib.sha256(source).hexdigest()),
             http=http,
+            may_read=self._may_read(connection, inputs, tables),
         )
 
     def _at(self, key: str) -> Node | None:
@@ -290,6 +292,11 @@ class _ToolReader:
         if statement is not None and not inputs.sql_arguments:
             self._prove(statement, inputs, rules, target)
         return rules
+
+    def _may_read(self, connection: Connection | None, inputs: Inputs, tables: Mapping[str, TableRule]) -> str:
+        if connection is None or not (inputs.sql_arguments and tables):
+            return ""
+        return readable(connection.dialect, tables.values(), self._around.settings.sql.min_group_size)
 
     def _prove(self, statement: Scalar, inputs: Inputs, rules: Mapping[str, TableRule], target: Target) -> None:
         is_bounded = "allow" in self._known

@@ -16,6 +16,7 @@ from sandbox.reasons import Reason, Refused
 from sandbox.sql.dialects.base import OPERATOR, STRING, WORD, Dialect, Token, words
 from sandbox.sql.lex import Lexed
 from sandbox.sql.refusals import refused
+from sandbox.sql.told import construct_told
 
 # WHY: sqlglot warns about statements it does not know and quotes them; contents stay out of the event log.
 logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
@@ -152,10 +153,8 @@ def _unparsable(lexed: Lexed, error: Exception | None) -> Refused:
         start = _offset(lexed.text, int(line), int(column))
     token = next((token for token in lexed.tokens if token.end > start), lexed.tokens[-1])
     message = f"the text does not parse as one {lexed.dialect.name} statement near here; a single `SELECT` is accepted"
-    foreign = next((token for token in lexed.tokens if token.key in lexed.dialect.foreign_words), None)
-    if foreign is not None:
-        token = foreign
-        message = f"`{foreign.key}` is not part of {lexed.dialect.name}; {lexed.dialect.foreign_words[foreign.key]}"
+    if construct := construct_told(lexed):
+        token, message = construct
     return refused(
         Reason.SQL_UNPARSABLE, "sql/parse", message, text=lexed.text, start=token.start, construct=token.key[:40]
     )

@@ -45,8 +45,8 @@ def assert_no_token(refused: Refused, word: str, capsys: pytest.CaptureFixture[s
     """The caller is told that there is none, operators why, by a fixed word."""
     assert (refused.reason, refused.rule, refused.metadata) == (Reason.EXECUTOR_UNAVAILABLE, "leases/token", {})
     assert refused.message == (
-        "the authorization server of connection `crm` lends no usable token; its operator finds why with "
-        "`sandbox doctor`, or in the event log that `serve` writes"
+        "the authorization server of connection `crm` lends no usable token; the same call may succeed later; if it"
+        " does not, tell the operator of this service"
     )
     told = capsys.readouterr().err
     assert json.loads(told.splitlines()[0])["causes"] == word

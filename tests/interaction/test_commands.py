@@ -46,7 +46,9 @@ def test_an_identity_sees_the_tools_its_token_names(sandbox: CommandLine, servic
     assert (told.code, asked.code) == (0, 0)
     assert [tool["name"] for tool in json.loads(asked.out)] == ["shop.order", "shop.order_by_id", "shop.query"]
     assert told.out.startswith("shop.order 1.0.0 (read)\n    One order by its id.\n")
-    assert told.out.endswith("arguments: sql\n3 tools served within the token's scope; policy decides each call\n")
+    assert "    sql: " in told.out
+    assert "SQLite; it may read customers(" in " ".join(told.out.split())
+    assert told.out.endswith("\n3 tools served within the token's scope; policy decides each call\n")
     assert max(map(len, told.out.splitlines())) <= 80
     nobody = sandbox.run("tools", "--as", "nobody")
     assert (nobody.code, "clients/nobody.pem: there is no such file" in nobody.err) == (4, True), nobody.err

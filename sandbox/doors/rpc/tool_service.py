@@ -140,8 +140,14 @@ class ToolExecutionServicer:
             output_schema_json=self._desk.tools.output_schema_json(spec),
             effects=spec.effects,
             spec_digest=spec.digest,
-            examples_json=[orjson.dumps(e.call).decode() for e in spec.examples if e.expected_refusal is None],
+            examples_json=_examples(spec),
         )
+
+
+def _examples(spec: ToolSpec) -> list[str]:
+    """Return the calls that must be answered, each once: a spec may make one as several callers."""
+    calls = [orjson.dumps(example.call).decode() for example in spec.examples if example.expected_refusal is None]
+    return list(dict.fromkeys(calls))
 
 
 def _deadline(context: grpc.ServicerContext) -> float | None:

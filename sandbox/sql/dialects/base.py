@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple, final
 
 from sqlglot import exp
@@ -134,6 +135,15 @@ def words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+def by_name(groups: Mapping[str, str]) -> Mapping[str, str]:
+    """Return each word of blocks of words with the sentence that it stands under; a word's first sentence counts."""
+    told: dict[str, str] = {}
+    for sentence, names in groups.items():
+        for name in names.split():
+            told.setdefault(name, sentence)
+    return MappingProxyType(told)
+
+
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
@@ -171,6 +181,8 @@ class Dialect:
     """Keys that cannot follow each other in the engine's grammar though sqlglot lets them; "" is the end."""
     foreign_words: Mapping[str, str]
     """Words that models bring from other engines, and what to write instead."""
+    own_words: Mapping[str, str] = field(default_factory=dict)
+    """Words of this engine that the gate does not take, and what to write instead."""
     kinds: frozenset[type[exp.Expr]]
     """Node kinds a tree may hold."""
     fenced_kinds: frozenset[type[exp.Expr]]
@@ -181,7 +193,13 @@ class Dialect:
     """Functions behind operator tokens."""
     merge_function: str = ""
     """The function that makes one column of those that USING and NATURAL join in a RIGHT or FULL JOIN, if it is one."""
+    has_empty_outputs: bool = False
+    """`SELECT FROM t` is a statement to the engine; the gate takes none without an output."""
+    has_lambdas: bool = False
+    """An argument may be a function, written `x -> …`; the gate takes none."""
     functions: Mapping[str, Function]
+    refused_functions: Mapping[str, str] = field(default_factory=dict)
+    """Functions that the engine has and the gate does not take, as patterns of names, and why, or what is accepted."""
     table_functions: Mapping[str, tuple[str, ...]]
     """Those that may stand in FROM, with their columns; none: one column, called like the source."""
     argument_columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

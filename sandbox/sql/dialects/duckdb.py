@@ -14,6 +14,7 @@ from sqlglot import exp
 from sqlglot.dialects.duckdb import DuckDB
 
 from sandbox.sql.catalogue import folded
+from sandbox.sql.dialects import refused_functions
 from sandbox.sql.dialects.base import NUMBER, PARAMETER, Dialect, Naming, Token, words
 from sandbox.sql.dialects.duckdb_functions import FUNCTIONS, TABLE_FUNCTIONS
 from sandbox.sql.dialects.duckdb_lexer import scan
@@ -71,15 +72,21 @@ _FOREIGN_WORDS: Final[Mapping[str, str]] = MappingProxyType(
         "RLIKE": "`regexp_matches(…)` is accepted",
         "REGEXP": "`regexp_matches(…)` is accepted",
         "TOP": "`LIMIT` is accepted",
+    }
+)
+_OWN_WORDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
         "FETCH": "`LIMIT` is accepted",
-        "PIVOT": "`sum(…) FILTER (WHERE …)` is accepted",
-        "UNPIVOT": "`UNION ALL` is accepted",
+        "PIVOT": "`SELECT …, sum(…) FILTER (WHERE …) … GROUP BY …`, with an output for each value, is accepted",
+        "UNPIVOT": "`SELECT 'a' AS name, a AS value … UNION ALL SELECT 'b', b …` is accepted",
         "SAMPLE": "`ORDER BY random() LIMIT …` is accepted",
         "TABLESAMPLE": "`ORDER BY random() LIMIT …` is accepted",
         "POSITIONAL": "a join with `ON` is accepted",
         "COLUMNS": "columns by their names are accepted",
         "REPLACE": "columns by their names are accepted",
-        "LAMBDA": "`unnest(…)` and an aggregate are accepted",
+        "RENAME": "`column AS name` is accepted",
+        "LAMBDA": "`(SELECT list(x + 1) FROM unnest(a_list) AS u(x))` is accepted",
+        "SUMMARIZE": "`SELECT count(c), min(c), max(c) FROM …` is accepted",
     }
 )
 _KINDS: Final = frozenset(
@@ -179,6 +186,8 @@ DUCKDB: Final = Dialect(
     write_pairs=frozenset({("(", write) for write in ("INSERT", "UPDATE", "DELETE", "MERGE")}),
     impossible=IMPOSSIBLE | {("POSITIONAL", "JOIN")},
     foreign_words=_FOREIGN_WORDS,
+    own_words=_OWN_WORDS,
+    has_lambdas=True,
     kinds=_KINDS,
     fenced_kinds=frozenset(),
     kind_functions={
@@ -197,6 +206,7 @@ DUCKDB: Final = Dialect(
     },
     operator_functions={},
     functions=FUNCTIONS,
+    refused_functions=refused_functions.DUCKDB,
     table_functions=TABLE_FUNCTIONS,
     sized_arguments=MappingProxyType({}),
     has_unbounded_values=False,  # a statement has a process of its own, which is killed

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from sandbox.sql.dialects.base import Scan
+from sandbox.sql.dialects.base import Scan, Unreadable
 from sandbox.sql.dialects.scanning import scanned, stopped
 
 _TOKEN: Final = re.compile(
@@ -34,7 +34,7 @@ _TOKEN: Final = re.compile(
 
 def scan(text: str, max_tokens: int) -> Scan:
     """Read the tokens of `text` as DuckDB's lexer does; comments become blanks."""
-    return scanned(_TOKEN, text, max_tokens, lambda text, at: stopped(text, at, _STOPS))
+    return scanned(_TOKEN, text, max_tokens, _illegal)
 
 
 _STOPS: Final = (
@@ -46,10 +46,31 @@ _STOPS: Final = (
     ("$", "strings are written in single quotes here, and parameters `:name`"),
     ("?", "parameters are written `:name`"),
     ("#", "columns are written by their names"),
-    ("{", "`struct_pack(name := value)` and its kin are not accepted; columns by name are"),
+    ("{", "`{…}` makes a struct, which is not accepted; `json_object('name', value)` is, and columns by name"),
+    (":=", "`name := value` is not accepted; arguments by their place are, and `json_object('name', value)`"),
     (":", "`:` begins no token here; parameters are written `:name`"),
     *((digit, "not a number that is accepted here; decimal digits without `_` are") for digit in ".0123456789"),
     *((sign, "an operator that is not accepted, or two without a blank between them") for sign in "-~!@^&|`+*/%<>="),
     ("", "a character that stands in no SQL token; names with such characters need double quotes"),
 )
 """What stopped the lexer, by the characters that stand there."""
+
+
+def _illegal(text: str, at: int) -> Unreadable:
+    stop = stopped(text, at, _STOPS)
+    if text.startswith(":", stop.start) and not text.startswith(":=", stop.start):
+        before = text[max(stop.start - _LOOKED_BACK, 0) : stop.start]
+        stop = next((Unreadable(stop.start, why) for opened, why in _BEFORE_COLON if opened.search(before)), stop)
+    return stop
+
+
+_LOOKED_BACK: Final = 200
+"""Characters before a colon that are looked at, so that a long text costs no more."""
+_BEFORE_COLON: Final = (
+    (
+        re.compile(r"(?i)\blambda\s[\w\s,()]*\Z"),
+        "`lambda …:` is not accepted; `(SELECT list(x + 1) FROM unnest(a_list) AS u(x))` is",
+    ),
+    (re.compile(r"\[[^\[\]:]*\Z"), "`[…:…]` is not accepted; `list_slice(a_list, 1, 2)` is"),
+)
+"""What a colon ends, by the text before it."""

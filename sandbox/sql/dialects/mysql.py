@@ -14,6 +14,7 @@ from sqlglot import exp
 from sqlglot.dialects.mysql import MySQL as Grammar
 
 from sandbox.sql.catalogue import folded
+from sandbox.sql.dialects import refused_functions
 from sandbox.sql.dialects.base import Dialect, Naming, words
 from sandbox.sql.dialects.mysql_functions import FUNCTIONS, SIZED_ARGUMENTS
 from sandbox.sql.dialects.mysql_lexer import scan
@@ -39,13 +40,11 @@ _FOREIGN_WORDS: Final[Mapping[str, str]] = MappingProxyType(
         "ILIKE": "`LIKE` is accepted and ignores case",
         "SIMILAR": "`REGEXP` is accepted",
         "GLOB": "`LIKE` is accepted",
-        "SOUNDS": "`soundex(…) = soundex(…)` is accepted",
         "NULLS": "`ORDER BY x IS NULL, x` is accepted",
         "FILTER": "`sum(CASE WHEN … THEN … END)` is accepted",
         "GROUPING": "`GROUP BY … WITH ROLLUP` is accepted",
         "CUBE": "`GROUP BY … WITH ROLLUP` is accepted",
         "LATERAL": "a subquery in the SELECT list or a window function is accepted",
-        "JSON_TABLE": "`json_extract(…)` is accepted",
         "UNNEST": "a join is accepted",
         "ARRAY": "`json_array(…)` is accepted",
         "QUALIFY": "a window function in a query in parentheses, with `WHERE` outside, is accepted",
@@ -53,6 +52,12 @@ _FOREIGN_WORDS: Final[Mapping[str, str]] = MappingProxyType(
         "TOP": "`LIMIT` is accepted",
         "TABLESAMPLE": "`ORDER BY rand() LIMIT …` is accepted",
         "MEMBER": "`json_contains(…)` is accepted",
+    }
+)
+_OWN_WORDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "SOUNDS": "`soundex(…) = soundex(…)` is accepted",
+        "JSON_TABLE": "`json_extract(…)` is accepted",
         "EXAMINED": "`LIMIT` with a number of rows is accepted",
         "SYSTEM_TIME": "only the rows of now are accepted",
         "BINARY": "`CAST(… AS BINARY)` and `COLLATE utf8mb4_bin` are accepted",
@@ -116,6 +121,7 @@ MYSQL: Final = Dialect(
     | {("FULL", "JOIN"), ("FULL", "OUTER"), ("DIV", "."), ("MOD", ".")}
     | {(before, after) for before in ("DISTINCT", "ALL") for after in (*CLAUSES, ",", ")", "ON")},
     foreign_words=_FOREIGN_WORDS,
+    own_words=_OWN_WORDS,
     kinds=_KINDS,
     fenced_kinds=frozenset(),
     kind_functions={
@@ -137,6 +143,7 @@ MYSQL: Final = Dialect(
     },
     operator_functions={},
     functions=FUNCTIONS,
+    refused_functions=refused_functions.MYSQL,
     table_functions=MappingProxyType({}),
     sized_arguments=SIZED_ARGUMENTS,
     has_unbounded_values=True,

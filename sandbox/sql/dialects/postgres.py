@@ -13,6 +13,7 @@ from typing import Final
 from sqlglot import exp
 from sqlglot.dialects.postgres import Postgres as Grammar
 
+from sandbox.sql.dialects import refused_functions
 from sandbox.sql.dialects.base import Dialect, Token, words
 from sandbox.sql.dialects.postgres_functions import FUNCTIONS, RECORD_FUNCTIONS, SIZED_ARGUMENTS, TABLE_FUNCTIONS
 from sandbox.sql.dialects.postgres_lexer import scan
@@ -42,9 +43,13 @@ _FOREIGN_WORDS: Final[Mapping[str, str]] = MappingProxyType(
         "TOP": "`LIMIT` is accepted",
         "QUALIFY": "a window function in a query in parentheses, with `WHERE` outside, is accepted",
         "PIVOT": "`sum(…) FILTER (WHERE …)` is accepted",
-        "TABLESAMPLE": "`ORDER BY random() LIMIT …` is accepted",
         "DATEADD": "`+ INTERVAL '1 day'` is accepted",
         "DATEDIFF": "subtraction of dates is accepted",
+    }
+)
+_OWN_WORDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "TABLESAMPLE": "`ORDER BY random() LIMIT …` is accepted",
         "SEARCH": "`ORDER BY` a column that the recursion counts is accepted",
         "CYCLE": "`UNION` in place of `UNION ALL` ends a recursion",
         "OPERATOR": "the operator by itself is accepted",
@@ -113,6 +118,7 @@ POSTGRES: Final = Dialect(
     ),
     impossible=IMPOSSIBLE,
     foreign_words=_FOREIGN_WORDS,
+    own_words=_OWN_WORDS,
     kinds=_KINDS,
     fenced_kinds=frozenset(),
     kind_functions={
@@ -134,7 +140,9 @@ POSTGRES: Final = Dialect(
     },
     operator_functions={},
     functions=FUNCTIONS,
+    refused_functions=refused_functions.POSTGRES,
     table_functions=TABLE_FUNCTIONS,
+    has_empty_outputs=True,
     has_table_command=True,
     has_values_after_with=True,
     sized_arguments=SIZED_ARGUMENTS,

@@ -130,6 +130,7 @@ _STOPS: Final = (
     ('"', "a name begins here and does not end"),
     ("$", "strings are written in single quotes here, and parameters `:name`"),
     *((opening, _NO_STRING) for opening in ("U&", "N'", "E'", "B'", "X'")),
+    (":=", "an argument is named by `name => value` here"),
     (":", "`:` begins no token here; parameters are written `:name`"),
     *((digit, _NO_NUMBER) for digit in ".0123456789"),
     ("`", "names are quoted in double quotes"),

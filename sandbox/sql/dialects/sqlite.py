@@ -11,6 +11,7 @@ from sqlglot import exp
 from sqlglot.dialects.sqlite import SQLite as Grammar
 
 from sandbox.sql.catalogue import folded
+from sandbox.sql.dialects import refused_functions
 from sandbox.sql.dialects.base import Dialect, Naming, Scan, Unreadable, words
 from sandbox.sql.dialects.scanning import after_blanks, scanned
 from sandbox.sql.dialects.sqlite_functions import ARGUMENT_COLUMNS, FUNCTIONS, TABLE_FUNCTIONS
@@ -87,10 +88,8 @@ _WRITE_WORDS: Final = words(
 )
 _FOREIGN_WORDS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "REGEXP": "`LIKE` and `GLOB` are accepted",
         "RLIKE": "`LIKE` and `GLOB` are accepted",
         "SIMILAR": "`LIKE` and `GLOB` are accepted",
-        "MATCH": "`LIKE` and `GLOB` are accepted",
         "ILIKE": "`LIKE` is accepted and ignores the case of ASCII letters",
         "INTERVAL": "date modifiers are accepted, such as `date('now', '-1 day')`",
         "EXTRACT": "`strftime('%Y', …)` is accepted",
@@ -103,6 +102,12 @@ _FOREIGN_WORDS: Final[Mapping[str, str]] = MappingProxyType(
         "TABLESAMPLE": "`ORDER BY random() LIMIT …` is accepted",
         "ANY": "`IN` and `EXISTS` are accepted",
         "SOME": "`IN` and `EXISTS` are accepted",
+    }
+)
+_OWN_WORDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "REGEXP": "`LIKE` and `GLOB` are accepted",
+        "MATCH": "`LIKE` and `GLOB` are accepted",
         "INDEXED": "the planner chooses indexes",
     }
 )
@@ -171,6 +176,7 @@ SQLITE: Final = Dialect(
     impossible=IMPOSSIBLE
     | {(before, after) for before in ("DISTINCT", "ALL") for after in (*CLAUSES, ",", ")", "ON", "")},
     foreign_words=_FOREIGN_WORDS,
+    own_words=_OWN_WORDS,
     kinds=_KINDS,
     fenced_kinds=frozenset({exp.DPipe, exp.Escape, exp.JSONExtract, exp.JSONExtractScalar, exp.JSONBExtract}),
     kind_functions={
@@ -183,6 +189,7 @@ SQLITE: Final = Dialect(
     operator_functions={"->": "->", "->>": "->>"},
     merge_function="coalesce",
     functions=FUNCTIONS,
+    refused_functions=refused_functions.SQLITE,
     table_functions=TABLE_FUNCTIONS,
     argument_columns=ARGUMENT_COLUMNS,
     sized_arguments=MappingProxyType({}),

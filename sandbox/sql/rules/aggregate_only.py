@@ -22,12 +22,15 @@ from typing import Final
 from sqlglot import exp
 
 from sandbox.reasons import Reason, quoted
+from sandbox.sql.catalogue import folded
 from sandbox.sql.dialects.base import Dialect
 from sandbox.sql.names import Finding, GuardedUse
 from sandbox.sql.parse import start_of
 from sandbox.sql.refusals import refused
 from sandbox.sql.resolve import Resolved
 from sandbox.sql.rules.findings import refuse_first
+from sandbox.sql.tables import rule_of
+from sandbox.sql.told import columns_told
 
 RULE: Final = "sql/aggregate-only"
 AGGREGATES: Final = ("avg", "count", "sum")
@@ -43,7 +46,9 @@ _AT_LEAST: Final[Mapping[type[exp.Expr], int]] = {exp.GTE: 0, exp.GT: 1}
 def check(resolved: Resolved) -> None:
     """Refuse every other use of such a column."""
     if resolved.findings:
-        refuse_first(resolved, "aggregate-only", Reason.SQL_OBJECT_FORBIDDEN, RULE, _spread)
+        refuse_first(
+            resolved, "aggregate-only", Reason.SQL_OBJECT_FORBIDDEN, RULE, lambda finding: _spread(resolved, finding)
+        )
     if not resolved.guarded:
         return
     counts = {id(use.node): use for use in resolved.guarded if _aggregate(use) == "count"}
@@ -62,16 +67,24 @@ def check(resolved: Resolved) -> None:
             )
 
 
-def _spread(finding: Finding) -> str:
+def _spread(resolved: Resolved, finding: Finding) -> str:
     if finding.name == "*":
-        return "`*` holds a column that is for aggregates alone; name the columns you need"
-    return f"the column {quoted(finding.name)} is for aggregates alone and cannot join rows"
+        rules = [rule_of(resolved.parsed.lexed.given, folded(table)) for table in sorted(resolved.relations)]
+        told = columns_told([rule for rule in rules if rule])
+        return f"`*` holds a column that is for aggregates alone; columns by name are accepted: {told}"
+    return (
+        f"the column {quoted(finding.name)} is for aggregates alone and cannot join rows; a join over other columns is"
+        " accepted"
+    )
 
 
 def _why_not(use: GuardedUse, counts: Mapping[int, GuardedUse], least: int, dialect: Dialect) -> str:
     name = use.node.name
     if not _aggregate(use):
-        return f"`sum({name})`, `avg({name})` and `count({name})` are accepted, without DISTINCT, FILTER or OVER"
+        return (
+            f"it cannot stand {_place(use.node)}; `sum({name})`, `avg({name})` and `count({name})` as outputs are"
+            f" accepted, without DISTINCT, FILTER or OVER, with `HAVING count({name}) >= {least}`"
+        )
     select = use.node.find_ancestor(exp.Select, exp.SetOperation)
     if not isinstance(select, exp.Select) or not _is_alone(use):
         return "it is aggregated in a SELECT from its table alone; join to the result of that SELECT"
@@ -94,6 +107,36 @@ def _why_not_there(
     if not _is_kept_apart(select):
         return "conditions of the query around it could be evaluated first; end the inner SELECT with `LIMIT 1000`"
     return ""
+
+
+_PLACES: Final[Mapping[type[exp.Expr], str]] = {
+    exp.Where: "in the filter (`WHERE`)",
+    exp.Order: "in the sort (`ORDER BY`)",
+    exp.Having: "in `HAVING`",
+    exp.Qualify: "in `QUALIFY`",
+    exp.Join: "in a join's condition",
+    exp.Group: "in `GROUP BY`",
+    exp.Distinct: "in `DISTINCT`",
+    exp.Limit: "in `LIMIT`",
+    exp.Offset: "in `OFFSET`",
+    exp.Window: "in a window",
+    exp.Filter: "in `FILTER`",
+}
+_QUERIES: Final = (exp.Select, exp.SetOperation, exp.Values)
+
+
+def _place(node: exp.Expr) -> str:
+    """Return where a column stands, as its writer calls it: the nearest clause around it."""
+    around = node.parent
+    while around is not None and not isinstance(around, _QUERIES):
+        clause = around.parent if isinstance(around.parent, (exp.Filter, exp.Window)) else around
+        if type(clause) in _PLACES:
+            return _PLACES[type(clause)]
+        around = around.parent
+    if isinstance(node.parent, (exp.Anonymous, exp.Max, exp.Min)):
+        return f"within {quoted(node.parent.name or node.parent.key)}"
+    is_output = isinstance(node.parent, (exp.Alias, *_QUERIES))
+    return "by itself among the outputs" if is_output else "within an expression of the outputs"
 
 
 def _aggregate(use: GuardedUse) -> str:

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from sandbox.problems import did_you_mean
 from sandbox.reasons import Reason, quoted
 from sandbox.sql.catalogue import folded
+from sandbox.sql.lex import Lexed
 from sandbox.sql.names import Finding
 from sandbox.sql.resolve import Resolved
 from sandbox.sql.rules.findings import refuse_first
 from sandbox.sql.tables import rule_of
+from sandbox.sql.told import listed
 
 RULE: Final = "sql/columns"
-
-
-_MOST_NAMES: Final = 20
-
-
-def _may_read(shown: Sequence[str]) -> str:
-    names = ", ".join(map(quoted, shown[:_MOST_NAMES]))
-    return f"; it may read {names}{' and more' if len(shown) > _MOST_NAMES else ''}" if shown else ""
 
 
 def check(resolved: Resolved) -> None:
@@ -31,8 +24,29 @@ def check(resolved: Resolved) -> None:
         given = resolved.parsed.lexed.given
         rules = [rule_of(given, folded(table)) for table in resolved.relations]
         shown = sorted({column for rule in rules if rule for column in rule.columns})
-        hint = did_you_mean(finding.name, shown) or _may_read(shown)
-        return f"the column {quoted(finding.name)} is outside this tool's rules for the tables read here{hint}"
+        name = quoted(finding.name)
+        if finding.name in map(folded, shown):
+            return f"no table, alias or query that is read in this place has the column {name}; {_ANOTHER_PLACE}"
+        hint = did_you_mean(finding.name, shown) or (f"; it may read {listed(shown)}" if shown else "")
+        if _is_before_arrow(resolved.parsed.lexed, finding.start):
+            hint += f"; a lambda (`x -> …`) is not accepted, {_IN_PLACE_OF_LAMBDA} is"
+        return f"the column {name} is outside this tool's rules for the tables read here{hint}"
 
     if resolved.findings:
         refuse_first(resolved, "column", Reason.SQL_OBJECT_FORBIDDEN, RULE, sentence)
+
+
+_ANOTHER_PLACE: Final = "one that has it in `FROM`, under the name before the full stop, is accepted"
+_IN_PLACE_OF_LAMBDA: Final = "`(SELECT list(x + 1) FROM unnest(a_list) AS u(x))`"
+
+
+def _is_before_arrow(lexed: Lexed, start: int) -> bool:
+    """Whether a name begins an argument and is followed by `->`, as the name in a lambda of DuckDB is, or the names."""
+    if not lexed.dialect.has_lambdas:
+        return False
+    at = next((at for at, token in enumerate(lexed.tokens) if token.start == start), 0)
+    end = at + 1
+    while lexed.keys[end : end + 1] == [","]:
+        end += 2
+    end += lexed.keys[end : end + 1] == [")"]
+    return lexed.keys[at - 1] in ("(", ",") and lexed.keys[end : end + 1] == ["->"]

@@ -1,18 +1,20 @@
-"""Is every function on the allow-list? One that is not is answered alike, whether the engine has it or not."""
+"""Is every function on the allow-list? What a database has besides is answered like what it has not."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from typing import Final
 
 from sqlglot import exp
 
-from sandbox.problems import did_you_mean
+from sandbox.problems import did_you_mistype
 from sandbox.reasons import Reason, Refused, quoted
 from sandbox.sql.dialects.base import Token
 from sandbox.sql.lex import Lexed
 from sandbox.sql.refusals import refused
 from sandbox.sql.resolve import Resolved
+from sandbox.sql.told import word_told
 
 RULE: Final = "sql/functions"
 
@@ -39,21 +41,43 @@ def _check_frame_words(resolved: Resolved) -> None:
 
 
 def forbidden(lexed: Lexed, token: Token) -> Refused:
-    """Refuse a call of a function outside the table."""
+    """Refuse a call of a function outside the table, or a construct that only looks like one: `TABLESAMPLE (…)`."""
     name = token.key.lower()
-    functions = lexed.dialect.functions
-    accepted = [known for known, function in functions.items() if known != "claim" and not function.is_table]
-    message = f"the function {quoted(name)} is outside this tool's rules{did_you_mean(name, accepted)}"
-    if name in functions and functions[name].is_table:
-        message = f"the function {quoted(name)} is read as a table, in FROM"
     return refused(
         Reason.SQL_OBJECT_FORBIDDEN,
         RULE,
-        message,
+        _sentence(lexed, name)
+        if name in lexed.dialect.refused_functions
+        else word_told(lexed, token) or _sentence(lexed, name),
         text=lexed.text,
         start=token.start,
         construct=name[:40],
     )
+
+
+def _sentence(lexed: Lexed, name: str) -> str:
+    """Say why a function is refused, where it is the engine's own or ours; else what it may be a slip for.
+
+    # INVARIANT: told from the gate's tables alone, never from what the database has.
+    """
+    functions = lexed.dialect.functions
+    bare = name.strip('"`')
+    if bare != name and bare in functions:
+        return f"the function {quoted(bare)} is accepted without quotes around its name"
+    name = bare
+    if name in functions and functions[name].is_table:
+        return f"the function {quoted(name)} is read as a table, in FROM"
+    why = next((why for pattern, why in lexed.dialect.refused_functions.items() if fnmatchcase(name, pattern)), "")
+    if name == "claim":
+        why = "row filters and statements of a tool's author alone call it; the rows read here are filtered already"
+    if why:
+        return f"the function {quoted(name)} is not accepted: {why}"
+    accepted = [known for known, function in functions.items() if known != "claim" and not function.is_table]
+    hint = did_you_mistype(name, accepted) or f"; functions such as {_EXAMPLES} are accepted"
+    return f"the function {quoted(name)} is not on this gate's list for {lexed.dialect.name}{hint}"
+
+
+_EXAMPLES: Final = "`count`, `sum`, `round`, `lower`, `coalesce`"
 
 
 def functions_of(resolved: Resolved) -> frozenset[str]:

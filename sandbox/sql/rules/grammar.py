@@ -9,6 +9,7 @@ from sandbox.reasons import Reason, quoted
 from sandbox.sql.dialects.base import STRING
 from sandbox.sql.lex import Lexed
 from sandbox.sql.refusals import refused
+from sandbox.sql.told import word_told
 
 RULE: Final = "sql/grammar"
 
@@ -32,7 +33,11 @@ def check(lexed: Lexed) -> None:
     index = index if index >= 0 else len(pairs) - 1
     first, second = pairs[index]
     message = f"{quoted(first)} cannot stand before {quoted(second)}; one of the two is too many"
-    if not second:
+    if (first == "SELECT" and second) or (first, second) == ("DISTINCT", "FROM"):
+        message = _without_output(lexed, index)
+    elif told := word_told(lexed, lexed.tokens[index]):
+        message = told
+    elif not second:
         message = f"the statement ends too early: something has to follow {quoted(first)}"
     if keys.count("(") != keys.count(")"):
         message = "parentheses do not close; as many `)` as `(` are accepted"
@@ -44,6 +49,17 @@ def check(lexed: Lexed) -> None:
         start=lexed.tokens[index].start,
         construct=first,
     )
+
+
+def _without_output(lexed: Lexed, index: int) -> str:
+    """Say that a SELECT has no output, with what follows it where that is a table."""
+    keys = lexed.keys
+    is_table = keys[index + 1 : index + 2] == ["FROM"] and index + 2 in lexed.names
+    source = f" FROM {quoted(keys[index + 2], 40)[1:-1].lower()}" if is_table else ""
+    missing = "an output is missing after `SELECT`"
+    if lexed.dialect.has_empty_outputs:
+        missing = f"a `SELECT` without an output is not accepted here, though {lexed.dialect.name} has it"
+    return f"{missing}; `SELECT 1{source}` is accepted, and columns by name"
 
 
 def _has_string_after_string(lexed: Lexed) -> bool:

@@ -8,6 +8,7 @@ from sandbox.reasons import Reason, quoted
 from sandbox.sql.dialects.base import PARAMETER
 from sandbox.sql.lex import Lexed
 from sandbox.sql.refusals import refused
+from sandbox.sql.told import word_told
 
 RULE: Final = "sql/parameters"
 
@@ -15,13 +16,16 @@ RULE: Final = "sql/parameters"
 def check(lexed: Lexed) -> None:
     """Refuse a parameter the input does not declare."""
     allowed = lexed.given.parameters
-    for token in lexed.tokens:
+    for index, token in enumerate(lexed.tokens):
         if token.kind == PARAMETER and token.key[1:] not in allowed:
             accepted = ", ".join(quoted(f":{name}") for name in sorted(allowed)) or "values written into the statement"
+            message = f"nothing binds the parameter {quoted(token.key)}; accepted here: {accepted}"
+            if "LAMBDA" in lexed.keys[max(index - 2, 0) : index]:
+                message = word_told(lexed, lexed.tokens[lexed.keys.index("LAMBDA")]) or message
             raise refused(
                 Reason.SQL_NOT_SUPPORTED,
                 RULE,
-                f"nothing binds the parameter {quoted(token.key)}; accepted here: {accepted}",
+                message,
                 text=lexed.text,
                 start=token.start,
                 construct=token.key,

@@ -9,6 +9,7 @@ from sandbox.reasons import Reason, quoted
 from sandbox.sql.dialects.base import Token
 from sandbox.sql.lex import Lexed
 from sandbox.sql.refusals import refused
+from sandbox.sql.told import catalogue_told, word_told
 
 RULE: Final = "sql/read-only"
 
@@ -16,10 +17,11 @@ RULE: Final = "sql/read-only"
 def check(lexed: Lexed) -> None:
     """Refuse statements that begin with anything but SELECT, WITH or VALUES, and words that only writes can hold."""
     first = lexed.tokens[0]
+    told = catalogue_told(lexed, 0) or word_told(lexed, first)
     if first.key in lexed.dialect.verbs:
-        raise _writes(lexed, first)
+        raise _writes(lexed, first, told)
     if first.key not in lexed.dialect.openings:
-        message = (
+        message = told or (
             f"the text begins with {quoted(first.key)}; a single `SELECT` without parentheses around it is accepted"
         )
         raise refused(
@@ -36,6 +38,6 @@ def check(lexed: Lexed) -> None:
         )
 
 
-def _writes(lexed: Lexed, token: Token) -> Exception:
-    message = f"the statement contains {quoted(token.key)}; this tool runs a single `SELECT`"
+def _writes(lexed: Lexed, token: Token, told: str = "") -> Exception:
+    message = told or f"the statement contains {quoted(token.key)}; this tool runs a single `SELECT`"
     return refused(Reason.SQL_NOT_READ_ONLY, RULE, message, text=lexed.text, start=token.start, construct=token.key)

@@ -1,0 +1,68 @@
+"""What must a model know to write its first statement right? The engine, the tables and the columns of a tool, in text.
+
+It is told beneath the argument that takes the SQL, and tells no more than the refusals of the gate do: names that the
+spec allows, never what a row filter says or what is hidden.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from sandbox.toolspec import SqlEngine, TableRule
+
+MAX_READABLE: Final = 2_000
+"""Characters in all: a page of a hundred tools stays well below what a message may hold."""
+_MAX_NAMES: Final = 400
+"""Characters of one list of names within it."""
+_ROOM: Final = 300
+"""Characters kept for what is told around the lists."""
+_PLAIN: Final = re.compile(r"[a-z_][a-z0-9_]*")
+"""A name that needs no quotes in any engine; words of its grammar apart, which the gate's refusal tells."""
+_SPOKEN: Final[dict[SqlEngine, str]] = {
+    "sqlite": "SQLite",
+    "postgres": "PostgreSQL",
+    "duckdb": "DuckDB",
+    "mysql": "MariaDB",
+}
+
+
+def readable(engine: SqlEngine, rules: Iterable[TableRule], min_group_size: int) -> str:
+    """Return what the statements of a tool may read, in one line; long lists are cut, and say by how much."""
+    known = sorted(rules, key=lambda rule: rule.table)
+    named = [(rule, _written(rule.table, engine)) for rule in known]
+    alone = [f"{table}.{_written(column, engine)}" for rule, table in named for column in rule.aggregate_only]
+    masked = [f"{table}.{_written(column, engine)}" for rule, table in named for column in sorted(rule.masks)]
+    filtered = [table for rule, table in named if rule.row_filter is not None]
+    having = f"`HAVING count(c) >= {min_group_size}`"
+    further = [
+        f"as `sum(c)`, `avg(c)` or `count(c)` alone, with {having}: {_cut(alone, _MAX_NAMES)}" if alone else "",
+        f"masked in the answer: {_cut(masked, _MAX_NAMES)}" if masked else "",
+        f"rows that the caller may not see are left out of {_cut(filtered, _MAX_NAMES)}" if filtered else "",
+    ]
+    told = "; ".join(filter(None, further))
+    tables = [f"{table}({_plain_columns(rule, engine)})" for rule, table in named]
+    room = MAX_READABLE - len(told) - _ROOM
+    return "; ".join(filter(None, (f"{_SPOKEN[engine]}; it may read {_cut(tables, room)}", told)))
+
+
+def _plain_columns(rule: TableRule, engine: SqlEngine) -> str:
+    names = [_written(column, engine) for column in rule.columns if column not in rule.aggregate_only]
+    return _cut(names, _MAX_NAMES)
+
+
+def _written(name: str, engine: SqlEngine) -> str:
+    """Return a name as a statement writes it."""
+    mark = "`" if engine == "mysql" else '"'
+    parts = name.split(".") if engine == "postgres" else [name]
+    return ".".join(part if _PLAIN.fullmatch(part) else mark + part.replace(mark, mark * 2) + mark for part in parts)
+
+
+def _cut(names: Sequence[str], most: int) -> str:
+    """Return as many names as fit, and how many more there are."""
+    shown, length = 0, 0
+    while shown < len(names) and (length := length + len(names[shown]) + 2) <= most:
+        shown += 1
+    rest = f"{len(names) - shown} more" if shown < len(names) else ""
+    return ", ".join(filter(None, (*names[:shown], rest)))

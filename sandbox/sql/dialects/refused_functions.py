@@ -1,0 +1,148 @@
+"""Which functions does each engine have that a statement may not call, and why?
+
+Told to who called one, for no neighbour of its name would do the same. The names are those of the engines' own
+catalogues, never of what a database adds to them. Nothing is permitted or refused by this: `*_functions` say what may
+be called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from sandbox.sql.dialects.base import by_name
+
+_SESSION: Final = "it tells of the server or the session, not of the tool's tables"
+_OUTSIDE: Final = "it reaches outside the tool's tables; a table of this tool in `FROM` is accepted"
+_ACTS: Final = "it waits, locks or changes something, and statements here only read"
+_RUNS: Final = "it runs a text as SQL or finds a table by a text; the query itself, in parentheses, is accepted"
+_UNPROVEN: Final = "this gate does not know it to read nothing but its arguments"
+_OPERATORS: Final = "it stands behind an operator or a type; the operator, or `CAST`, is accepted"
+_MEMORY: Final = "it makes memory out of a number, or its cost has no bound"
+
+DUCKDB: Final[Mapping[str, str]] = by_name(
+    {
+        "it takes a lambda; `(SELECT list(x + 1) FROM unnest(a_list) AS u(x))` is accepted": """
+            apply array_apply list_apply list_transform array_transform
+        """,
+        "it takes a lambda; `(SELECT list(x) FROM unnest(a_list) AS u(x) WHERE x > 1)` is accepted": """
+            filter list_filter array_filter
+        """,
+        "it takes a lambda; `(SELECT sum(x) FROM unnest(a_list) AS u(x))` is accepted, or another aggregate": """
+            reduce list_reduce array_reduce invoke
+        """,
+        "it names columns by a pattern; columns by their names are accepted": "columns",
+        "it names an aggregate in a text; `list_sum(…)`, `list_avg(…)` and their kin are accepted": """
+            aggregate list_aggregate array_aggregate list_aggr array_aggr
+        """,
+        "`(SELECT mad(x) FROM unnest(a_list) AS u(x))`, or another aggregate, is accepted": """
+            list_mad list_sem list_entropy list_skewness list_kurtosis list_kurtosis_pop list_histogram
+            list_approx_count_distinct
+        """,
+        "it takes names of fields; `row(…)` and `json_object('name', …)` are accepted": """
+            struct_pack struct_insert struct_update union_value
+        """,
+        "it makes an order by numbers; `list_sort(…)` is accepted": "list_grade_up array_grade_up grade_up",
+        "`list_append(…)` and `list_concat(…)` are accepted": "array_push_back array_push_front",
+        "`list_slice(…)` is accepted": "array_pop_back array_pop_front",
+        "`list_select(…)` is accepted": "array_select",
+        "`json_merge_patch(…)` and `json_object(…)` are accepted": """
+            json_deep_merge json_insert json_remove json_replace json_set
+        """,
+        "`json_extract(…)` and `CAST` are accepted": """
+            from_json from_json_strict json_transform json_transform_strict
+        """,
+        "`typeof(…)` is accepted": "pg_typeof get_type variant_typeof vector_type format_type format_pg_type",
+        "it raises an error; `nullif(…)` and `CASE` are accepted": "error assert_true",
+        _OUTSIDE: """
+            read_* parquet_* glob sniff_csv arrow_scan* pandas_scan python_* seq_scan which_secret query_* copy_database
+            import_database
+        """,
+        _RUNS: """
+            query query_table json_execute_serialized_sql json_serialize_sql json_deserialize_sql json_serialize_plan
+        """,
+        _ACTS: """
+            nextval currval setval setseed write_log sleep_ms pg_sleep checkpoint force_checkpoint enable_* disable_*
+            truncate_* add_* remove_* register_* deregister_* create_* destroy_* verify_*
+        """,
+        _SESSION: """
+            duckdb_* pragma_* pg_* current_* getvariable version user user_agent session_user platform inet_* has_*
+            in_search_path txid_current extension_versions database_list database_size show show_* table_info
+            storage_info metadata_info col_description obj_description shobj_description functions collations stats
+            summary get_block_size icu_calendar_names
+        """,
+        _UNPROVEN: "bit_position make_type",
+    }
+)
+
+SQLITE: Final[Mapping[str, str]] = by_name(
+    {
+        _OUTSIDE: "load_extension readfile writefile edit fts3_tokenizer",
+        _SESSION: "sqlite_* changes total_changes last_insert_rowid",
+        _MEMORY: "randomblob zeroblob",
+        "it steers the planner alone; the condition by itself is accepted": "likely unlikely likelihood",
+        "the time it takes has no bound; `json_set(…)` and `json_remove(…)` are accepted": "json_patch jsonb_patch",
+        "the time it takes has no bound; `avg(…)`, `min(…)` and `max(…)` are accepted": """
+            median percentile percentile_cont percentile_disc
+        """,
+        "it is of full-text and R-tree tables; `LIKE` and `instr(…)` are accepted": """
+            bm25 highlight snippet match matchinfo offsets optimize fts5* rtree* geopoly_*
+        """,
+        _UNPROVEN: "subtype",
+    }
+)
+
+POSTGRES: Final[Mapping[str, str]] = by_name(
+    {
+        _ACTS: """
+            pg_sleep pg_sleep_for pg_sleep_until pg_advisory_* pg_try_advisory_* pg_cancel_backend pg_terminate_backend
+            set_config setseed nextval currval lastval setval lo_* pg_notify
+        """,
+        _OUTSIDE: "pg_read_file pg_read_binary_file pg_ls_* pg_stat_file dblink* pg_logdir_ls pg_current_logfile",
+        _RUNS: "query_to_* table_to_* schema_to_* database_to_* cursor_to_* ts_stat ts_rewrite",
+        _SESSION: """
+            version current_setting current_user session_user current_role current_database current_schema
+            current_schemas current_query user inet_client_* inet_server_* has_*_privilege row_security_active txid_*
+            to_reg* pg_*
+        """,
+        "it takes a row type; `json_to_record(…) AS x (a int, b text)` is accepted": """
+            json_populate_record jsonb_populate_record json_populate_recordset jsonb_populate_recordset
+        """,
+        "it makes memory out of a number; `array_agg(…)` is accepted": "array_fill",
+        "its value is another with each call; `now()` is accepted": "clock_timestamp timeofday",
+        "its value is another with each call; `random()` is accepted": "gen_random_uuid uuidv4 uuidv7 random_normal",
+        "XML is not accepted; `to_json(…)` and `json_agg(…)` are": "xml* xpath* xslt*",
+        _OPERATORS: """
+            array_ge array_gt array_lt array_out bit_send bitand bitor bitxor boolsend char date_in date_mii dcbrt
+            dexp dlog10 dpow dround dsqrt dtrunc enum_range float4eq float4ge float4gt float4in float4le float4lt
+            float4mi float4ne float4pl float4um float4up float8eq float8ge float8gt float8in float8le float8lt
+            float8mi float8ne float8pl float8um float8up in_range int24div int24mi int24mul int24pl int28div int28mi
+            int28mul int28pl int42div int42mi int42mul int42pl int48div int48mi int48mul int48pl int82div int82mi
+            int82mul int82pl int84div int84mi int84mul int84pl json_array_element json_array_element_text
+            jsonb_array_element jsonb_array_element_text jsonb_eq jsonb_ge jsonb_gt jsonb_hash jsonb_le jsonb_lt
+            jsonb_ne jsonb_out jsonb_send path_add range_ge range_gt timetz_ne varcharin
+        """,
+    }
+)
+
+MYSQL: Final[Mapping[str, str]] = by_name(
+    {
+        _SESSION: """
+            user current_user current_role session_user system_user database schema version connection_id last_insert_id
+            found_rows row_count uuid uuid_short sys_guid coercibility collation schemas wsrep_*
+        """,
+        _ACTS: """
+            sleep benchmark get_lock release_lock release_all_locks is_free_lock is_used_lock master_pos_wait
+            master_gtid_wait nextval lastval setval
+        """,
+        _OUTSIDE: "load_file",
+        "it quotes what it is given in its errors; `json_extract(…)` is accepted": "extractvalue updatexml",
+        "it needs a key; `md5(…)` and `sha2(…)` are accepted": """
+            aes_encrypt aes_decrypt des_encrypt des_decrypt encode decode encrypt old_password password
+        """,
+        "`lpad(…)` to a length written out is accepted": "repeat",
+        "`format(…)` and `concat(…)` are accepted": "sformat",
+        "columns of the table and `json_extract(…)` are accepted": "column_*",
+        _MEMORY: "uncompress compress uncompressed_length random_bytes",
+    }
+)

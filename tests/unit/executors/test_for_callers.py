@@ -1,0 +1,49 @@
+"""Does a refusal tell a model what a model can do, and operators what an operator can?"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sandbox.executors import executors
+from sandbox.reasons import ASK_LATER, Reason, Refused
+from sandbox.telemetry import events
+
+SETUP = "`sandbox doctor --setup-sql shop` prints the script that its administrator runs"
+
+
+@pytest.fixture(autouse=True)
+def told_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "_often", {})
+
+
+@pytest.mark.requirement("executors:refusals:callers")
+def test_what_mends_a_set_up_is_told_to_operators_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    refused = Refused(Reason.EXECUTOR_UNAVAILABLE, f"the view of `orders` is gone; {SETUP}", rule="a/rule")
+
+    told = executors._for_caller("shop", refused)
+
+    assert (told.reason, told.rule) == (Reason.EXECUTOR_UNAVAILABLE, "a/rule")
+    assert told.message == f"the view of `orders` is gone; {ASK_LATER}"
+    event = json.loads(capsys.readouterr().err)
+    assert (event["event"], event["kind"], event["causes"]) == ("set-up not whole", "shop", refused.message)
+
+
+@pytest.mark.requirement("executors:refusals:callers")
+@pytest.mark.parametrize(
+    "refused",
+    [
+        Refused(Reason.EXECUTOR_UNAVAILABLE, "the database cannot run this now", retry_after_s=1.0),
+        Refused(Reason.SQL_FAILED, f"a text of the caller's; {SETUP}"),
+    ],
+)
+def test_any_other_refusal_goes_as_it_came(refused: Refused, capsys: pytest.CaptureFixture[str]) -> None:
+    assert executors._for_caller("shop", refused) is refused
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.requirement("executors:refusals:callers")
+def test_a_model_is_told_of_no_command() -> None:
+    assert "`" not in ASK_LATER
+    assert "operator" in ASK_LATER

@@ -1,0 +1,85 @@
+"""Is a model told what it needs to write its first statement, in few enough words?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from sandbox.doors.rpc import tool_service
+from sandbox.specs.readable import MAX_READABLE, readable
+from sandbox.specs.specs import tool_input_schema_json
+from sandbox.toolspec import TableRule, ToolSpec
+
+ORDERS = TableRule(
+    table="orders",
+    columns=("id", "region", "cents"),
+    row_filter="region = claim('region')",
+    masks={},
+    aggregate_only=("cents",),
+)
+
+
+@pytest.mark.requirement("specs:schemas:readable")
+def test_the_argument_that_takes_sql_tells_what_it_may_read(good: Callable[[str], ToolSpec]) -> None:
+    spec = good("design")
+    told = json.loads(tool_input_schema_json(spec))
+
+    assert told["properties"]["sql"].pop("description") == (
+        "One SELECT statement. SQLite; it may read customers(id, name), orders(id, customer_id, region, cents,"
+        " placed_on); as `sum(c)`, `avg(c)` or `count(c)` alone, with `HAVING count(c) >= 5`: customers.city; masked in"
+        " the answer: customers.name; rows that the caller may not see are left out of orders"
+    )
+    assert spec.input_schema["properties"]["sql"]["description"] == "One SELECT statement"  # type: ignore[index,call-overload]
+    assert told["properties"]["sql"] == {"type": "string", "format": "sql", "minLength": 1}
+    assert "claim" not in spec.may_read, "what a filter says is not told"
+
+
+@pytest.mark.requirement("specs:schemas:readable")
+def test_a_tool_whose_statement_is_its_authors_tells_nothing_of_tables(good: Callable[[str], ToolSpec]) -> None:
+    spec = good("statement")
+
+    assert spec.may_read == ""
+    assert json.loads(tool_input_schema_json(spec)) == spec.input_schema
+
+
+@pytest.mark.requirement("specs:schemas:readable")
+def test_names_are_told_as_a_statement_writes_them() -> None:
+    odd = TableRule(table="public.order lines", columns=("Unit Price", "quantity"), masks={"Unit Price": "null"})
+
+    assert '"order lines"("Unit Price", quantity)' in readable("postgres", [odd], 5)
+    assert "public." in readable("postgres", [odd], 5)
+    assert "`public.order lines`(`Unit Price`, quantity)" in readable("mysql", [odd], 5)
+    assert '"public.order lines"."Unit Price"' in readable("duckdb", [odd], 5)
+
+
+@pytest.mark.requirement("specs:schemas:readable")
+@pytest.mark.parametrize(("tables", "columns"), [(1, 2_000), (500, 1), (300, 300)])
+def test_long_lists_are_cut_and_say_so(tables: int, columns: int) -> None:
+    names = tuple(f"a_long_name_of_a_column_{number}" for number in range(columns))
+    rules = [
+        replace(
+            ORDERS, table=f"table_{number}", columns=names, aggregate_only=names, masks=dict.fromkeys(names, "null")
+        )
+        for number in range(tables)
+    ]
+    shown = [replace(rule, aggregate_only=()) for rule in rules]
+
+    for each in (rules, shown):
+        told = readable("duckdb", each, 5)
+        assert len(told) <= MAX_READABLE
+        assert " more" in told
+
+
+@pytest.mark.requirement("specs:schemas:readable")
+def test_an_example_of_several_callers_is_told_once(good: Callable[[str], ToolSpec]) -> None:
+    spec = good("design")
+    first, refused = spec.examples
+    further = replace(first, claims={"region": "US"})
+    other = replace(first, call={"sql": "SELECT 1"})
+
+    told = tool_service._examples(replace(spec, examples=(first, further, refused, other)))
+
+    assert [json.loads(call) for call in told] == [first.call, {"sql": "SELECT 1"}]
