@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, final
 
+from sandbox.reasons import Reason, Refused
 from sandbox.sql import Catalogue
 from sandbox.stages import Cancellation, Lease, ResultColumn, SqlPlan, Truncation
 from sandbox.toolspec import Connection, Digest, TableRule
@@ -33,6 +34,15 @@ class Fetched(NamedTuple):
     columns: tuple[ResultColumn, ...]
     rows: tuple[Row, ...]
     truncation: Truncation
+
+
+class NotSetUp(Refused):
+    """A database has not what the set-up script makes: `EXECUTOR_UNAVAILABLE`, in the words of whoever mends it."""
+
+    def __init__(self, what: str, mend: str) -> None:
+        """Say `what` is missing, which callers may know, and what an operator runs."""
+        super().__init__(Reason.EXECUTOR_UNAVAILABLE, f"{what}; {mend}")
+        self.what = what
 
 
 class PlanStale(Exception):

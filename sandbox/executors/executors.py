@@ -16,7 +16,7 @@ from typing import Final, assert_never, final
 from sandbox.deployment import Misconfigured
 from sandbox.executors.drafts import Drafts, anew
 from sandbox.executors.duckdb import DuckdbExecutor
-from sandbox.executors.engine import Engine, Fetched, PlanStale
+from sandbox.executors.engine import Engine, Fetched, NotSetUp, PlanStale
 from sandbox.executors.http import HttpTools
 from sandbox.executors.mysql import MysqlExecutor
 from sandbox.executors.postgres import PostgresExecutor
@@ -291,17 +291,12 @@ def _unreadable(connection_name: str) -> Refused:
     return Refused(Reason.EXECUTOR_UNAVAILABLE, message, retry_after_s=RETRY_S)
 
 
-_MENDED: Final = "; `sandbox doctor"
-"""How an executor goes on after what is wrong with a set-up: with what an operator runs, as lint is to say."""
-
-
 def _for_caller(connection_name: str, refused: Refused) -> Refused:
     """Return a refusal as a model can act on it: what mends a set-up is told to operators, in an event."""
-    what, mended, _ = refused.message.partition(_MENDED)
-    if refused.reason is not Reason.EXECUTOR_UNAVAILABLE or not mended:
+    if not isinstance(refused, NotSetUp):
         return refused
     warn_often("set-up not whole", connection_name, causes=refused.message)
-    return Refused(refused.reason, f"{what}; {ASK_LATER}", rule=refused.rule, retry_after_s=refused.retry_after_s)
+    return Refused(refused.reason, f"{refused.what}; {ASK_LATER}")
 
 
 def _of_the_same_kinds(ready: ReadyTool, loaded: Catalogue) -> ReadyTool:

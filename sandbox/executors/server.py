@@ -14,7 +14,7 @@ from typing import ClassVar, Final, Generic, Protocol, TypeVar, final
 
 from sandbox.executors import idle
 from sandbox.executors.ending import CONNECT_S, Over, cancelled, end_of, timed_out
-from sandbox.executors.engine import Confinement, Fetched, PlanStale
+from sandbox.executors.engine import Confinement, Fetched, NotSetUp, PlanStale
 from sandbox.executors.grant_shape import GrantShape, grant_shape
 from sandbox.executors.places import Places
 from sandbox.executors.server_trouble import Gone, ServerError, Trouble, unavailable
@@ -235,9 +235,10 @@ class ServerExecutor(ABC, Generic[TalkOf, SessionOf]):
             return unavailable()
         return self._unfit("the database does not let the tool's login in")
 
-    def _unfit(self, what: str) -> Refused:
-        setup = f"`sandbox doctor --setup-sql {self._name}` prints the script that its administrator runs"
-        return Refused(Reason.EXECUTOR_UNAVAILABLE, f"{what}; {setup}")
+    def _unfit(self, what: str) -> NotSetUp:
+        return NotSetUp(
+            what, f"`sandbox doctor --setup-sql {self._name}` prints the script that its administrator runs"
+        )
 
     def _why(self, error: Gone | Over | ServerError) -> str:
         """Return, for operators, why a server was not asked."""

@@ -41,8 +41,8 @@ class Proven:
     """A text that can only read what it may read."""
 
     sql_to_run: str
-    """SQLite: the caller's text up to a closing semicolon. PostgreSQL: printed from the tree of the server's own grammar,
-    tables replaced by what stands for them, `:name` by `$n`. DuckDB, MariaDB: the caller's, with comments blanked."""
+    """SQLite: the caller's text up to a closing semicolon. PostgreSQL: printed from the server's grammar, with what
+    stands for each table and `$n` for `:name`. DuckDB, MariaDB: the caller's, with comments blanked."""
     rights: Rights
     """What the statement reads, in the catalogue's spelling; what row filters read is not among the columns."""
     omitted: tuple[OmittedColumns, ...]

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from sandbox.executors import executors
+from sandbox.executors.engine import NotSetUp
 from sandbox.reasons import ASK_LATER, Reason, Refused
 from sandbox.telemetry import events
 
@@ -20,11 +21,12 @@ def told_anew(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.requirement("executors:refusals:callers")
 def test_what_mends_a_set_up_is_told_to_operators_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    refused = Refused(Reason.EXECUTOR_UNAVAILABLE, f"the view of `orders` is gone; {SETUP}", rule="a/rule")
+    refused = NotSetUp("the view of `orders` is gone", SETUP)
 
     told = executors._for_caller("shop", refused)
 
-    assert (told.reason, told.rule) == (Reason.EXECUTOR_UNAVAILABLE, "a/rule")
+    assert (told.reason, refused.reason) == (Reason.EXECUTOR_UNAVAILABLE, Reason.EXECUTOR_UNAVAILABLE)
+    assert SETUP in refused.message
     assert told.message == f"the view of `orders` is gone; {ASK_LATER}"
     event = json.loads(capsys.readouterr().err)
     assert (event["event"], event["kind"], event["causes"]) == ("set-up not whole", "shop", refused.message)

@@ -187,10 +187,10 @@ def test_a_refusal_tells_line_and_column_of_the_caller_s_text() -> None:
 
 
 @pytest.mark.requirement("sql:gate:verbatim")
-def test_the_text_is_kept_but_for_comments_and_the_closing_semicolon() -> None:
-    proven = ask("SELECT  ID /* a\nb */ , region-- c\nFROM Orders ; ; -- d")
+def test_the_text_is_kept_up_to_the_closing_semicolon() -> None:
+    proven = ask("SELECT  ID /* a;\nb */ , region-- c\nFROM Orders /* ; */ ; ; -- d")
 
-    assert proven.sql_to_run == "SELECT  ID     \n     , region    \nFROM Orders"
+    assert proven.sql_to_run == "SELECT  ID /* a;\nb */ , region-- c\nFROM Orders /* ; */"
 
 
 @pytest.mark.requirement("sql:gate:speed")
