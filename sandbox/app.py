@@ -93,7 +93,7 @@ ALONE: Final = Company()
 
 @final
 class House:
-    """An open deployment: what outlives reloads, and the current generation. Satisfies `doors.rpc.desk.Desk`."""
+    """An open deployment: what outlives reloads, and the current generation. Satisfies `doors.desk.Desk`."""
 
     def __init__(
         self,

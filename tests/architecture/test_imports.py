@@ -12,6 +12,8 @@ import pytest
 from source_tree import ROOT, Module, imports, modules, planted
 
 RPC = ("sandbox.doors.rpc", "sandbox.client")
+DOORS = ("sandbox.doors", "sandbox.client")
+"""Every door speaks in the messages of the protos, whatever carries them."""
 ENGINES = ("sandbox.executors", "sandbox.stores", "sandbox.leases", "sandbox.outbound")
 INSTRUMENTS = ("sandbox.bench", "sandbox.demo")
 """They start a service as a process of its own to measure or show it; nothing serves from them."""
@@ -26,10 +28,10 @@ ROOMS_OF = {
     "google.rpc": RPC,
     "sandbox.v1.tool_execution_pb2_grpc": RPC,
     "sandbox.v1.execution_log_pb2_grpc": RPC,
-    "sandbox.v1.tool_execution_pb2": (*RPC, "sandbox.bench"),
-    "sandbox.v1.execution_log_pb2": RPC,
+    "sandbox.v1.tool_execution_pb2": (*DOORS, "sandbox.bench"),
+    "sandbox.v1.execution_log_pb2": DOORS,
     "sandbox.v1.record_pb2": (
-        *RPC,
+        *DOORS,
         "sandbox.receipts",
         "sandbox.stores",
         "sandbox.audit",

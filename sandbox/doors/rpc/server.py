@@ -13,19 +13,23 @@ import grpc
 from grpc_health.v1 import health
 
 from sandbox.deployment import Deployment, read_private
-from sandbox.doors.rpc.desk import Desk
-from sandbox.doors.rpc.guard import Sent, Unary, guarded, guarded_stream, message_of
-from sandbox.doors.rpc.log_service import ExecutionLogServicer
+from sandbox.doors.desk import Desk
+from sandbox.doors.log_service import LogService
+from sandbox.doors.rpc.executing import Executing
+from sandbox.doors.rpc.guard import Unary, credential_of, guarded, guarded_stream
 from sandbox.doors.rpc.standard import ReflectionRoom, add_health, add_reflection
 from sandbox.doors.rpc.streams import StreamRoom
 from sandbox.doors.rpc.threads import CallThreads
 from sandbox.doors.rpc.threshold import Threshold
-from sandbox.doors.rpc.tool_service import ToolExecutionServicer
+from sandbox.doors.tool_service import ToolService
+from sandbox.doors.trouble import Sent, message_of
 from sandbox.presence import parsed_address, taken
 from sandbox.settings import ServerSettings
+from sandbox.stages import Credential
 from sandbox.v1 import execution_log_pb2 as log_pb
 from sandbox.v1 import tool_execution_pb2 as tool_pb
 
+DOOR: Final = "grpc"
 TOOL_SERVICE: Final = "sandbox.v1.ToolExecutionService"
 LOG_SERVICE: Final = "sandbox.v1.ExecutionLogService"
 
@@ -143,6 +147,11 @@ def _unary(behaviour: Unary[Sent, Response], request: type[Sent], threads: CallT
     return cast("_Handler", handler)
 
 
+def _asked(behaviour: Callable[[Sent, Credential], Response]) -> Unary[Sent, Response]:
+    """Ask with what the peer presented."""
+    return lambda request, context: behaviour(request, credential_of(context))
+
+
 def _stamp(paths: tuple[Path, ...]) -> tuple[tuple[int, int, int], ...]:
     facts = (path.stat() for path in paths)
     return tuple((fact.st_mtime_ns, fact.st_ino, fact.st_size) for fact in facts)
@@ -180,15 +189,16 @@ def _options(settings: ServerSettings, *, shares_port: bool) -> list[tuple[str, 
 
 
 def _add_services(server: grpc.Server, desk: Desk, streams: StreamRoom, threads: CallThreads) -> None:
-    tools, log = ToolExecutionServicer(desk, streams), ExecutionLogServicer(desk)
-    stream_handler = guarded_stream(tools.execute_stream)
+    tools, log = ToolService(desk, DOOR), LogService(desk)
+    executing = Executing(tools, desk.guests, streams)
+    stream_handler = guarded_stream(executing.execute_stream)
     stream_handler.experimental_thread_pool = streams.holders  # type: ignore[attr-defined]  # grpc looks here
     tool_handlers: dict[str, _Handler] = {
-        "ListTools": _unary(tools.list_tools, tool_pb.ListToolsRequest, threads),
-        "GetTool": _unary(tools.get_tool, tool_pb.GetToolRequest, threads),
-        "Execute": _unary(tools.execute, tool_pb.ExecuteRequest, threads),
-        "GetCall": _unary(tools.get_call, tool_pb.GetCallRequest, threads),
-        "CancelCall": _unary(tools.cancel_call, tool_pb.CancelCallRequest, threads),
+        "ListTools": _unary(_asked(tools.list_tools), tool_pb.ListToolsRequest, threads),
+        "GetTool": _unary(_asked(tools.get_tool), tool_pb.GetToolRequest, threads),
+        "Execute": _unary(executing.execute, tool_pb.ExecuteRequest, threads),
+        "GetCall": _unary(_asked(tools.get_call), tool_pb.GetCallRequest, threads),
+        "CancelCall": _unary(_asked(tools.cancel_call), tool_pb.CancelCallRequest, threads),
         "ExecuteStream": cast(
             "_Handler",
             grpc.stream_stream_rpc_method_handler(
@@ -198,11 +208,11 @@ def _add_services(server: grpc.Server, desk: Desk, streams: StreamRoom, threads:
         ),
     }
     log_handlers = {
-        "GetCheckpoint": _unary(log.get_checkpoint, log_pb.GetCheckpointRequest, threads),
-        "ListRecords": _unary(log.list_records, log_pb.ListRecordsRequest, threads),
-        "GetReceipt": _unary(log.get_receipt, log_pb.GetReceiptRequest, threads),
-        "GetConsistencyProof": _unary(log.get_consistency_proof, log_pb.GetConsistencyProofRequest, threads),
-        "ReadPayload": _unary(log.read_payload, log_pb.ReadPayloadRequest, threads),
+        "GetCheckpoint": _unary(_asked(log.get_checkpoint), log_pb.GetCheckpointRequest, threads),
+        "ListRecords": _unary(_asked(log.list_records), log_pb.ListRecordsRequest, threads),
+        "GetReceipt": _unary(_asked(log.get_receipt), log_pb.GetReceiptRequest, threads),
+        "GetConsistencyProof": _unary(_asked(log.get_consistency_proof), log_pb.GetConsistencyProofRequest, threads),
+        "ReadPayload": _unary(_asked(log.read_payload), log_pb.ReadPayloadRequest, threads),
     }
     server.add_generic_rpc_handlers(
         (

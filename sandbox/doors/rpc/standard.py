@@ -10,9 +10,10 @@ import grpc
 from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-from sandbox.doors.rpc.desk import Desk
-from sandbox.doors.rpc.guard import credential_of, guarded, guarded_stream, message_of
+from sandbox.doors.desk import Desk
+from sandbox.doors.rpc.guard import credential_of, guarded, guarded_stream
 from sandbox.doors.rpc.places import Places
+from sandbox.doors.trouble import message_of
 from sandbox.reasons import Reason, Refused
 from sandbox.stages import Action
 

@@ -36,11 +36,6 @@ def abort_fault(context: grpc.ServicerContext, fault: Fault) -> NoReturn:
     raise AssertionError  # abort_with_status always raises
 
 
-def retry_after_ms(refused: Refused) -> int:
-    """Return the delay in whole milliseconds, rounded up so that a try after it succeeds."""
-    return -int(-refused.retry_after_s * 1000 // 1) if refused.retry_after_s > 0 else 0
-
-
 def _metadata(refused: Refused) -> dict[str, str]:
     effect = {} if refused.effect is Effect.UNSPECIFIED else {"effect": refused.effect.name.lower()}
     return dict(refused.metadata) | ({"rule": refused.rule} if refused.rule else {}) | effect

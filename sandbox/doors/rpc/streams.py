@@ -10,10 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final, NamedTuple
 
-from sandbox.doors.rpc.guard import as_fault, message_of, note_refusal
 from sandbox.doors.rpc.places import Places
-from sandbox.doors.rpc.status import retry_after_ms
-from sandbox.doors.rpc.wire import EFFECTS, fill_response
+from sandbox.doors.trouble import as_fault, message_of, note_refusal
+from sandbox.doors.wire import EFFECTS, fill_response, retry_after_ms
 from sandbox.pipeline import Sealing
 from sandbox.reasons import Reason, Refused, Status
 from sandbox.settings import ServerSettings

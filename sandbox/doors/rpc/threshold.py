@@ -11,7 +11,7 @@ from typing import Final, TypeAlias, cast, final
 
 import grpc
 
-from sandbox.doors.rpc.desk import Guests
+from sandbox.doors.desk import Guests
 from sandbox.doors.rpc.guard import bearer_token, guarded_stream
 from sandbox.doors.rpc.threads import CallThreads
 from sandbox.reasons import Reason, Refused

@@ -7,7 +7,7 @@ import pytest
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from sandbox.doors.rpc import guard
+from sandbox.doors import trouble
 from sandbox.doors.rpc.guard import guarded, guarded_stream
 from sandbox.reasons import REASONS, Fault, Reason, Refused
 
@@ -58,8 +58,8 @@ def test_an_uncaught_exception_becomes_a_reference(error: BaseException) -> None
 @pytest.mark.requirement("doors:fault:told")
 def test_operators_are_told_of_a_fault_once_and_why_the_log_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
-    monkeypatch.setattr(guard, "broke", lambda event, _, reference: told.append(f"{event} {reference}"))
-    monkeypatch.setattr(guard, "note_often", lambda _, kind, causes: told.append(f"{kind}: {causes}"))
+    monkeypatch.setattr(trouble, "broke", lambda event, _, reference: told.append(f"{event} {reference}"))
+    monkeypatch.setattr(trouble, "note_often", lambda _, kind, causes: told.append(f"{kind}: {causes}"))
     new, refused = Fault("x"), Refused(Reason.RECEIPT_LOG_UNAVAILABLE, "later")
     refused.__cause__ = OSError(SECRET)
     assert status_of(new).message == status_of(Fault("x", earlier=new.reference)).message

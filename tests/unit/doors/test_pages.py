@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.doors.rpc.pages import MAX_PAGE, page_of
+from sandbox.doors.pages import MAX_PAGE, page_of
 from sandbox.reasons import Reason, Refused
 
 

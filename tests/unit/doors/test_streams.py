@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from sandbox.doors.rpc import guard, streams
+from sandbox.doors import trouble
+from sandbox.doors.rpc import streams
 from sandbox.doors.rpc.streams import CALLS_PER_STREAM, Line, StreamRoom
 from sandbox.reasons import Reason, Refused
 from sandbox.receipts.sealing import Sealed
@@ -175,7 +176,7 @@ def test_operators_are_told_why_the_log_is_unavailable_to_a_stream(
     room: StreamRoom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[str] = []
-    monkeypatch.setattr(guard, "note_often", lambda _, kind, causes: told.append(f"{kind}: {causes}"))
+    monkeypatch.setattr(trouble, "note_often", lambda _, kind, causes: told.append(f"{kind}: {causes}"))
 
     (answered,) = room.serve("alice", requests("unlogged"), answer, Cancellation(), LINE)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sandbox.doors.rpc import wire
+from sandbox.doors import wire
 from sandbox.stages import CallId, ResultBody, ResultColumn, SealedResult, Truncation
 
 COLUMNS = (ResultColumn("id", "integer", "INTEGER"), ResultColumn("id", "text", ""))

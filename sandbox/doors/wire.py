@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final, assert_never
 
-from sandbox.doors.rpc.status import retry_after_ms
 from sandbox.reasons import Effect, Refused
 from sandbox.stages import (
     Explanation,
@@ -60,6 +59,11 @@ def fill_response(response: tool_execution_pb2.ExecuteResponse, sealed: SealedRe
             _fill_explanation(response.explanation, explanation)
         case _ as never:
             assert_never(never)
+
+
+def retry_after_ms(refused: Refused) -> int:
+    """Return the delay in whole milliseconds, rounded up so that a try after it succeeds."""
+    return -int(-refused.retry_after_s * 1000 // 1) if refused.retry_after_s > 0 else 0
 
 
 def _fill_result(result: outcome_pb2.Result, body: ResultBody) -> None:

@@ -1,4 +1,4 @@
-"""What does the gRPC door need from the house? The Protocols its servicers are written against."""
+"""What does a door need from the house? The Protocols that its services are written against."""
 
 from __future__ import annotations
 
