@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 from sqlglot import exp
 from sqlglot.errors import ParseError, SqlglotError
@@ -39,7 +39,7 @@ def parse(lexed: Lexed) -> Parsed:
     try:
         foreign = grammar.tokenize(text)
         _match_tokens(lexed, foreign)
-        pluses = _keep_prefixes(lexed, foreign)
+        signs = _keep_prefixes(lexed, foreign)
         foreign = _without(lexed, foreign, lexed.dialect.left_out(lexed.keys))
         if lexed.dialect.has_table_command and "TABLE" in lexed.keys:
             foreign = _with_tables_selected(lexed, foreign)
@@ -48,8 +48,10 @@ def parse(lexed: Lexed) -> Parsed:
         trees = grammar.parser().parse(foreign, text)
         tree = _without_parentheses(trees[0], lexed.dialect) if len(trees) == 1 else None
         nodes = _nodes(tree)
-        if len(nodes.get(exp.Add, ())) != pluses:
-            raise _differ(lexed, next(token.start for token in lexed.tokens if token.key == "+"))
+        if not signs.are_of(nodes):
+            raise _differ(
+                lexed, next(token.start for token in lexed.tokens if token.key in ("+", *lexed.dialect.prefixes))
+            )
         if lexed.dialect.has_plain_calls:
             _restore_names(nodes, text)
     except Refused:
@@ -219,33 +221,46 @@ def _retype(lexed: Lexed, other: Foreign, position: int) -> None:
 
 
 _BEFORE_VALUES: Final = words(
-    """
-    SELECT DISTINCT ALL WHERE HAVING ON BY AND OR NOT XOR IN IS LIKE ILIKE GLOB REGEXP RLIKE MATCH TO ESCAPE BETWEEN
-    SYMMETRIC CASE WHEN THEN ELSE LIMIT OFFSET FROM FOR DIV MOD RETURNING FETCH FIRST NEXT QUALIFY USING
-    """
+    "SELECT DISTINCT ALL WHERE HAVING ON BY AND OR NOT IN LIKE BETWEEN CASE WHEN THEN ELSE LIMIT"
 )
+"""Words that every engine reserves, after which an operand comes. After others a sign is taken for one between two."""
 
 
-def _keep_prefixes(lexed: Lexed, foreign: list[Foreign]) -> int:
-    """Make an operator before its operand, which sqlglot drops or does not know, the `~` that it keeps.
-
-    Returns how many `+` are left, each between its operands. # INVARIANT: as many as the tree has additions: one that
-    is dropped would leave a bare column, by the name and in the place of one, of what is an expression to the engine.
-    """
-    pluses = lexed.keys.count("+")
+def _keep_prefixes(lexed: Lexed, foreign: list[Foreign]) -> _Signs:
+    """Make an operator before its operand, which sqlglot drops or does not know, the `~` that it keeps."""
     prefixes = lexed.dialect.prefixes
-    if not pluses and prefixes.isdisjoint(lexed.keys):
-        return 0
-    tokens = lexed.tokens
-    starts = set()
+    if "+" not in lexed.keys and prefixes.isdisjoint(lexed.keys):
+        return _NO_SIGNS
+    tokens, signs = lexed.tokens, {*prefixes, "+", "~"}
+    kept, starts = 0, set()
     for at, key in enumerate(lexed.keys):
-        if key in prefixes or (key == "+" and _is_prefix(tokens[at - 1] if at else None)):
-            starts.add(tokens[at].start)
-            pluses -= key == "+"
+        if key in signs and (key in prefixes or _is_prefix(tokens[at - 1] if at else None)):
+            kept += 1
+            if key != "~":
+                starts.add(tokens[at].start)
     for other in foreign:
         if other.start in starts:
             other.token_type = TokenType.TILDE
-    return pluses
+    between = sum(key == "+" and token.start not in starts for key, token in zip(lexed.keys, tokens, strict=True))
+    return _Signs(kept, between)
+
+
+class _Signs(NamedTuple):
+    """How many operators stand before an operand, and how many `+` between two."""
+
+    before: int
+    between: int
+
+    def are_of(self, nodes: Mapping[type[exp.Expr], Sequence[exp.Expr]]) -> bool:
+        """Whether the tree has them all, each as what it was taken for.
+
+        # INVARIANT: one that is dropped would leave a bare column, by the name and in the place of one, of what is an
+        expression to the engine.
+        """
+        return self is _NO_SIGNS or self == (len(nodes.get(exp.BitwiseNot, ())), len(nodes.get(exp.Add, ())))
+
+
+_NO_SIGNS: Final = _Signs(0, 0)
 
 
 def _is_prefix(before: Token | None) -> bool:

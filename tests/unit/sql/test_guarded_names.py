@@ -134,3 +134,18 @@ def test_such_a_function_around_is_accepted() -> None:
         FROM (SELECT region, avg(cents) AS mean FROM orders GROUP BY region HAVING count(cents) >= 5 LIMIT 100) AS x
     """
     ask("postgres", sql, "cents")
+
+
+@pytest.mark.requirement("sql:names:signs")
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT id + 1, 1 + id, (id) + 1, id + + 1, - + id, + - id, count(*) + 1 FROM orders GROUP BY id ORDER BY + id",
+        "SELECT x.first + 1, x.next + 1 FROM (SELECT id AS first, cents AS next FROM orders) AS x",
+        "SELECT CASE WHEN + id > + 1 THEN + 1 ELSE + 2 END + 3 FROM orders WHERE id BETWEEN + 1 AND + 9",
+        "SELECT id FROM orders WHERE id IN (+ 1, + 2) AND ~ + id < + 0 LIMIT 3",
+    ],
+)
+def test_signs_are_told_from_additions(engine: SqlEngine, sql: str) -> None:
+    ask(engine, sql)
