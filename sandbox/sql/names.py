@@ -133,6 +133,9 @@ class Names:
         level: Scope | None = scope
         while level is not None:
             if self._column_at(level, name, qualifier, this, scope):
+                if row is not None and qualifier is None and self._naming.has_whole_rows:
+                    # WHY: DuckDB takes the row of a nearer source of that name before a column further out.
+                    self._whole_row(row, this, name)
                 return
             row = row or next((source for source in level.sources if source.name == name), None)
             level = level.outer
@@ -285,6 +288,19 @@ class Names:
             self._note(side)
             self._must_not_be_guarded(side, node, name)
         return all(sides)
+
+    def natural(self, left: list[Source], right: list[Source], node: exp.Expr) -> None:
+        """Find columns that no join may compare, of a side of NATURAL beside one with names that are not known.
+
+        # WHY: to the engine they could be of the same name.
+        """
+        self.effort.spend(len(left) + len(right))
+        for unsure, other in ((left, right), (right, left)):
+            if any(source.is_open or GUESSED in source.columns.values() for source in unsure):
+                origins = [origin for source in other for origin in source.columns.values()]
+                self._must_not_be_guarded(origins, node, "NATURAL")
+                if any(origin is HIDDEN for origin in origins):
+                    self.find("shared-column", node, "NATURAL")
 
     def counted(self, sources: Iterable[Source]) -> None:
         """Note common table expressions of a SELECT whose rows are only counted."""

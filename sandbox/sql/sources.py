@@ -245,6 +245,7 @@ class Sources(ABC):
             return
         if args.get("method") == "NATURAL":
             self.names.effort.spend(sum(len(source.columns) for source in (*left, *right)))
+            self.names.natural(left, right, join.this)
             shared = {name for source in right for name in source.columns}
             for name in shared.intersection(*[{n for source in left for n in source.columns}]):
                 self.names.shared(name, left, right, join.this)

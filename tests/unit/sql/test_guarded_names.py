@@ -136,6 +136,40 @@ def test_such_a_function_around_is_accepted() -> None:
     ask("postgres", sql, "cents")
 
 
+@pytest.mark.requirement("sql:aggregate-only:names")
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT id FROM orders NATURAL JOIN (SELECT (x.cents) FROM (SELECT 7 AS cents) x) q",
+        "SELECT id FROM (SELECT (x.cents) FROM (SELECT 7 AS cents) x) q NATURAL JOIN orders",
+        "WITH q AS (SELECT (x.cents) FROM (SELECT 7 AS cents) x) SELECT id FROM orders NATURAL JOIN q",
+    ],
+)
+def test_a_natural_join_with_names_that_are_not_known_compares_nothing_guarded(engine: SqlEngine, sql: str) -> None:
+    with pytest.raises(Refused) as refused:
+        ask(engine, sql, "cents")
+
+    assert refused.value.rule in {"sql/aggregate-only", "sql/shared-columns"}
+
+
+@pytest.mark.requirement("sql:aggregate-only:names")
+@pytest.mark.parametrize("engine", ["duckdb", "postgres"])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT (SELECT x FROM orders x LIMIT 1) FROM (SELECT 5 AS x) q",
+        "SELECT 5 AS x, (SELECT x FROM orders x LIMIT 1)",
+        "WITH x AS (SELECT 5 AS x) SELECT (SELECT x FROM orders x LIMIT 1) FROM x",
+    ],
+)
+def test_the_row_of_a_nearer_source_counts_before_a_column_further_out(engine: SqlEngine, sql: str) -> None:
+    with pytest.raises(Refused) as refused:
+        ask(engine, sql, "cents")
+
+    assert refused.value.rule in {"sql/aggregate-only", "sql/whole-rows"}
+
+
 @pytest.mark.requirement("sql:names:signs")
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(
