@@ -17,7 +17,7 @@ group can be enough; rows that come in the order of an index on the column.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Final, final
 
 from sqlglot import exp
 
@@ -52,10 +52,9 @@ def check(resolved: Resolved) -> None:
     if not resolved.guarded:
         return
     counts = {id(use.node): use for use in resolved.guarded if _aggregate(use) == "count"}
-    least = resolved.parsed.lexed.given.bounds.min_group_size
-    dialect = resolved.parsed.lexed.dialect
+    selects = _Selects(counts, resolved.parsed.lexed.given.bounds.min_group_size, resolved.parsed.lexed.dialect)
     for use in sorted(resolved.guarded, key=lambda use: start_of(use.node)):
-        why = _why_not(use, counts, least, dialect)
+        why = _why_not(use, selects)
         if why:
             raise refused(
                 Reason.SQL_OBJECT_FORBIDDEN,
@@ -78,32 +77,59 @@ def _spread(resolved: Resolved, finding: Finding) -> str:
     )
 
 
-def _why_not(use: GuardedUse, counts: Mapping[int, GuardedUse], least: int, dialect: Dialect) -> str:
+@final
+class _Selects:
+    """What is known of each SELECT that aggregates such a column, found once."""
+
+    def __init__(self, counts: Mapping[int, GuardedUse], least: int, dialect: Dialect) -> None:
+        """Know where such a column is counted, by node, and how many values a group needs."""
+        self._counts = counts
+        self._repeats: dict[int, str] = {}
+        self._demanded: dict[int, frozenset[tuple[str, str]]] = {}
+        self.least = least
+        self.dialect = dialect
+
+    def repeats(self, select: exp.Select) -> str:
+        """Return a function of the SELECT that makes several rows of one, if there is any."""
+        if id(select) not in self._repeats:
+            names = (call.name.lower() for call in select.find_all(exp.Anonymous))
+            self._repeats[id(select)] = next((name for name in names if name in self.dialect.table_functions), "")
+        return self._repeats[id(select)]
+
+    def demanded(self, select: exp.Select) -> frozenset[tuple[str, str]]:
+        """Return the columns of which HAVING demands enough values; none if it is anything but such demands."""
+        if id(select) not in self._demanded:
+            conditions = list(_conjuncts(select.args.get("having")))
+            is_pure = all(_is_demand(each, self._counts, self.least) for each in conditions)
+            counted = (node for each in conditions for node in each.this.iter_expressions()) if is_pure else ()
+            found = frozenset(self._counts[id(node)].origin for node in counted)
+            self._demanded[id(select)] = frozenset() if select.args.get("qualify") else found
+        return self._demanded[id(select)]
+
+
+def _why_not(use: GuardedUse, selects: _Selects) -> str:
     name = use.node.name
     if not _aggregate(use):
         return (
             f"it cannot stand {_place(use.node)}; `sum({name})`, `avg({name})` and `count({name})` as outputs are"
-            f" accepted, without DISTINCT, FILTER or OVER, with `HAVING count({name}) >= {least}`"
+            f" accepted, without DISTINCT, FILTER or OVER, with `HAVING count({name}) >= {selects.least}`"
         )
     select = use.node.find_ancestor(exp.Select, exp.SetOperation)
     if not isinstance(select, exp.Select) or not _is_alone(use):
         return "it is aggregated in a SELECT from its table alone; join to the result of that SELECT"
-    return _why_not_there(use, select, counts, least, dialect)
+    return _why_not_there(use, select, selects)
 
 
-def _why_not_there(
-    use: GuardedUse, select: exp.Select, counts: Mapping[int, GuardedUse], least: int, dialect: Dialect
-) -> str:
+def _why_not_there(use: GuardedUse, select: exp.Select, selects: _Selects) -> str:
     """Say what is wrong with the SELECT in which it is aggregated."""
     name = use.node.name
-    if repeats := _repeats(select, dialect):
+    if repeats := selects.repeats(select):
         return f"{quoted(repeats)} could repeat a row of that SELECT; it is accepted in a query around it"
-    if dialect.has_early_outputs and not _is_output(use):
+    if selects.dialect.has_early_outputs and not _is_output(use):
         return "its aggregates are outputs by themselves here; what is made of them goes into a query around"
-    if not _is_demanded(use, select, counts, least):
-        return (
-            f"that SELECT needs `HAVING count({name}) >= {least}`, alone; further conditions go into a query around it"
-        )
+    if use.origin not in selects.demanded(select):
+        needed = f"`HAVING count({name}) >= {selects.least}`"
+        return f"that SELECT needs {needed}, alone; further conditions go into a query around it"
     if not _is_kept_apart(select):
         return "conditions of the query around it could be evaluated first; end the inner SELECT with `LIMIT 1000`"
     return ""
@@ -146,23 +172,6 @@ def _aggregate(use: GuardedUse) -> str:
         return ""
     name = call.name.lower() if type(call) is exp.Anonymous else _CALLS.get(type(call), "")
     return name if name in AGGREGATES else ""
-
-
-def _repeats(select: exp.Select, dialect: Dialect) -> str:
-    """Return a function of the SELECT that makes several rows of one, if there is any."""
-    for call in select.find_all(exp.Anonymous):
-        if call.name.lower() in dialect.table_functions:
-            return call.name.lower()
-    return ""
-
-
-def _is_demanded(use: GuardedUse, select: exp.Select, counts: Mapping[int, GuardedUse], least: int) -> bool:
-    """Whether HAVING is nothing but demands of enough values, of this column too."""
-    conditions = list(_conjuncts(select.args.get("having")))
-    if not all(_is_demand(each, counts, least) for each in conditions) or select.args.get("qualify"):
-        return False
-    counted = [counts[id(node)] for each in conditions for node in each.this.iter_expressions()]
-    return any(each.origin == use.origin for each in counted)
 
 
 def _is_output(use: GuardedUse) -> bool:
