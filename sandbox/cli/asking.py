@@ -80,7 +80,7 @@ def _waited(ask: Callable[[Client], Told], root: Path, name: str, address: str) 
     """Ask, and again for a few seconds where a service of this machine is not up yet."""
     from sandbox.client import Client, Unavailable, address_of
 
-    identity = _identity(root, name)
+    identity = identity_of(root, name)
     begun = time.monotonic()
     ends, is_told = begun + (0 if address else STARTING_S), False
     while True:
@@ -112,7 +112,8 @@ def _meaning(error: ClientError) -> tuple[ExitCode, str]:
             return ExitCode.FAULT, error.reason
 
 
-def _identity(root: Path, name: str) -> Identity:
+def identity_of(root: Path, name: str) -> Identity:
+    """Return an identity of the deployment; raises `Misconfigured`, or `Refused` with what makes the file it lacks."""
     from sandbox.client import Identity, NotAuthenticated, Unavailable
     from sandbox.deployment import Deployment, Misconfigured
     from sandbox.reasons import Reason, Refused, quoted

@@ -10,7 +10,24 @@ from typing import Annotated, Final, NoReturn
 
 import typer
 
-from sandbox.cli import backup, bench, call, cert, demo, doctor, init, lint, log, new, serve, sql, test, token, worker
+from sandbox.cli import (
+    backup,
+    bench,
+    call,
+    cert,
+    demo,
+    doctor,
+    init,
+    lint,
+    log,
+    mcp,
+    new,
+    serve,
+    sql,
+    test,
+    token,
+    worker,
+)
 from sandbox.cli.common import ExitCode, emit, problem_text
 from sandbox.deployment import Misconfigured
 from sandbox.problems import LintFailed
@@ -35,6 +52,7 @@ app.command("backup")(backup.backup)
 app.command("tools")(call.tools)
 app.command("call")(call.call)
 app.command("explain")(call.explain)
+app.command("mcp")(mcp.mcp)
 app.command("lint")(lint.lint)
 app.command("test")(test.examples)
 app.command("doctor")(doctor.doctor)

@@ -39,20 +39,20 @@ class AsyncClient:
         timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> Answer:
         """Call a tool; see `Client.call`."""
-        return await self._ask(self._questions.execute(tool, arguments, request_id), timeout_s)
+        return await self.ask(self._questions.execute(tool, arguments, request_id), timeout_s)
 
     async def explain(
         self, tool: str, arguments: JsonObject | str | bytes, *, timeout_s: float = DEFAULT_TIMEOUT_S
     ) -> Answer:
         """Ask what a call would do; nothing runs."""
-        return await self._ask(self._questions.execute(tool, arguments, validate_only=True), timeout_s)
+        return await self.ask(self._questions.execute(tool, arguments, validate_only=True), timeout_s)
 
     async def tools(self) -> list[Tool]:
         """Return the tools within scope, in name order."""
-        page = await self._ask(self._questions.tools(""), DEFAULT_TIMEOUT_S)
+        page = await self.ask(self._questions.tools(""), DEFAULT_TIMEOUT_S)
         found = [*page.tools]
         while page.next_token:
-            page = await self._ask(self._questions.tools(page.next_token), DEFAULT_TIMEOUT_S)
+            page = await self.ask(self._questions.tools(page.next_token), DEFAULT_TIMEOUT_S)
             found += page.tools
         return found
 
@@ -60,11 +60,11 @@ class AsyncClient:
         self, *, call_id: str = "", request_id: str = "", timeout_s: float = DEFAULT_TIMEOUT_S
     ) -> Answer:
         """Return the answer of one of the caller's own calls."""
-        return await self._ask(self._questions.get_call(call_id, request_id), timeout_s)
+        return await self.ask(self._questions.get_call(call_id, request_id), timeout_s)
 
     async def cancel(self, *, call_id: str = "", request_id: str = "", timeout_s: float = DEFAULT_TIMEOUT_S) -> bool:
         """Stop one of the caller's own calls; whether it was running."""
-        return await self._ask(self._questions.cancel(call_id, request_id), timeout_s)
+        return await self.ask(self._questions.cancel(call_id, request_id), timeout_s)
 
     async def close(self) -> None:
         """End the connection."""
@@ -76,7 +76,8 @@ class AsyncClient:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _ask(self, question: Question[Value], timeout_s: float) -> Value:
+    async def ask(self, question: Question[Value], timeout_s: float) -> Value:
+        """Ask any question; what it reads is returned."""
         rpc = self._channel.unary_unary(question.method, None, None)
         try:
             response = await rpc(question.request, timeout=timeout_s, metadata=self._metadata)

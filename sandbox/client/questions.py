@@ -89,7 +89,9 @@ class Questions:
             return read_answer(found.response, found.tool, self.log_verifier_key)
 
         request = pb.GetCallRequest(call=_reference(call_id, request_id))
-        return Question(SERVICE + "GetCall", request.SerializeToString(), read, _raise, "the question about a call")
+        return Question(
+            SERVICE + "GetCall", request.SerializeToString(), read, raise_meaning, "the question about a call"
+        )
 
     def cancel(self, call_id: str, request_id: str) -> Question[bool]:
         """Ask to stop one of the caller's own calls; whether it was running."""
@@ -98,7 +100,9 @@ class Questions:
             return pb.CancelCallResponse.FromString(response).was_running
 
         request = pb.CancelCallRequest(call=_reference(call_id, request_id))
-        return Question(SERVICE + "CancelCall", request.SerializeToString(), read, _raise, "the wish to cancel a call")
+        return Question(
+            SERVICE + "CancelCall", request.SerializeToString(), read, raise_meaning, "the wish to cancel a call"
+        )
 
     def tools(self, token: str) -> Question[ToolPage]:
         """Ask for a page of the tools within scope; an empty token is the first one's."""
@@ -108,7 +112,9 @@ class Questions:
             return ToolPage(tuple(map(tool_of, page.tools)), page.next_page_token)
 
         request = pb.ListToolsRequest(page_token=token)
-        return Question(SERVICE + "ListTools", request.SerializeToString(), read, _raise, "the question for its tools")
+        return Question(
+            SERVICE + "ListTools", request.SerializeToString(), read, raise_meaning, "the question for its tools"
+        )
 
 
 def _reference(call_id: str, request_id: str) -> pb.CallReference:
@@ -127,5 +133,6 @@ def _unicode(name: str, text: str) -> str:
     return text
 
 
-def _raise(error: grpc.RpcError, awaited: str) -> NoReturn:
+def raise_meaning(error: grpc.RpcError, awaited: str) -> NoReturn:
+    """Raise the `ClientError` that a status means to who waited for what `awaited` says."""
     raise meaning_of(error, awaited) from error

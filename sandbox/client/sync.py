@@ -42,30 +42,30 @@ class Client:
         The service stops the work at the engine when `timeout_s` is over. With a `request_id` the same call may be
         sent again within 24 hours and will not run twice.
         """
-        return self._ask(self._questions.execute(tool, arguments, request_id), timeout_s)
+        return self.ask(self._questions.execute(tool, arguments, request_id), timeout_s)
 
     def explain(
         self, tool: str, arguments: JsonObject | str | bytes, *, timeout_s: float = DEFAULT_TIMEOUT_S
     ) -> Answer:
         """Ask what a call would do; nothing runs."""
-        return self._ask(self._questions.execute(tool, arguments, validate_only=True), timeout_s)
+        return self.ask(self._questions.execute(tool, arguments, validate_only=True), timeout_s)
 
     def tools(self) -> list[Tool]:
         """Return the tools within scope, in name order."""
-        page = self._ask(self._questions.tools(""), DEFAULT_TIMEOUT_S)
+        page = self.ask(self._questions.tools(""), DEFAULT_TIMEOUT_S)
         found = [*page.tools]
         while page.next_token:
-            page = self._ask(self._questions.tools(page.next_token), DEFAULT_TIMEOUT_S)
+            page = self.ask(self._questions.tools(page.next_token), DEFAULT_TIMEOUT_S)
             found += page.tools
         return found
 
     def get_call(self, *, call_id: str = "", request_id: str = "", timeout_s: float = DEFAULT_TIMEOUT_S) -> Answer:
         """Return the answer of one of the caller's own calls."""
-        return self._ask(self._questions.get_call(call_id, request_id), timeout_s)
+        return self.ask(self._questions.get_call(call_id, request_id), timeout_s)
 
     def cancel(self, *, call_id: str = "", request_id: str = "", timeout_s: float = DEFAULT_TIMEOUT_S) -> bool:
         """Stop one of the caller's own calls; whether it was running."""
-        return self._ask(self._questions.cancel(call_id, request_id), timeout_s)
+        return self.ask(self._questions.cancel(call_id, request_id), timeout_s)
 
     def close(self) -> None:
         """End the connection."""
@@ -77,7 +77,8 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _ask(self, question: Question[Value], timeout_s: float) -> Value:
+    def ask(self, question: Question[Value], timeout_s: float) -> Value:
+        """Ask any question; what it reads is returned."""
         rpc = self._channel.unary_unary(question.method, None, None)
         try:
             response = rpc(question.request, timeout=timeout_s, metadata=self._metadata)

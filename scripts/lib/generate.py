@@ -26,9 +26,9 @@ Files = Mapping[str, bytes]
 
 BASELINE: Final = "protos/baseline.json"
 LOCKS: Final = {
-    "requirements.lock": ("--no-dev",),
+    "requirements.lock": ("--no-dev", "--all-extras"),
     "requirements-build.lock": ("--only-group", "build"),
-    "requirements-dev.lock": (),
+    "requirements-dev.lock": ("--all-extras",),
 }
 """Lock file for pip → which part of uv.lock it exports."""
 

@@ -49,6 +49,8 @@ ROOMS_OF = {
     "httpx": (*ENGINES, "sandbox.identity.oidc", "sandbox.receipts.witness"),
     "cedarpy": ("sandbox.policy",),
     "joserfc": ("sandbox.identity",),
+    "mcp": ("sandbox.doors.mcp",),
+    "mcp_types": ("sandbox.doors.mcp",),
     "pickle": (),
     "marshal": (),
     "shelve": (),

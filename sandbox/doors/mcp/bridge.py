@@ -1,0 +1,117 @@
+"""How does a host on this machine reach the service? Over stdin and stdout, by a bridge that holds its credentials.
+
+Certificate, key and token stay in files and go with every request over mutual TLS (P1); the host never sees them. Every
+receipt is verified before an answer is passed on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import Final, final
+
+import anyio
+from mcp.server.stdio import stdio_server
+
+from sandbox.client import AsyncClient, ClientError, Identity, Tool, Unavailable, address_of
+from sandbox.client.answers import read_answer
+from sandbox.client.questions import SERVICE, Question, raise_meaning
+from sandbox.doors.mcp.server import Context, Untold, mcp_server
+from sandbox.v1 import tool_execution_pb2 as pb
+
+TIMEOUT_S: Final = 300.0
+"""How long a call may take; the tool's own limits are shorter."""
+
+
+@final
+class Bridge:
+    """Asks the service as one identity, whose files are read again when they change: tokens are renewed."""
+
+    def __init__(self, deployment: Path, name: str, address: str = "") -> None:
+        """Ask as the identity `name`; without an `address` the service over the deployment."""
+        self._deployment = deployment
+        self._name = name
+        self._address = address
+        self._client: AsyncClient | None = None
+        self._identity: Identity | None = None
+        self._reached = ""
+
+    async def tools(self) -> Sequence[Tool]:
+        """Return the tools that the identity may see."""
+        try:
+            return await (await self._connected())[0].tools()
+        except ClientError as error:
+            raise _untold(error) from error
+
+    async def execute(self, request: pb.ExecuteRequest) -> pb.ExecuteResponse:
+        """Take a call to its answer, whose receipt has been verified."""
+        return await self._ask("Execute", request.SerializeToString(), request.tool)
+
+    async def receipt(self, call_id: str) -> bytes:
+        """Return the verified receipt of a call."""
+        question = pb.GetCallRequest(call=pb.CallReference(call_id=call_id))
+        return (await self._ask("GetCall", question.SerializeToString(), "")).receipt
+
+    async def close(self) -> None:
+        """End the connection."""
+        if self._client is not None:
+            await self._client.close()
+
+    async def _ask(self, method: str, request: bytes, tool: str) -> pb.ExecuteResponse:
+        def read(data: bytes) -> pb.ExecuteResponse:
+            is_found = method == "GetCall"
+            found = pb.GetCallResponse.FromString(data) if is_found else None
+            response = found.response if found is not None else pb.ExecuteResponse.FromString(data)
+            read_answer(response, found.tool if found is not None else tool, identity.log_verifier_key)
+            return response
+
+        try:
+            client, identity = await self._connected()
+            return await _ended_with_us(client.ask(Question(SERVICE + method, request, read, raise_meaning), TIMEOUT_S))
+        except ClientError as error:
+            raise _untold(error) from error
+
+    async def _connected(self) -> tuple[AsyncClient, Identity]:
+        """Return a client of the identity as its files are now, to the service where it is now."""
+        identity = Identity.from_deployment(self._deployment, self._name)
+        address = self._address or address_of(self._deployment)
+        if self._client is None or (identity, address) != (self._identity, self._reached):
+            await self.close()
+            self._client, self._identity, self._reached = AsyncClient(address, identity), identity, address
+        return self._client, identity
+
+
+async def _ended_with_us(asking: Coroutine[object, object, pb.ExecuteResponse]) -> pb.ExecuteResponse:
+    """Await an RPC; whoever stops waiting stops it, and with it the statement at the engine.
+
+    # WHY a task of its own: grpc answers a cancellation with one of its making, which anyio takes for somebody else's
+    and ends the connection for.
+    """
+    task = asyncio.ensure_future(asking)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        task.cancel()
+        raise
+
+
+def _untold(error: ClientError) -> Untold:
+    return Untold(str(error), error.reason, error.retry_after_s if isinstance(error, Unavailable) else 0.0)
+
+
+def serve_stdio(bridge: Bridge, version: str, *, has_plain_names: bool) -> None:
+    """Speak MCP over stdin and stdout until the host closes them."""
+
+    async def service_of(_: Context) -> Bridge:
+        return bridge
+
+    async def speak() -> None:
+        server = mcp_server(service_of, version, has_plain_names=has_plain_names)
+        try:
+            async with stdio_server() as (reading, writing):
+                await server.run(reading, writing, server.create_initialization_options())
+        finally:
+            await bridge.close()
+
+    anyio.run(speak)

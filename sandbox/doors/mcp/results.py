@@ -1,0 +1,100 @@
+"""How does MCP tell an answer? A decided call is a tool's result, a refusal too: a model reads it and mends its call.
+
+https://modelcontextprotocol.io/specification/2026-07-28/server/tools#error-handling
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from hashlib import sha256
+from typing import Final, assert_never
+
+from mcp_types import CallToolResult, ContentBlock, TextContent
+
+from sandbox.doors.mcp.tools import CALL_ID, RECEIPT
+from sandbox.v1 import outcome_pb2
+from sandbox.v1 import tool_execution_pb2 as pb
+from sandbox.values import JsonObject
+
+META: Final = "sandbox.v1/receipt"
+"""The key in `_meta` under which a result names its call and its receipt."""
+_TRUNCATED: Final = {outcome_pb2.TRUNCATION_ROWS: "rows", outcome_pb2.TRUNCATION_BYTES: "bytes"}
+_UNSEEN: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
+"""Characters that no reader sees, and that turn or hide what is seen; JSON needs none of them as they are."""
+
+
+def call_result(response: pb.ExecuteResponse) -> CallToolResult:
+    """Return a decided call as a tool's result."""
+    proof: JsonObject = {CALL_ID: response.call_id, RECEIPT: sha256(response.receipt).hexdigest()}
+    outcome = response.WhichOneof("outcome")
+    match outcome:
+        case "result":
+            return _told({**_result(response.result), **proof}, proof, is_error=False)
+        case "refusal":
+            refusal = response.refusal
+            return _told({"refusal": _refusal(refusal), **proof}, proof, is_error=True, text=_sentence(refusal))
+        case "pending":
+            seconds = response.pending.retry_after_ms / 1000
+            text = f"the call is not finished; ask again in {seconds:g} s, with the same arguments"
+            body: JsonObject = {"pending": {"retry_after_s": seconds}, CALL_ID: response.call_id}
+            return _told(body, {CALL_ID: response.call_id}, is_error=True, text=text)
+        case "explanation" | None:
+            raise ValueError(outcome)
+        case _:
+            assert_never(outcome)
+
+
+def untold_result(reason: str, message: str, retry_after_s: float = 0.0) -> CallToolResult:
+    """Return what a call without a receipt is told: overload, a rate already exceeded, a request that is no call."""
+    refusal = outcome_pb2.Refusal(reason=reason, message=message, retry_after_ms=round(retry_after_s * 1000))
+    return _told({"refusal": _refusal(refusal)}, {}, is_error=True, text=_sentence(refusal))
+
+
+def _told(body: JsonObject, proof: JsonObject, *, is_error: bool, text: str = "") -> CallToolResult:
+    content: list[ContentBlock] = [TextContent(type="text", text=text or seen(body))]
+    return CallToolResult(
+        content=content, structured_content=dict(body), is_error=is_error, _meta={META: proof} if proof else None
+    )
+
+
+def seen(body: JsonObject) -> str:
+    """Return JSON in which every character can be seen: what a model reads is what a person reads of it."""
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    return _UNSEEN.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return json.dumps(found[0])[1:-1]
+
+
+def _result(result: outcome_pb2.Result) -> JsonObject:
+    return {
+        "columns": [{"name": c.name, "type": c.type, "declared_type": c.declared_type} for c in result.columns],
+        "rows": json.loads(result.rows_json),
+        "row_count": result.row_count,
+        "truncated_by": _TRUNCATED.get(result.truncation, ""),
+        "omitted_columns": {omitted.relation: omitted.count for omitted in result.omitted_columns},
+    }
+
+
+def _refusal(refusal: outcome_pb2.Refusal) -> JsonObject:
+    facts: JsonObject = {
+        "reason": refusal.reason,
+        "message": refusal.message,
+        "rule": refusal.rule,
+        "line": refusal.line,
+        "column": refusal.column,
+        "retry_after_s": refusal.retry_after_ms / 1000,
+        "metadata": dict(refusal.metadata),
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
+def _sentence(refusal: outcome_pb2.Refusal) -> str:
+    """Return a refusal as a sentence that a model can act on, with its reason and its place."""
+    place = f" (line {refusal.line}, column {refusal.column} of the text)" if refusal.line else ""
+    later = f"; try again in {refusal.retry_after_ms / 1000:g} s" if refusal.retry_after_ms else ""
+    return _UNSEEN.sub(_escaped, f"{refusal.reason}: {refusal.message}{place}{later}")

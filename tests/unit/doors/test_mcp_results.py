@@ -1,0 +1,68 @@
+"""Does MCP tell an answer so that a model can act on it, and a person see all of it?"""
+
+from __future__ import annotations
+
+import json
+
+import mcp_types
+import pytest
+
+from sandbox.doors.mcp.results import META, call_result, seen, untold_result
+from sandbox.v1 import outcome_pb2
+from sandbox.v1 import tool_execution_pb2 as pb
+
+
+def text_of(result: mcp_types.CallToolResult) -> str:
+    (content,) = result.content
+    assert isinstance(content, mcp_types.TextContent)
+    return content.text
+
+
+@pytest.mark.requirement("mcp:results:seen")
+@pytest.mark.parametrize(
+    "hidden", ["\x1b[2J", "\x9b31m", "\u202e", "\u200b", "\u2066", "\ufeff", "\U000e0041", "\u2028"]
+)
+def test_no_character_that_is_not_seen_goes_out_as_it_is(hidden: str) -> None:
+    rows = json.dumps([[f"a{hidden}b"]], ensure_ascii=False)
+    shown = text_of(call_result(pb.ExecuteResponse(call_id="1", result=outcome_pb2.Result(rows_json=rows.encode()))))
+    told = text_of(call_result(pb.ExecuteResponse(refusal=outcome_pb2.Refusal(reason="X", message=f"a{hidden}b"))))
+
+    for text in (shown, told):
+        assert not any(character in text for character in hidden if not character.isprintable())
+        assert "a\\" in text
+    assert json.loads(shown)["rows"] == [[f"a{hidden}b"]]
+
+
+@pytest.mark.requirement("mcp:results:seen")
+def test_letters_of_every_script_stay() -> None:
+    assert seen({"a": "Zoë ☃ 日本 𝄞 עברית"}) == '{"a":"Zoë ☃ 日本 𝄞 עברית"}'
+
+
+@pytest.mark.requirement("mcp:results:untold")
+def test_a_call_that_is_not_finished_says_when_to_ask_again() -> None:
+    result = call_result(pb.ExecuteResponse(call_id="7", pending=outcome_pb2.Pending(retry_after_ms=1500)))
+
+    assert (result.is_error, result.structured_content) == (True, {"pending": {"retry_after_s": 1.5}, "call_id": "7"})
+    assert "ask again in 1.5 s" in text_of(result)
+    assert result.meta == {META: {"call_id": "7"}}
+
+
+@pytest.mark.requirement("mcp:results:untold")
+def test_what_has_no_receipt_has_its_reason_and_its_delay() -> None:
+    result = untold_result("RATE_LIMITED", "30 calls a minute reached", 12)
+
+    assert text_of(result) == "RATE_LIMITED: 30 calls a minute reached; try again in 12 s"
+    assert (result.is_error, result.meta) == (True, None)
+    assert result.structured_content == {
+        "refusal": {"reason": "RATE_LIMITED", "message": "30 calls a minute reached", "retry_after_s": 12.0}
+    }
+
+
+@pytest.mark.requirement("mcp:results:schema")
+def test_what_is_cut_off_or_left_out_is_said() -> None:
+    cut = outcome_pb2.Result(rows_json=b"[[1]]", row_count=1, truncation=outcome_pb2.TRUNCATION_ROWS)
+    cut.omitted_columns.add(relation="orders", count=2)
+    told = call_result(pb.ExecuteResponse(call_id="1", result=cut)).structured_content
+
+    assert told is not None
+    assert (told["truncated_by"], told["omitted_columns"], told["row_count"]) == ("rows", {"orders": 2}, 1)
