@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, final
+from typing import Final, Literal, TypeAlias, final
 
 from sqlglot import exp
 
@@ -30,6 +30,10 @@ FindingKind: TypeAlias = Literal[
     "construct",
     "name-case",
 ]
+
+
+NATURAL: Final = "NATURAL"
+"""Stands in a finding for the columns that a NATURAL JOIN compares."""
 
 
 @final
@@ -292,15 +296,17 @@ class Names:
     def natural(self, left: list[Source], right: list[Source], node: exp.Expr) -> None:
         """Find columns that no join may compare, of a side of NATURAL beside one with names that are not known.
 
-        # WHY: to the engine they could be of the same name.
+        # WHY: to the engine they could be of the same name. Of what is for aggregates alone nothing but the names of
+        tables is believed, for nothing behind the gate holds it.
         """
-        self.effort.spend(len(left) + len(right))
+        self.effort.spend(sum(len(source.columns) for source in (*left, *right)))
         for unsure, other in ((left, right), (right, left)):
-            if any(source.is_open or GUESSED in source.columns.values() for source in unsure):
-                origins = [origin for source in other for origin in source.columns.values()]
-                self._must_not_be_guarded(origins, node, "NATURAL")
-                if any(origin is HIDDEN for origin in origins):
-                    self.find("shared-column", node, "NATURAL")
+            origins = [origin for source in other for origin in source.columns.values()]
+            if not all(source.table for source in unsure):
+                self._must_not_be_guarded(origins, node, NATURAL)
+            is_open = any(source.is_open or GUESSED in source.columns.values() for source in unsure)
+            if is_open and any(origin is HIDDEN for origin in origins):
+                self.find("shared-column", node, NATURAL)
 
     def counted(self, sources: Iterable[Source]) -> None:
         """Note common table expressions of a SELECT whose rows are only counted."""

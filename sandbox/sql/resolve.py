@@ -261,6 +261,9 @@ class _Resolver(Sources):
     def _named(self, item: exp.Expr, scope: Scope, aliases: set[str]) -> str:
         """Resolve one output that is not `*`; returns its name, if it has one that we know."""
         if type(item) is exp.Alias:
+            if _is_star(item.this):
+                # WHY: PostgreSQL passes over the name and gives all columns; what is so named would be another column.
+                self.names.find("construct", item.args.get("alias"), "an alias of `*`")
             self.expression(item.this, scope)
             name = self.names.alias(item.args.get("alias"))
             aliases.add(name)
@@ -356,6 +359,12 @@ class _Resolver(Sources):
         self.names.effort.spend(len(scope.sources))
         if any(name in source.columns for source in scope.sources):
             self.names.find("construct", None, name)
+
+
+def _is_star(node: exp.Expr) -> bool:
+    while type(node) is exp.Paren:
+        node = node.this
+    return type(node) is exp.Star or (type(node) is exp.Column and type(node.this) is exp.Star)
 
 
 def _counts(node: exp.Expr | None) -> bool:

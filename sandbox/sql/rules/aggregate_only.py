@@ -24,7 +24,7 @@ from sqlglot import exp
 from sandbox.reasons import Reason, quoted
 from sandbox.sql.catalogue import folded
 from sandbox.sql.dialects.base import Dialect
-from sandbox.sql.names import Finding, GuardedUse
+from sandbox.sql.names import NATURAL, Finding, GuardedUse
 from sandbox.sql.parse import start_of
 from sandbox.sql.refusals import refused
 from sandbox.sql.resolve import Resolved
@@ -71,6 +71,8 @@ def _spread(resolved: Resolved, finding: Finding) -> str:
         rules = [rule_of(resolved.parsed.lexed.given, folded(table)) for table in sorted(resolved.relations)]
         told = columns_told([rule for rule in rules if rule])
         return f"`*` holds a column that is for aggregates alone; columns by name are accepted: {told}"
+    if finding.name == NATURAL:
+        return "NATURAL could compare a column that is for aggregates alone; `JOIN … ON` over other columns is accepted"
     return (
         f"the column {quoted(finding.name)} is for aggregates alone and cannot join rows; a join over other columns is"
         " accepted"

@@ -5,13 +5,16 @@ Each text was permitted once and gave every value, or one, of a column for aggre
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import pytest
 from guarded_gate import ENGINES, ask
 
 from sandbox.reasons import Reason, Refused
-from sandbox.toolspec import SqlEngine
+from sandbox.settings import SqlSettings
+from sandbox.sql import Catalogue, ColumnShape, GateInput, TableShape, prove
+from sandbox.toolspec import Digest, SqlEngine, TableRule
 
 BY_ANOTHER_NAME: Final = (
     "SELECT id, (SELECT cents FROM (SELECT + x.cents FROM (SELECT 1 AS cents) x) s) FROM orders",
@@ -38,6 +41,8 @@ POSTGRES_BY_ANOTHER_NAME: Final = (
     ),
     "SELECT id, (SELECT cents FROM unnest(ARRAY[1], ARRAY[2]) AS cents) FROM orders",
     "SELECT id, (SELECT cents FROM unnest('a:1'::tsvector) AS cents) FROM orders",
+    "SELECT (SELECT 1 FROM sales.orders s LIMIT cents) FROM orders",
+    "SELECT (SELECT id FROM sales.orders UNION SELECT '2' ORDER BY cents LIMIT 1) FROM orders",
     "SELECT id AS cents FROM orders ORDER BY @ cents USING >",
     "SELECT sum(@ cents), sum(cents) FROM orders HAVING count(cents) >= 5",
 )
@@ -183,3 +188,58 @@ def test_the_row_of_a_nearer_source_counts_before_a_column_further_out(engine: S
 )
 def test_signs_are_told_from_additions(engine: SqlEngine, sql: str) -> None:
     ask(engine, sql)
+
+
+@pytest.mark.requirement("sql:names:signs")
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_sign_that_the_tree_has_lost_is_refused(engine: SqlEngine) -> None:
+    with pytest.raises(Refused) as refused:
+        ask(engine, "SELECT id, sum(id) OVER (ORDER BY id ROWS + 1 PRECEDING) FROM orders")
+
+    assert refused.value.rule == "sql/same-tokens"
+
+
+@pytest.mark.requirement("sql:names:guessed")
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT (SELECT count FROM (SELECT count(*) FROM odd) x) FROM odd",
+        "SELECT (SELECT column1 FROM (VALUES (1)) v) FROM odd",
+        "SELECT (SELECT unnest FROM unnest(ARRAY[1]) LIMIT 1) FROM odd",
+    ],
+)
+def test_what_is_not_named_hides_no_hidden_column_of_that_name(sql: str) -> None:
+    columns = tuple(ColumnShape(name, "text") for name in ("id", "count", "column1", "unnest"))
+    odd = TableShape("public.odd", columns, "table", has_rowid=False)
+    given = GateInput(
+        dialect="postgres",
+        text=sql,
+        catalogue=Catalogue({odd.name: odd}, Digest("0" * 64)),
+        tables={odd.name: TableRule(table=odd.name, columns=("id",))},
+        parameters=frozenset(),
+        may_claim=False,
+        bounds=SqlSettings(),
+        stands_for={},
+    )
+    with pytest.raises(Refused) as refused:
+        prove(given)
+    assert refused.value.rule == "sql/guessed-names"
+    shown = {odd.name: TableRule(table=odd.name, columns=("id", "count", "column1", "unnest"))}
+    prove(replace(given, tables=shown))
+
+
+@pytest.mark.requirement("sql:aggregate-only:names")
+@pytest.mark.parametrize(
+    ("engine", "sql", "rule"),
+    [
+        ("postgres", "SELECT s.id, p.* AS cents FROM orders s, (SELECT 1 AS a) p ORDER BY cents", "sql/constructs"),
+        ("postgres", "SELECT s.id, (p.*) AS cents FROM orders s, (SELECT 1 AS a) p ORDER BY cents", "sql/constructs"),
+        ("duckdb", "SELECT id FROM orders NATURAL JOIN (SELECT unnest(x) AS b FROM (SELECT 7 AS cents) x) q", ""),
+        ("duckdb", "SELECT id FROM orders NATURAL JOIN (SELECT x.cents AS q, 2 AS q FROM (SELECT 7 AS cents) x) q", ""),
+    ],
+)
+def test_a_name_that_the_engine_passes_over_is_none(engine: SqlEngine, sql: str, rule: str) -> None:
+    with pytest.raises(Refused) as refused:
+        ask(engine, sql, "cents")
+
+    assert refused.value.rule in ({rule} if rule else {"sql/aggregate-only", "sql/shared-columns"})
