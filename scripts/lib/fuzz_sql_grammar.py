@@ -147,12 +147,18 @@ class Grammar:
         table = self._chance.choice(list(HIDDEN))
         name = self._chance.choice(HIDDEN[table])
         item = self._expression_of(name).replace("x.", self._chance.choice(("", f"{table}.")))
-        match self._chance.randrange(5):
+        match self._chance.randrange(6):
             case 0:
                 return f"SELECT id AS {name} FROM {table} ORDER BY {item}, 1"  # noqa: S608 - for the gate
             case 1:
                 return f"SELECT sum({item}) FROM {table} HAVING count({name}) >= 5"  # noqa: S608 - for the gate
             case 2:
+                value = self._chance.choice(("73197319", "3014", "'canary7319'", "NULL"))
+                item = self._expression_of(name)
+                other = f"(SELECT {item} FROM (SELECT {value} AS {name}) x) q"  # noqa: S608 - for the gate
+                sides = self._chance.choice(((table, other), (other, table), (f"(SELECT * FROM {table}) t", other)))
+                return f"SELECT count(*) FROM {sides[0]} NATURAL JOIN {sides[1]}"  # noqa: S608 - for the gate
+            case 3:
                 end = self._chance.choice(
                     (f"LIMIT {item}", f"OFFSET {item}", f"ORDER BY v0, {item}", f"ORDER BY v0 * {item}")
                 )
