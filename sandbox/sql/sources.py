@@ -56,7 +56,8 @@ class Sources(ABC):
             if node.args.get("alias"):
                 sources = [self._join_as_one(node, sources)]
         elif type(node) is exp.Subquery or type(node) is exp.Values:
-            sources = [self._subquery(node, node, scope.env, scope.outer)]
+            beside = Scope(list(left), scope.env, scope.outer) if self.naming.has_lateral_queries else scope.outer
+            sources = [self._subquery(node, node, scope.env, beside)]
         elif type(node) is exp.Lateral:
             sources = [self._lateral(node, Scope(list(left), scope.env, scope.outer), conditions)]
         else:

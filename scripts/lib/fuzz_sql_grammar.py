@@ -155,8 +155,8 @@ class Grammar:
             case 2:
                 value = self._chance.choice(("73197319", "3014", "'canary7319'", "NULL"))
                 item = self._expression_of(name)
-                other = f"(SELECT {item} FROM (SELECT {value} AS {name}) x) q"  # noqa: S608 - for the gate  # noqa: S608 - for the gate
-                sides = self._chance.choice(((table, other), (other, table), (f"(SELECT * FROM {table}) t", other)))
+                other = f"(SELECT {item} FROM (SELECT {value} AS {name}) x) q"  # noqa: S608 - for the gate
+                sides = self._chance.choice(((table, other), (other, table), (f"(SELECT * FROM {table}) t", other)))  # noqa: S608 - for the gate
                 return f"SELECT count(*) FROM {sides[0]} NATURAL JOIN {sides[1]}"  # noqa: S608 - for the gate
             case 3:
                 end = self._chance.choice(

@@ -24,6 +24,6 @@ IMPOSSIBLE: Final = frozenset(
     | {("SELECT", after) for after in (*CLAUSES, ",", ")", "ON", "")}
     | {("JOIN", after) for after in (*_JOIN_WORDS, *CLAUSES, ",", ")", ".", "")}
     | {(before, ".") for before in ("FROM", ",", ".", "(", "SELECT")}
-    | {("(", ","), ("LIMIT", ","), ("FROM", ","), ("FROM", "")}
+    | {("INTERVAL", "INTERVAL"), ("(", ","), ("LIMIT", ","), ("FROM", ","), ("FROM", "")}
 )
 """Pairs of tokens that sqlglot passes over and engines do not; the latter also make sqlglot read a text many times."""

@@ -243,3 +243,22 @@ def test_a_name_that_the_engine_passes_over_is_none(engine: SqlEngine, sql: str,
         ask(engine, sql, "cents")
 
     assert refused.value.rule in ({rule} if rule else {"sql/aggregate-only", "sql/shared-columns"})
+
+
+@pytest.mark.requirement("sql:aggregate-only:names")
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT (SELECT list(q.v) FROM orders, (SELECT cents AS v) q) FROM (SELECT 1 AS cents) o",
+        "SELECT (SELECT list(q.v) FROM orders s, (SELECT s.cents AS v) q) FROM (SELECT 1 AS cents) s",
+        "SELECT 5 AS cents, (SELECT list(q.v) FROM orders s, (SELECT cents AS v) q)",
+        "SELECT 5 AS cents, (SELECT list(q.v) FROM orders s CROSS JOIN (VALUES (cents)) q(v))",
+        "SELECT q.v FROM orders s LEFT JOIN (WITH z AS (SELECT cents AS v) SELECT v FROM z) q ON true",
+    ],
+)
+def test_a_query_in_from_sees_what_stands_left_of_it_on_duckdb(sql: str) -> None:
+    with pytest.raises(Refused) as refused:
+        ask("duckdb", sql, "cents")
+
+    assert refused.value.rule in {"sql/aggregate-only", "sql/guessed-names"}
+    ask("duckdb", "SELECT s.id, q.v FROM orders s, (SELECT s.id + 1 AS v) q")
