@@ -10,7 +10,7 @@ from typing import Final, Literal, final
 from sandbox.confined.frames import Heading, Rows, Statement, Stopped, Tables, Task
 from sandbox.executors.duckdb_errors import no_process, told, unavailable
 from sandbox.executors.duckdb_host import Host, Lost, NotMade, Process
-from sandbox.executors.duckdb_views import select_of, views_of
+from sandbox.executors.duckdb_views import as_read, select_of, views_of
 from sandbox.executors.ending import Over, cancelled, end_of, failed, timed_out
 from sandbox.executors.engine import Confinement, Fetched, PlanStale
 from sandbox.executors.places import Places
@@ -70,7 +70,8 @@ class DuckdbExecutor:
     def run(self, plan: SqlPlan, confinement: Confinement, lease: Lease, cancellation: Cancellation) -> Fetched:
         """Run the plan in a process of its own; raises `Refused` or `PlanStale`."""
         until = end_of(plan, cancellation)
-        rules = {name: confinement.tables[name] for name in map(folded, plan.rights.relations)}
+        read = frozenset(plan.rights.columns)
+        rules = {name: as_read(confinement.tables[name], read) for name in map(folded, plan.rights.relations)}
         try:
             believed = self._tables(until, cancellation)
             statement = _statement(plan.sql_to_run, rules, confinement, believed, plan)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
@@ -34,6 +35,15 @@ def views_of(rules: Mapping[str, TableRule], tables: Mapping[str, Table]) -> tup
         )
         for name, rule in rules.items()
     )
+
+
+def as_read(rule: TableRule, read: Collection[tuple[str, str]]) -> TableRule:
+    """Return a table's rule without the columns for aggregates alone that a statement was not proven to aggregate.
+
+    `read` are the columns that it was proven to read, by table.
+    """
+    columns = tuple(name for name in rule.columns if name not in rule.aggregate_only or (rule.table, name) in read)
+    return replace(rule, columns=columns or rule.columns)
 
 
 def select_of(rule: TableRule) -> str:

@@ -244,6 +244,31 @@ def test_no_hidden_row_column_or_unmasked_value_is_in_what_is_read(engine: Ungat
     assert not [word for word in (CANARY, "US", "Lovelace", "ada@", "4111", "1815-") if word in told], told
 
 
+@pytest.mark.requirement("executors:duckdb:guarded")
+@pytest.mark.parametrize(
+    ("sql", "values"),
+    [
+        ("SELECT cents FROM orders", "((100,), (300,))"),
+        ("SELECT max(o.cents) FROM orders AS o", "((300,),)"),
+        ("SELECT list(o) FROM orders AS o", "'cents': 100"),
+        ("SELECT (SELECT list(q.v) FROM orders, (SELECT cents AS v) q) FROM (SELECT 1 AS cents) o", "[100, 300]"),
+    ],
+)
+def test_a_column_for_aggregates_alone_is_there_for_what_was_proven_to_aggregate_it(
+    path: Path, sql: str, values: str
+) -> None:
+    guarded = {"orders": replace(EU["orders"], aggregate_only=("cents",))}
+    engine = Ungated(path, guarded, "duckdb")
+    engine.executor.read_catalogue()
+    unread = tuple(column for column in engine.rights.columns if column != ("orders", "cents"))
+    with_it = repr(answer(engine, sql))
+    engine.rights = replace(engine.rights, columns=unread)
+    without = repr(answer(engine, sql))
+    engine.executor.close()
+
+    assert (values in with_it, values in without) == (True, False), (with_it, without)
+
+
 HIDDEN = "(2, 'US', -9223372036854775807 - 1,"
 OTHERWISE = (HIDDEN, "(2, '7', 1,")
 FILTERS = ["region = claim('region')", "lower(region) = 'eu' AND CAST(cents AS VARCHAR) <> ''"]

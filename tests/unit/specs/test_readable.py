@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from sandbox.doors.rpc import tool_service
+from sandbox.doors import tool_service
 from sandbox.specs.readable import MAX_READABLE, readable
 from sandbox.specs.specs import tool_input_schema_json
 from sandbox.toolspec import TableRule, ToolSpec
