@@ -93,10 +93,13 @@ class Names:
 
     def name(self, node: exp.Expr | None) -> str:
         """Return the folded name of an identifier and note that its place has been read."""
-        name = self.alias(node)
-        if type(node) is exp.Identifier and self._text[start_of(node)] in self._naming.string_quotes:
+        if type(node) is not exp.Identifier:
+            return self.alias(node)
+        start = start_of(node)
+        self.named_at.add(start)
+        if self._text[start] in self._naming.string_quotes:
             self.find("construct", node, "string as a name")
-        return name
+        return self.folded(node)
 
     def alias(self, node: exp.Expr | None) -> str:
         """Do as `name` does; an alias may be written as a string."""

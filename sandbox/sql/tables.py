@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Final, final
 
-from sandbox.sql.catalogue import folded
+from sandbox.sql.catalogue import TableShape, folded
 from sandbox.sql.contract import GateInput
 from sandbox.sql.dialects.base import Dialect
-from sandbox.sql.scope import HIDDEN, Columns
+from sandbox.sql.scope import HIDDEN, Columns, Origin
 from sandbox.toolspec import TableRule
 
 
@@ -35,15 +35,9 @@ class Tables:
         if shape is None or rule is None or name.startswith(self._dialect.system_prefixes):
             return None
         if name not in self.columns:
-            shown = {folded(column) for column in rule.columns}
             self.read[shape.name] = rule
-            columns: dict[str, tuple[str, str] | None] = {}
-            for column in shape.columns:
-                key = folded(column.name)
-                columns[key] = (shape.name, column.name) if key in shown else HIDDEN
-            self.columns[name] = columns
-            guarded = set(map(folded, rule.aggregate_only))
-            self.guarded.update((shape.name, each.name) for each in shape.columns if folded(each.name) in guarded)
+            self.columns[name], guarded = _columns_of(shape, rule)
+            self.guarded |= guarded
         return shape.name, self.columns[name]
 
     def first_columns(self, table: str, count: int) -> list[tuple[str, str]]:
@@ -67,3 +61,26 @@ def rule_of(given: GateInput, name: str) -> TableRule | None:
     if rule is not None and folded(rule.table) == name:
         return rule
     return next((rule for rule in given.tables.values() if folded(rule.table) == name), None)
+
+
+_Known = tuple[TableShape, TableRule, Columns, frozenset[tuple[str, str]]]
+_KNOWN: Final[dict[tuple[int, int], _Known]] = {}
+MAX_KNOWN: Final = 4_096
+"""Tables under rules whose columns are remembered; beyond it they are forgotten and found anew."""
+
+
+def _columns_of(shape: TableShape, rule: TableRule) -> tuple[Columns, frozenset[tuple[str, str]]]:
+    """Return what each name of a table means under a rule, and the columns that are for aggregates alone."""
+    # PERF: by identity, for a tool's tables and rules are the same objects at each statement; entries keep them alive.
+    known = _KNOWN.get((id(shape), id(rule)))
+    if known is None:
+        shown, guarded = set(map(folded, rule.columns)), set(map(folded, rule.aggregate_only))
+        columns: dict[str, Origin] = {}
+        for column in shape.columns:
+            key = folded(column.name)
+            columns[key] = (shape.name, column.name) if key in shown else HIDDEN
+        kept = frozenset((shape.name, each.name) for each in shape.columns if folded(each.name) in guarded)
+        if len(_KNOWN) >= MAX_KNOWN:
+            _KNOWN.clear()
+        known = _KNOWN[id(shape), id(rule)] = (shape, rule, columns, kept)
+    return known[2], known[3]

@@ -34,8 +34,29 @@ Sources = Mapping[str, "Known | None"]
 """By the name in FROM; nothing where it is no table."""
 
 
+class _Found(NamedTuple):
+    given: tuple[object, object, object]
+    tables: Mapping[tuple[str, str], Known]
+
+
+_FOUND: dict[tuple[int, int, int], _Found] = {}
+MAX_FOUND: Final = 256
+"""Tools whose tables are remembered; beyond it they are forgotten and found anew."""
+
+
 def known_tables(given: GateInput) -> Mapping[tuple[str, str], Known]:
     """Return the tables by the schema and name that stand for each; none if none has a key."""
+    # PERF: by identity, for these are the same objects at each statement of a tool; entries keep them alive.
+    parts = (given.tables, given.catalogue, given.stands_for)
+    by_identity = (id(parts[0]), id(parts[1]), id(parts[2]))
+    if by_identity not in _FOUND:
+        if len(_FOUND) >= MAX_FOUND:
+            _FOUND.clear()
+        _FOUND[by_identity] = _Found(parts, _known_tables(given))
+    return _FOUND[by_identity].tables
+
+
+def _known_tables(given: GateInput) -> Mapping[tuple[str, str], Known]:
     found: dict[tuple[str, str], Known] = {}
     for name, rule in given.tables.items():
         shape = given.catalogue.tables.get(name)

@@ -12,7 +12,7 @@ import re
 from typing import Final
 
 from sandbox.sql.dialects.base import BLOB, OPERATOR, QUOTED, WORD, Scan, Token, Unreadable, blanked, words
-from sandbox.sql.dialects.scanning import COMMENT, SIGN, stopped, too_many
+from sandbox.sql.dialects.scanning import COMMENT, SIGN, new, stopped, too_many
 
 _CHARACTERS: Final = r"(?!--|/\*)[-~!@#^&|`?+*/%<>=]"
 _SPECIAL: Final = r"[~!@#^&|`?%]"
@@ -55,6 +55,7 @@ _ACCEPTED: Final = OPERATORS | {"::", "=>", *",()[].;:"}
 _MAX_NAME_BYTES: Final = 63
 """PostgreSQL cuts longer names, so that two of them could become one."""
 _NAMES: Final = (WORD, QUOTED)
+_LONGER: Final = (COMMENT, BLOB)
 _MAX_COMMENT_DEPTH: Final = 32
 
 
@@ -63,14 +64,15 @@ def scan(text: str, max_tokens: int) -> Scan:
     tokens: list[Token] = []
     comments: list[tuple[int, int]] = []
     at = 0
-    while (match := _TOKEN.match(text, at)) and (kind := match.lastindex):
+    following = _TOKEN.scanner(text).match  # type: ignore[attr-defined]  # typeshed leaves it out
+    while (match := following()) and (kind := match.lastindex):
         start, at = match.span(kind)
-        if kind == COMMENT:
-            at = _comment_end(text, start) if text[start] == "/" else at
-            comments.append((start, at))
-            continue
-        if kind == BLOB and text[start] == "$":
-            at = _dollars_end(text, start, at)
+        if kind in _LONGER:
+            at = _end_of(kind, text, start, at)
+            following = _TOKEN.scanner(text, at).match  # type: ignore[attr-defined]
+            if kind == COMMENT:
+                comments.append((start, at))
+                continue
         key = text[start:at]
         if kind == WORD and key.isascii():
             key = key.upper()
@@ -80,12 +82,19 @@ def scan(text: str, max_tokens: int) -> Scan:
                 raise _no_operator(key, start)
         elif kind in _NAMES and at - start > _MAX_NAME_BYTES // 4:
             _check_name(key[1:-1].replace('""', '"') if kind == QUOTED else key, start)
-        tokens.append(Token(kind, start, at, key))
+        tokens.append(new(Token, (kind, start, at, key)))
         if len(tokens) > max_tokens:
             raise too_many(start, max_tokens)
     if match is None:
         raise stopped(text, at, _STOPS)
     return Scan(blanked(text, comments) if comments else text, tuple(tokens))
+
+
+def _end_of(kind: int, text: str, start: int, at: int) -> int:
+    """Find the end of what may be no single match: a comment, for those nest, and a string between dollars."""
+    if kind == BLOB:
+        return _dollars_end(text, start, at) if text[start] == "$" else at
+    return _comment_end(text, start) if text[start] == "/" else at
 
 
 def _no_operator(key: str, start: int) -> Unreadable:

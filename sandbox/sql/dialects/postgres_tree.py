@@ -116,9 +116,7 @@ class Tree:
             handler(cast("Never", message), ctes)
         elif shape.name == "SelectStmt":
             ctes = self._with(cast("pb.SelectStmt", message), ctes)
-        place = getattr(message, "location", -1)
-        for name in shape.places:
-            message.ClearField(name)
+        place = _wiped(message, shape)
         if shape.is_plain:
             return
         for field, value in message.ListFields():
@@ -244,3 +242,13 @@ def _words(kind: Descriptor, field: str) -> Mapping[int, str]:
 def _is_any_like(kind: str, name: str) -> bool:
     """`LIKE ANY (…)` is the operator itself."""
     return kind in ("AEXPR_OP_ANY", "AEXPR_OP_ALL") and name in _LIKES
+
+
+def _wiped(message: Message, shape: Shape) -> int:
+    """Wipe the places out of a message; returns where it begins, if it said so."""
+    place = -1
+    for name in shape.places:
+        if name == "location":
+            place = getattr(message, name)
+        message.ClearField(name)
+    return place

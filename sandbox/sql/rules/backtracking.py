@@ -40,7 +40,7 @@ def check(lexed: Lexed) -> None:
     if lexed.keys.count("[") > MAX_SUBSCRIPTS:
         _check_subscripts(lexed)
     type_words = _type_words(lexed.dialect.name)
-    if type_words.isdisjoint(lexed.keys):
+    if sum(map(type_words.__contains__, lexed.keys)) <= MAX_TYPE_DEPTH:
         return
     depth = 0
     opened: list[bool] = []
