@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from sandbox.sql.dialects.reserved_words import RESERVED_WORDS
 from sandbox.toolspec import SqlEngine, TableRule
 
 MAX_READABLE: Final = 2_000
@@ -19,7 +20,7 @@ _MAX_NAMES: Final = 400
 _ROOM: Final = 300
 """Characters kept for what is told around the lists."""
 _PLAIN: Final = re.compile(r"[a-z_][a-z0-9_]*")
-"""A name that needs no quotes in any engine; words of its grammar apart, which the gate's refusal tells."""
+"""A name that needs no quotes in any engine, unless it is one of `RESERVED_WORDS`."""
 _SPOKEN: Final[dict[SqlEngine, str]] = {
     "sqlite": "SQLite",
     "postgres": "PostgreSQL",
@@ -31,7 +32,7 @@ _SPOKEN: Final[dict[SqlEngine, str]] = {
 def readable(engine: SqlEngine, rules: Iterable[TableRule], min_group_size: int) -> str:
     """Return what the statements of a tool may read, in one line; long lists are cut, and say by how much."""
     known = sorted(rules, key=lambda rule: rule.table)
-    named = [(rule, _written(rule.table, engine)) for rule in known]
+    named = [(rule, _written_table(rule.table, engine)) for rule in known]
     alone = [f"{table}.{_written(column, engine)}" for rule, table in named for column in rule.aggregate_only]
     masked = [f"{table}.{_written(column, engine)}" for rule, table in named for column in sorted(rule.masks)]
     filtered = [table for rule, table in named if rule.row_filter is not None]
@@ -52,11 +53,18 @@ def _plain_columns(rule: TableRule, engine: SqlEngine) -> str:
     return _cut(names, _MAX_NAMES)
 
 
-def _written(name: str, engine: SqlEngine) -> str:
-    """Return a name as a statement writes it."""
-    mark = "`" if engine == "mysql" else '"'
+def _written_table(name: str, engine: SqlEngine) -> str:
+    """Return a table's name as a statement writes it; PostgreSQL's may begin with a schema's."""
     parts = name.split(".") if engine == "postgres" else [name]
-    return ".".join(part if _PLAIN.fullmatch(part) else mark + part.replace(mark, mark * 2) + mark for part in parts)
+    return ".".join(_written(part, engine) for part in parts)
+
+
+def _written(name: str, engine: SqlEngine) -> str:
+    """Return one name as a statement writes it."""
+    if _PLAIN.fullmatch(name) and name not in RESERVED_WORDS:
+        return name
+    mark = "`" if engine == "mysql" else '"'
+    return mark + name.replace(mark, mark * 2) + mark
 
 
 def _cut(names: Sequence[str], most: int) -> str:
