@@ -15,10 +15,12 @@ from sandbox.toolspec import SqlEngine, TableRule
 
 MAX_READABLE: Final = 2_000
 """Characters in all: a page of a hundred tools stays well below what a message may hold."""
-_MAX_NAMES: Final = 400
-"""Characters of one list of names within it."""
-_ROOM: Final = 300
-"""Characters kept for what is told around the lists."""
+_MAX_COLUMNS: Final = 400
+"""Characters of the columns of one table within it."""
+_MAX_FURTHER: Final = 300
+"""Characters of each list behind the tables: so few that all of them leave room for the first tables."""
+_ROOM: Final = 100
+"""Characters kept for what is told around the tables."""
 _PLAIN: Final = re.compile(r"[a-z_][a-z0-9_]*")
 """A name that needs no quotes in any engine, unless it is one of `RESERVED_WORDS`."""
 _SPOKEN: Final[dict[SqlEngine, str]] = {
@@ -38,19 +40,20 @@ def readable(engine: SqlEngine, rules: Iterable[TableRule], min_group_size: int)
     filtered = [table for rule, table in named if rule.row_filter is not None]
     having = f"`HAVING count(c) >= {min_group_size}`"
     further = [
-        f"as `sum(c)`, `avg(c)` or `count(c)` alone, with {having}: {_cut(alone, _MAX_NAMES)}" if alone else "",
-        f"masked in the answer: {_cut(masked, _MAX_NAMES)}" if masked else "",
-        f"rows that the caller may not see are left out of {_cut(filtered, _MAX_NAMES)}" if filtered else "",
+        f"as `sum(c)`, `avg(c)` or `count(c)` alone, with {having}: {_cut(alone, _MAX_FURTHER)}" if alone else "",
+        f"masked in the answer: {_cut(masked, _MAX_FURTHER)}" if masked else "",
+        f"rows that the caller may not see are left out of {_cut(filtered, _MAX_FURTHER)}" if filtered else "",
     ]
     told = "; ".join(filter(None, further))
-    tables = [f"{table}({_plain_columns(rule, engine)})" for rule, table in named]
+    tables = [table + _plain_columns(rule, engine) for rule, table in named]
     room = MAX_READABLE - len(told) - _ROOM
     return "; ".join(filter(None, (f"{_SPOKEN[engine]}; it may read {_cut(tables, room)}", told)))
 
 
 def _plain_columns(rule: TableRule, engine: SqlEngine) -> str:
+    """Return the columns of a table in parentheses; nothing where all of them are for aggregates alone."""
     names = [_written(column, engine) for column in rule.columns if column not in rule.aggregate_only]
-    return _cut(names, _MAX_NAMES)
+    return f"({_cut(names, _MAX_COLUMNS)})" if names else ""
 
 
 def _written_table(name: str, engine: SqlEngine) -> str:

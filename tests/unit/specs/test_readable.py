@@ -122,6 +122,30 @@ def test_long_lists_are_cut_and_say_so(tables: int, columns: int) -> None:
 
 
 @pytest.mark.requirement("specs:schemas:readable")
+@pytest.mark.parametrize("engine", ["sqlite", "duckdb", "postgres", "mysql"])
+def test_the_first_table_is_told_however_long_the_other_lists_are(engine: SqlEngine) -> None:
+    guarded, plain = (tuple(f"{kind}_{'x' * 54}_{number:02}" for number in range(40)) for kind in ("gone", "have"))
+    masks = dict.fromkeys(plain, "null")
+    rules = [
+        replace(ORDERS, table=f"{'t' * 60}_{n:02}", columns=guarded + plain, aggregate_only=guarded, masks=masks)
+        for n in range(20)
+    ]
+
+    told = readable(engine, rules, 5)
+
+    assert f"it may read {'t' * 60}_00({plain[0]}, {plain[1]}, " in told
+    assert all(f"{start} {'t' * 60}_00" in told for start in ("alone, with `HAVING count(c) >= 5`:", "answer:", "of"))
+    assert len(told) <= MAX_READABLE
+
+
+@pytest.mark.requirement("specs:schemas:readable")
+def test_a_table_whose_columns_are_all_for_aggregates_has_no_empty_list() -> None:
+    told = readable("sqlite", [TableRule(table="orders", columns=("cents",), aggregate_only=("cents",))], 5)
+
+    assert told.startswith("SQLite; it may read orders; as `sum(c)`")
+
+
+@pytest.mark.requirement("specs:schemas:readable")
 def test_an_example_of_several_callers_is_told_once(good: Callable[[str], ToolSpec]) -> None:
     spec = good("design")
     first, refused = spec.examples
