@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from typing import Final
 
 PROGRESS_AFTER_S: Final = 2.0
-ASKS_SERVERS: Final = (
-    "asking the databases of connections.toml; a server that takes no connection is given up after 10 s"
-)
+ASKS_SERVERS: Final = "still at it; a database server that takes no connection is given up after 10 s"
+"""For commands that may ask servers, and may as well take long over files, examples or HTTP."""
 
 
 def told_progress() -> Callable[[int, int], None]:

@@ -203,7 +203,7 @@ class Executors:
             return self._executors[plan.connection].run(plan, ready.confinement, lease, cancellation)
         except PlanStale as stale:
             raise self._disagreement(plan, ready, lease, cancellation) from stale
-        except Refused as refused:
+        except NotSetUp as refused:
             raise _for_caller(plan.connection, refused) from refused
 
     def _ready_tool(self, name: ToolName, cancellation: Cancellation) -> ReadyTool:

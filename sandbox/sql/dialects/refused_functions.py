@@ -1,8 +1,9 @@
 """Which functions does each engine have that a statement may not call, and why?
 
 Told to who called one, for no neighbour of its name would do the same. The names are those of the engines' own
-catalogues, never of what a database adds to them. Nothing is permitted or refused by this: `*_functions` say what may
-be called.
+catalogues, never of what a database adds to them. A pattern stands only where the engine keeps a prefix to itself, for
+models make names up, and `add_days` neither waits nor locks. Nothing is permitted or refused by this: `*_functions`
+say what may be called.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Final
 
 from sandbox.sql.dialects.base import by_name
 
-_SESSION: Final = "it tells of the server or the session, not of the tool's tables"
+_SESSION: Final = "it is of the server or the session, not of the tool's tables"
 _OUTSIDE: Final = "it reaches outside the tool's tables; a table of this tool in `FROM` is accepted"
 _ACTS: Final = "it waits, locks or changes something, and statements here only read"
 _RUNS: Final = "it runs a text as SQL or finds a table by a text; the query itself, in parentheses, is accepted"
@@ -53,25 +54,38 @@ DUCKDB: Final[Mapping[str, str]] = by_name(
             from_json from_json_strict json_transform json_transform_strict
         """,
         "`typeof(…)` is accepted": "pg_typeof get_type variant_typeof vector_type format_type format_pg_type",
+        "`format_bytes(…)` is accepted": "pg_size_pretty",
         "it raises an error; `nullif(…)` and `CASE` are accepted": "error assert_true",
         _OUTSIDE: """
-            read_* parquet_* glob sniff_csv arrow_scan* pandas_scan python_* seq_scan which_secret query_* copy_database
-            import_database
+            read_blob read_csv read_csv_auto read_duckdb read_json read_json_auto read_json_objects
+            read_json_objects_auto read_ndjson read_ndjson_auto read_ndjson_objects read_parquet read_single_csv_file
+            read_single_json_file read_single_parquet_file read_text parquet_bloom_probe parquet_file_metadata
+            parquet_full_metadata parquet_kv_metadata parquet_metadata parquet_page_index parquet_scan parquet_schema
+            glob sniff_csv arrow_scan arrow_scan_dumb pandas_scan python_arrow_scan python_map_function seq_scan
+            which_secret copy_database import_database
         """,
         _RUNS: """
             query query_table json_execute_serialized_sql json_serialize_sql json_deserialize_sql json_serialize_plan
         """,
         _ACTS: """
-            nextval currval setval setseed write_log sleep_ms pg_sleep checkpoint force_checkpoint enable_* disable_*
-            truncate_* add_* remove_* register_* deregister_* create_* destroy_* verify_*
+            nextval currval setval setseed write_log sleep_ms pg_sleep checkpoint force_checkpoint truncate_duckdb_logs
+            enable_checkpoint_on_shutdown enable_logging enable_object_cache enable_optimizer enable_print_progress_bar
+            enable_profile enable_profiling enable_progress_bar enable_verification disable_checkpoint_on_shutdown
+            disable_logging disable_object_cache disable_optimizer disable_print_progress_bar disable_profile
+            disable_profiling disable_progress_bar disable_verification disable_verify_parallelism verify_parallelism
+            add_grammar_extension remove_grammar_extension add_parquet_key register_external_resource
+            register_external_resource_type deregister_external_resource create_external_resource
+            destroy_external_resource
         """,
         _SESSION: """
-            duckdb_* pragma_* pg_* current_* getvariable version user user_agent session_user platform inet_* has_*
-            in_search_path txid_current extension_versions database_list database_size show show_* table_info
-            storage_info metadata_info col_description obj_description shobj_description functions collations stats
-            summary get_block_size icu_calendar_names
+            duckdb_* pragma_* pg_* has_*_privilege current_catalog current_connection_id current_database current_query
+            current_query_id current_role current_schema current_schemas current_setting current_transaction_id
+            current_user inet_client_addr inet_client_port inet_server_addr inet_server_port getvariable version user
+            user_agent session_user platform in_search_path txid_current extension_versions database_list database_size
+            show show_databases show_tables show_tables_expanded table_info storage_info metadata_info col_description
+            obj_description shobj_description functions collations stats summary get_block_size icu_calendar_names
         """,
-        _UNPROVEN: "bit_position make_type",
+        _UNPROVEN: "bit_position make_type create_sort_key",
     }
 )
 
@@ -99,11 +113,13 @@ POSTGRES: Final[Mapping[str, str]] = by_name(
             set_config setseed nextval currval lastval setval lo_* pg_notify
         """,
         _OUTSIDE: "pg_read_file pg_read_binary_file pg_ls_* pg_stat_file dblink* pg_logdir_ls pg_current_logfile",
-        _RUNS: "query_to_* table_to_* schema_to_* database_to_* cursor_to_* ts_stat ts_rewrite",
+        _RUNS: "query_to_xml* table_to_xml* schema_to_xml* database_to_xml* cursor_to_xml* ts_stat ts_rewrite",
+        _UNPROVEN: "pg_size_pretty pg_size_bytes pg_column_size pg_typeof pg_collation_for pg_input_is_valid",
         _SESSION: """
             version current_setting current_user session_user current_role current_database current_schema
-            current_schemas current_query user inet_client_* inet_server_* has_*_privilege row_security_active txid_*
-            to_reg* pg_*
+            current_schemas current_query user inet_client_addr inet_client_port inet_server_addr inet_server_port
+            has_*_privilege row_security_active txid_* to_regclass to_regcollation to_regnamespace to_regoper
+            to_regoperator to_regproc to_regprocedure to_regrole to_regtype to_regtypemod pg_*
         """,
         "it takes a row type; `json_to_record(…) AS x (a int, b text)` is accepted": """
             json_populate_record jsonb_populate_record json_populate_recordset jsonb_populate_recordset
@@ -142,7 +158,9 @@ MYSQL: Final[Mapping[str, str]] = by_name(
         """,
         "`lpad(…)` to a length written out is accepted": "repeat",
         "`format(…)` and `concat(…)` are accepted": "sformat",
-        "columns of the table and `json_extract(…)` are accepted": "column_*",
+        "columns of the table and `json_extract(…)` are accepted": """
+            column_add column_check column_create column_delete column_exists column_get column_json column_list
+        """,
         _MEMORY: "uncompress compress uncompressed_length random_bytes",
     }
 )

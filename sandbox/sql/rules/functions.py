@@ -43,12 +43,12 @@ def _check_frame_words(resolved: Resolved) -> None:
 def forbidden(lexed: Lexed, token: Token) -> Refused:
     """Refuse a call of a function outside the table, or a construct that only looks like one: `TABLESAMPLE (…)`."""
     name = token.key.lower()
+    # A function of the engine by this very name has a reason of its own; the sentence of a word is for all others.
+    told = "" if name in lexed.dialect.refused_functions else word_told(lexed, token)
     return refused(
         Reason.SQL_OBJECT_FORBIDDEN,
         RULE,
-        _sentence(lexed, name)
-        if name in lexed.dialect.refused_functions
-        else word_told(lexed, token) or _sentence(lexed, name),
+        told or _sentence(lexed, name),
         text=lexed.text,
         start=token.start,
         construct=name[:40],
@@ -64,17 +64,20 @@ def _sentence(lexed: Lexed, name: str) -> str:
     bare = name.strip('"`')
     if bare != name and bare in functions:
         return f"the function {quoted(bare)} is accepted without quotes around its name"
-    name = bare
-    if name in functions and functions[name].is_table:
-        return f"the function {quoted(name)} is read as a table, in FROM"
-    why = next((why for pattern, why in lexed.dialect.refused_functions.items() if fnmatchcase(name, pattern)), "")
-    if name == "claim":
-        why = "row filters and statements of a tool's author alone call it; the rows read here are filtered already"
-    if why:
-        return f"the function {quoted(name)} is not accepted: {why}"
+    if bare in functions and functions[bare].is_table:
+        return f"the function {quoted(bare)} is read as a table, in FROM"
+    if why := _why_not(lexed, bare):
+        return f"the function {quoted(bare)} is not accepted: {why}"
     accepted = [known for known, function in functions.items() if known != "claim" and not function.is_table]
-    hint = did_you_mistype(name, accepted) or f"; functions such as {_EXAMPLES} are accepted"
-    return f"the function {quoted(name)} is not on this gate's list for {lexed.dialect.name}{hint}"
+    hint = did_you_mistype(bare, accepted) or f"; functions such as {_EXAMPLES} are accepted"
+    return f"the function {quoted(bare)} is not on this gate's list for {lexed.dialect.name}{hint}"
+
+
+def _why_not(lexed: Lexed, name: str) -> str:
+    """Return why a function that there is may not be called, by the first pattern that fits; empty for any other."""
+    if name == "claim":
+        return "row filters and statements of a tool's author alone call it; the rows read here are filtered already"
+    return next((why for pattern, why in lexed.dialect.refused_functions.items() if fnmatchcase(name, pattern)), "")
 
 
 _EXAMPLES: Final = "`count`, `sum`, `round`, `lower`, `coalesce`"

@@ -11,6 +11,8 @@ from command_line import CommandLine
 
 from sandbox.deployment import Deployment
 from sandbox.founding import create_deployment
+from sandbox.telemetry import events
+from sandbox.trial import Trial
 
 requirement = pytest.mark.requirement("specs:test:others-broken")
 
@@ -89,6 +91,19 @@ def test_a_line_that_holds_no_unicode_has_an_answer_and_so_have_those_after_it(
     assert (ended.code, ended.err) == (0, "")
     assert [answer["id"] for answer in answers] == ["\ud800", "\udcff", 3, 4, 5]
     assert [answer["decision"] for answer in answers] == ["permit", "permit", "refuse", "refuse", "permit"]
+
+
+@pytest.mark.requirement("telemetry:stderr:sentences")
+def test_events_of_sql_check_are_sentences(
+    shop: Deployment, sandbox: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = shop.root / "lines"
+    lines.write_bytes(b'{"id":1,"sql":"SELECT 1"}\n')
+    monkeypatch.setattr(Trial, "must_take_sql", lambda *_: events.warn("database not reached", kind="shop"))
+
+    ended = sandbox.run("sql", "check", "--tool", "shop.query", str(lines))
+
+    assert (ended.code, ended.err) == (0, "warning: database not reached: kind shop\n")
 
 
 @pytest.mark.requirement("house:cli:no-tools")

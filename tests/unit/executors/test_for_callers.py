@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Never
 
 import pytest
+from executor_cast import Shop, make_database, open_table, tool
 
 from sandbox.executors import executors
 from sandbox.executors.engine import NotSetUp
@@ -43,6 +46,27 @@ def test_what_mends_a_set_up_is_told_to_operators_alone(capsys: pytest.CaptureFi
 def test_any_other_refusal_goes_as_it_came(refused: Refused, capsys: pytest.CaptureFixture[str]) -> None:
     assert executors._for_caller("shop", refused) is refused
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.requirement("executors:refusals:callers")
+@pytest.mark.parametrize(
+    ("refused", "causes"),
+    [
+        (Refused(Reason.EXECUTOR_UNAVAILABLE, "the database cannot run this now"), ["OSError"]),
+        (NotSetUp("the view of `orders` is gone", SETUP), ["NotSetUp", "OSError"]),
+    ],
+)
+def test_a_refusal_keeps_its_cause(tmp_path: Path, refused: Refused, causes: list[str]) -> None:
+    class Failing:
+        def run(self, *_: object) -> Never:
+            raise refused from OSError("the line is down")
+
+    shop = Shop(make_database(tmp_path / "shop.db"), (tool(tables={"orders": open_table("orders", "id")}),))
+    shop.executors._executors["shop"] = Failing()  # type: ignore[assignment]
+
+    raised = shop.refusal({"sql": "SELECT id FROM orders"})
+
+    assert events.causes_of(raised).split(" < ") == causes
 
 
 @pytest.mark.requirement("executors:refusals:callers")

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
+from typing import Final
 
+import apsw
+import duckdb
 import pytest
+from mariadb_server import Server as MariadbServer
+from postgres_server import Server as PostgresServer
 
 from sandbox.doors import tool_service
 from sandbox.specs.readable import MAX_READABLE, readable
 from sandbox.specs.specs import tool_input_schema_json
-from sandbox.toolspec import TableRule, ToolSpec
+from sandbox.toolspec import SqlEngine, TableRule, ToolSpec
 
 ORDERS = TableRule(
     table="orders",
@@ -20,6 +26,15 @@ ORDERS = TableRule(
     masks={},
     aggregate_only=("cents",),
 )
+
+KEYWORDS: Final[dict[SqlEngine, str]] = {
+    "duckdb": "SELECT keyword_name FROM duckdb_keywords()",
+    "postgres": "SELECT word FROM pg_get_keywords()",
+    "mysql": "SELECT word FROM information_schema.keywords",
+}
+"""How an engine lists the words of its grammar."""
+SHADOWED: Final = "WITH {quoted} AS (SELECT 12345 AS {quoted}) SELECT {name} FROM {name}"
+"""Answered with the number where `name` means what it means in quotes; CURRENT_USER answers something else."""
 
 
 @pytest.mark.requirement("specs:schemas:readable")
@@ -54,6 +69,39 @@ def test_names_are_told_as_a_statement_writes_them() -> None:
     assert "`public.order lines`(`Unit Price`, quantity)" in readable("mysql", [odd], 5)
     assert '"public.order lines"."Unit Price"' in readable("duckdb", [odd], 5)
 
+    dotted = TableRule(table="order", columns=("unit.price",))
+    assert readable("postgres", [dotted], 5).endswith('"order"("unit.price")'), "a column has no schema"
+
+
+@pytest.mark.requirement("specs:schemas:readable")
+def test_a_name_that_is_told_without_quotes_needs_none(postgres: PostgresServer, mariadb: MariadbServer) -> None:
+    sqlite, duck = apsw.Connection(":memory:"), duckdb.connect()
+    with postgres.connect() as connection, closing(mariadb.connect()) as maria, maria.cursor() as cursor:
+
+        def ask_mariadb(sql: str) -> list[tuple[object, ...]]:
+            cursor.execute(sql)
+            return list(cursor.fetchall())
+
+        asks: dict[SqlEngine, Callable[[str], list[tuple[object, ...]]]] = {
+            "sqlite": lambda sql: list(sqlite.execute(sql)),
+            "duckdb": lambda sql: duck.execute(sql).fetchall(),
+            "postgres": lambda sql: connection.execute(sql.encode()).fetchall(),
+            "mysql": ask_mariadb,
+        }
+        listed = {str(word).lower() for word in apsw.keywords}
+        for engine, sql in KEYWORDS.items():
+            listed |= {str(word).lower() for (word,) in asks[engine](sql)}
+        words = {word for word in listed if word.isidentifier()}
+        assert len(words) > 900
+
+        for engine, ask in asks.items():
+            for word in words:
+                rule = TableRule(table=word, columns=(word,))
+                name = readable(engine, [rule], 5).removesuffix(")").rpartition("(")[2]
+                if name == word:
+                    probe = SHADOWED.format(quoted=f"`{word}`" if engine == "mysql" else f'"{word}"', name=name)
+                    assert [tuple(row) for row in ask(probe)] == [(12345,)], (engine, word)
+
 
 @pytest.mark.requirement("specs:schemas:readable")
 @pytest.mark.parametrize(("tables", "columns"), [(1, 2_000), (500, 1), (300, 300)])
@@ -71,6 +119,30 @@ def test_long_lists_are_cut_and_say_so(tables: int, columns: int) -> None:
         told = readable("duckdb", each, 5)
         assert len(told) <= MAX_READABLE
         assert " more" in told
+
+
+@pytest.mark.requirement("specs:schemas:readable")
+@pytest.mark.parametrize("engine", ["sqlite", "duckdb", "postgres", "mysql"])
+def test_the_first_table_is_told_however_long_the_other_lists_are(engine: SqlEngine) -> None:
+    guarded, plain = (tuple(f"{kind}_{'x' * 54}_{number:02}" for number in range(40)) for kind in ("gone", "have"))
+    masks = dict.fromkeys(plain, "null")
+    rules = [
+        replace(ORDERS, table=f"{'t' * 60}_{n:02}", columns=guarded + plain, aggregate_only=guarded, masks=masks)
+        for n in range(20)
+    ]
+
+    told = readable(engine, rules, 5)
+
+    assert f"it may read {'t' * 60}_00({plain[0]}, {plain[1]}, " in told
+    assert all(f"{start} {'t' * 60}_00" in told for start in ("alone, with `HAVING count(c) >= 5`:", "answer:", "of"))
+    assert len(told) <= MAX_READABLE
+
+
+@pytest.mark.requirement("specs:schemas:readable")
+def test_a_table_whose_columns_are_all_for_aggregates_has_no_empty_list() -> None:
+    told = readable("sqlite", [TableRule(table="orders", columns=("cents",), aggregate_only=("cents",))], 5)
+
+    assert told.startswith("SQLite; it may read orders; as `sum(c)`")
 
 
 @pytest.mark.requirement("specs:schemas:readable")
