@@ -12,7 +12,7 @@ import re
 from typing import Final
 
 from sandbox.sql.dialects.base import BLOB, OPERATOR, QUOTED, WORD, Scan, Token, Unreadable, blanked, words
-from sandbox.sql.dialects.scanning import COMMENT, SIGN, new, stopped, too_many
+from sandbox.sql.dialects.scanning import COMMENT, SIGN, stopped, too_many
 
 _CHARACTERS: Final = r"(?!--|/\*)[-~!@#^&|`?+*/%<>=]"
 _SPECIAL: Final = r"[~!@#^&|`?%]"
@@ -82,7 +82,7 @@ def scan(text: str, max_tokens: int) -> Scan:
                 raise _no_operator(key, start)
         elif kind in _NAMES and at - start > _MAX_NAME_BYTES // 4:
             _check_name(key[1:-1].replace('""', '"') if kind == QUOTED else key, start)
-        tokens.append(new(Token, (kind, start, at, key)))
+        tokens.append(Token(kind, start, at, key))
         if len(tokens) > max_tokens:
             raise too_many(start, max_tokens)
     if match is None:

@@ -14,10 +14,6 @@ SIGN: Final = 8
 """The group that is an operator."""
 
 
-new: Final = tuple.__new__
-"""Makes a token of its class and its parts. # PERF: half of what calling the class costs, at each token."""
-
-
 def scanned(pattern: re.Pattern[str], text: str, max_tokens: int, illegal: Callable[[str, int], Unreadable]) -> Scan:
     """Read the tokens of `text`, one match of `pattern` each; comments become blanks.
 
@@ -39,7 +35,7 @@ def scanned(pattern: re.Pattern[str], text: str, max_tokens: int, illegal: Calla
         key = text[start:at]
         if kind == WORD and key.isascii():
             key = key.upper()
-        tokens.append(new(Token, (kind if kind < SIGN else kind - 1, start, at, key)))
+        tokens.append(Token(kind if kind < SIGN else kind - 1, start, at, key))
         if len(tokens) > max_tokens:
             raise too_many(start, max_tokens)
     if at != len(text):
