@@ -135,6 +135,9 @@ class Names:
             return
         name = self.name(this)
         qualifier = self.name(table) if table else None
+        if qualifier in self._naming.schemas:
+            self.find("qualified-name", table, name)
+            return
         self.spell(table)
         row: Source | None = None
         level: Scope | None = scope
@@ -266,6 +269,10 @@ class Names:
         """Return the columns among `origins` that are for aggregates alone."""
         guarded = self.tables.guarded
         return [origin for origin in origins if origin is not None and origin in guarded] if guarded else []
+
+    def are_guarded(self, sources: Iterable[Source]) -> bool:
+        """Whether any of these has a column that is for aggregates alone."""
+        return any(self._guarded(source.columns.values()) for source in sources)
 
     def _must_not_be_guarded(self, origins: Iterable[Origin], node: exp.Expr | None, name: str) -> None:
         """Find columns for aggregates alone where no aggregate can be around them."""

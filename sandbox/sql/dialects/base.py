@@ -120,6 +120,8 @@ class Naming:
     """Of rows that are only counted, the engine's own check hears no more than the bare name."""
     has_case_in_tables: bool = False
     """Tables and their aliases are compared with case; a text has to spell each in one way."""
+    schemas: frozenset[str] = frozenset()
+    """Names that before a table's mean a schema, so that the two together are the table's whole row."""
     has_lateral_queries: bool = False
     """A query in FROM sees what stands left of it, with or without LATERAL."""
     names_values: bool = True

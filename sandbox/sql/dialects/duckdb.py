@@ -159,6 +159,7 @@ _NAMING: Final = Naming(
     has_query_parentheses=True,
     has_whole_rows=True,
     has_star_without=True,
+    schemas=words("main temp memory system pg_catalog information_schema"),
     has_lateral_queries=True,
     alias_clauses=words("expressions where group having qualify order distinct"),
     orders_by_columns_too=True,

@@ -232,6 +232,27 @@ def test_what_is_not_named_hides_no_hidden_column_of_that_name(sql: str) -> None
 @pytest.mark.parametrize(
     ("engine", "sql", "rule"),
     [
+        (
+            "duckdb",
+            "SELECT 5 AS cents_1, cents_1 AS v FROM ((SELECT 1 AS cents) a CROSS JOIN orders b) AS j",
+            "sql/constructs",
+        ),
+        (
+            "sqlite",
+            'SELECT (SELECT j."x:1" FROM ((SELECT 1 AS cents) a CROSS JOIN orders b) AS j) FROM (SELECT 5 AS "x:1") j',
+            "sql/constructs",
+        ),
+        (
+            "sqlite",
+            "SELECT (SELECT b.cents FROM (customers a CROSS JOIN orders b) AS j LIMIT 1) FROM (SELECT 5 AS cents) b",
+            "sql/constructs",
+        ),
+        (
+            "duckdb",
+            "SELECT (SELECT main.orders FROM orders LIMIT 1) FROM (SELECT 5 AS orders) main",
+            "sql/qualified-names",
+        ),
+        ("duckdb", "SELECT list(temp.orders) FROM orders", "sql/qualified-names"),
         ("postgres", "SELECT s.id, p.* AS cents FROM orders s, (SELECT 1 AS a) p ORDER BY cents", "sql/constructs"),
         ("postgres", "SELECT s.id, (p.*) AS cents FROM orders s, (SELECT 1 AS a) p ORDER BY cents", "sql/constructs"),
         ("duckdb", "SELECT id FROM orders NATURAL JOIN (SELECT unnest(x) AS b FROM (SELECT 7 AS cents) x) q", ""),
