@@ -11,7 +11,7 @@ from sqlglot import exp
 from sandbox.sql.catalogue import folded
 from sandbox.sql.effort import Effort
 from sandbox.sql.parse import Parsed, start_of
-from sandbox.sql.scope import GUESSED, HIDDEN, Origin, Scope, Source
+from sandbox.sql.scope import GUESSED, HIDDEN, Columns, Origin, Scope, Source
 from sandbox.sql.tables import Tables
 
 FindingKind: TypeAlias = Literal[
@@ -64,7 +64,7 @@ class Names:
 
     __slots__ = (
         "_counted", "_naming", "_row_ids", "_spellings", "_strings", "_text", "argument_columns",
-        "columns", "effort", "findings", "guarded", "named_at",
+        "columns", "effort", "findings", "guarded", "guarded_sources", "named_at",
         "stars", "table_functions", "tables",
     )  # fmt: skip
 
@@ -85,6 +85,8 @@ class Names:
         self.stars: set[str] = set()
         self.findings: list[Finding] = []
         self.guarded: list[GuardedUse] = []
+        self.guarded_sources: set[str] = set()
+        """What tables with columns for aggregates alone are called."""
         self.named_at: set[int] = set()
 
     def find(self, kind: FindingKind, node: exp.Expr | None, name: str = "") -> None:
@@ -270,9 +272,14 @@ class Names:
         guarded = self.tables.guarded
         return [origin for origin in origins if origin is not None and origin in guarded] if guarded else []
 
-    def are_guarded(self, sources: Iterable[Source]) -> bool:
-        """Whether any of these has a column that is for aggregates alone."""
-        return any(self._guarded(source.columns.values()) for source in sources)
+    def call(self, columns: Columns, *names: str) -> None:
+        """Note what a table is called if it has a column that is for aggregates alone."""
+        if self._guarded(columns.values()):
+            self.guarded_sources.update(names)
+
+    def has_guarded(self, origins: Iterable[Origin]) -> bool:
+        """Whether any of these columns is for aggregates alone."""
+        return bool(self._guarded(origins))
 
     def _must_not_be_guarded(self, origins: Iterable[Origin], node: exp.Expr | None, name: str) -> None:
         """Find columns for aggregates alone where no aggregate can be around them."""

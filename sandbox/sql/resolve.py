@@ -15,6 +15,7 @@ from typing import Final, final
 
 from sqlglot import exp
 
+from sandbox.sql.catalogue import folded
 from sandbox.sql.dialects.base import Token
 from sandbox.sql.names import Finding, GuardedUse
 from sandbox.sql.parse import Parsed, is_bare
@@ -36,6 +37,10 @@ class Resolved:
     findings: tuple[Finding, ...]
     guarded: tuple[GuardedUse, ...]
     """Where columns are named that are for aggregates alone."""
+    guarded_names: frozenset[str]
+    """What such columns of the tables read are called."""
+    guarded_sources: frozenset[str]
+    """What the tables that have them are called."""
     named_at: frozenset[int]
     """Where the names that were looked up begin."""
     calls: tuple[Token, ...]
@@ -76,6 +81,8 @@ def resolve(parsed: Parsed) -> Resolved:
         stars=frozenset(names.stars),
         findings=tuple(names.findings),
         guarded=tuple(names.guarded),
+        guarded_names=frozenset(folded(column) for _, column in names.tables.guarded),
+        guarded_sources=frozenset(names.guarded_sources),
         named_at=frozenset(names.named_at),
         calls=tuple(
             tokens[index]

@@ -156,6 +156,7 @@ class Sources(ABC):
             return Source(alias, {}, is_open=True)
         table, columns = found
         self.names.spell(this, table)
+        self.names.call(columns, alias, self.names.folded(this))
         if declared:
             columns = self._renamed(node, table, columns, declared)
         return Source(alias, columns, table)
@@ -203,7 +204,7 @@ class Sources(ABC):
             for name, origin in source.columns.items():
                 if columns.get(name, HIDDEN) is HIDDEN:
                     columns[name] = origin
-        if self.names.are_guarded(sources):
+        if any(self.names.has_guarded(source.columns.values()) for source in sources):
             # WHY: engines call a second column of one name otherwise, and SQLite still knows the names within.
             self.names.find("construct", node.args["alias"].this, "an alias of a join in parentheses")
         return Source(self._table_alias(node), columns, parts=sources)

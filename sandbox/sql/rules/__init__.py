@@ -25,6 +25,7 @@ from sandbox.sql.rules import (
     functions,
     grammar,
     growing,
+    guarded_names,
     guessed_names,
     in_table,
     name_case,
@@ -75,6 +76,7 @@ NAME_RULES: Final[tuple[Callable[[Resolved], None], ...]] = (
     aggregate_only.check,
     guessed_names.check,
     constructs.check,
+    guarded_names.check,
     same_words.check,
 )
 

@@ -39,7 +39,7 @@ LEFT_OUT: Final = ("||", "FILTER")
             " SELECT o.id, x.a FROM x JOIN orders o ON o.region = x.region"
         ),
         "SELECT id FROM orders WHERE (SELECT avg(o.cents) FROM orders o HAVING count(o.cents) >= 5 LIMIT 1) > 100",
-        "SELECT region, sum(cents) AS cents FROM orders GROUP BY region HAVING count(cents) >= 5 ORDER BY cents",
+        "SELECT region, sum(cents) AS total FROM orders GROUP BY region HAVING count(cents) >= 5 ORDER BY total",
         "SELECT sum(cents), sum(customer_id) FROM orders HAVING count(customer_id) >= 5 AND count(cents) >= 5",
         "SELECT id, region FROM orders",
         "SELECT count(*) FROM orders",

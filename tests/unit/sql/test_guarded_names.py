@@ -96,8 +96,7 @@ def test_a_guess_hides_no_hidden_column_further_out(sql: str) -> None:
 @pytest.mark.parametrize(
     "sql",
     [
-        "SELECT id, (SELECT x.cents FROM (SELECT 1 AS cents) x) FROM orders",
-        "SELECT id, (SELECT x.cents FROM unnest(ARRAY[1]) AS x (cents)) FROM orders",
+        "SELECT id, (SELECT x.price FROM (SELECT 1 AS price) x) FROM orders",
         "SELECT (SELECT c FROM (SELECT avg(cents) AS c FROM orders HAVING count(cents) >= 5 LIMIT 1) x) FROM orders",
         "SELECT (SELECT s.cents FROM sales.orders s LIMIT 1), (SELECT cents FROM sales.orders LIMIT 1) FROM orders",
         "SELECT id, (SELECT count FROM (SELECT count(*) FROM orders) x) FROM orders",
@@ -283,3 +282,40 @@ def test_a_query_in_from_sees_what_stands_left_of_it_on_duckdb(sql: str) -> None
 
     assert refused.value.rule in {"sql/aggregate-only", "sql/guessed-names"}
     ask("duckdb", "SELECT s.id, q.v FROM orders s, (SELECT s.id + 1 AS v) q")
+
+
+@pytest.mark.requirement("sql:aggregate-only:only-name")
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT region, sum(cents) AS cents FROM orders GROUP BY region HAVING count(cents) >= 5",
+        "SELECT id, (SELECT x.Cents FROM (SELECT 1 AS CENTS) x) FROM orders",
+        "WITH cents AS (SELECT 1 AS x) SELECT x FROM cents, orders",
+        "WITH x (cents) AS (SELECT 1) SELECT 1 FROM x, orders",
+        "SELECT c.id FROM orders AS o, orders AS cents, (SELECT 1 AS id) AS c",
+        "SELECT id FROM orders, (SELECT 1 AS ` cents`) AS c",
+        "SELECT 1 AS a, sum(id) OVER cents FROM orders WINDOW cents AS (ORDER BY id)",
+    ],
+)
+def test_nothing_else_is_called_like_a_column_for_aggregates_alone(engine: SqlEngine, sql: str) -> None:
+    quote = "`" if engine == "mysql" else '"'
+    with pytest.raises(Refused) as refused:
+        ask(engine, sql.replace("`", quote), "cents")
+
+    assert refused.value.rule == "sql/guarded-names"
+    assert "another name is accepted" in refused.value.message
+    ask(engine, "SELECT region, sum(cents) AS total FROM orders GROUP BY region HAVING count(cents) >= 5", "cents")
+
+
+@pytest.mark.requirement("sql:aggregate-only:only-name")
+@pytest.mark.parametrize("engine", ["duckdb", "postgres"])
+@pytest.mark.parametrize(
+    "sql", ["SELECT x.o FROM orders o, (SELECT 1 AS o) x", "SELECT x.orders FROM orders AS o, (SELECT 1 AS orders) x"]
+)
+def test_the_name_of_its_table_is_no_column(engine: SqlEngine, sql: str) -> None:
+    with pytest.raises(Refused) as refused:
+        ask(engine, sql, "cents")
+
+    assert refused.value.rule == "sql/guarded-names"
+    ask(engine, sql)
