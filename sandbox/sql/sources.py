@@ -228,7 +228,8 @@ class Sources(ABC):
             if on and self.naming.conditions_see_all and not is_half:
                 conditions.append(on)
             if on and (self.naming.conditions_see_join or is_half):
-                self.expression(on, Scope(left[since:], scope.env, scope.outer))
+                further = Scope([*further_left, *left[:since]], scope.env, scope.outer) if is_half else scope.outer
+                self.expression(on, Scope(left[since:], scope.env, further))
             if is_half:
                 del left[before:]
 

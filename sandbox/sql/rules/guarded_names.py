@@ -7,6 +7,7 @@ Where nothing else has the name, one that is looked up otherwise than the gate b
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -21,6 +22,8 @@ from sandbox.sql.resolve import Resolved
 RULE: Final = "sql/guarded-names"
 _MEANINGS: Final = (exp.Column, exp.Table, exp.Star)
 """Where a name means what is there, and makes nothing of that name."""
+_AGAIN: Final = re.compile(r"[_:]\d+$")
+"""What SQLite (`wage:1`) and DuckDB (`wage_1`) add to a second column of one name."""
 _BLANKS: Final = "".join(map(chr, range(33)))
 
 
@@ -46,7 +49,9 @@ def _found(resolved: Resolved) -> Iterator[tuple[exp.Identifier, str]]:
             continue
         is_column = type(name.parent) is exp.Column and name.arg_key == "this"
         meant = folded(str(name.this)).strip(_BLANKS)
-        if meant in resolved.guarded_names and not isinstance(name.parent, _MEANINGS):
+        if not {meant, _AGAIN.sub("", meant)}.isdisjoint(resolved.guarded_names) and not isinstance(
+            name.parent, _MEANINGS
+        ):
             yield name, "is the name of a column for aggregates alone; another name is accepted here"
         elif has_rows and is_column and meant in resolved.guarded_sources:
             yield (

@@ -295,6 +295,8 @@ def test_a_query_in_from_sees_what_stands_left_of_it_on_duckdb(sql: str) -> None
         "WITH x (cents) AS (SELECT 1) SELECT 1 FROM x, orders",
         "SELECT c.id FROM orders AS o, orders AS cents, (SELECT 1 AS id) AS c",
         "SELECT id FROM orders, (SELECT 1 AS ` cents`) AS c",
+        "SELECT 1 FROM (orders a CROSS JOIN orders b) JOIN (SELECT 3 AS `cents:1`) q ON 1 = 1",
+        "SELECT 1 FROM (orders a CROSS JOIN orders b) JOIN (SELECT 3 AS cents_2) q ON 1 = 1",
         "SELECT 1 AS a, sum(id) OVER cents FROM orders WINDOW cents AS (ORDER BY id)",
     ],
 )
@@ -319,3 +321,14 @@ def test_the_name_of_its_table_is_no_column(engine: SqlEngine, sql: str) -> None
 
     assert refused.value.rule == "sql/guarded-names"
     ask(engine, sql)
+
+
+@pytest.mark.requirement("sql:aggregate-only:names")
+@pytest.mark.parametrize("kind", ["SEMI", "ANTI"])
+def test_the_condition_of_a_half_join_sees_what_stands_further_left_on_duckdb(kind: str) -> None:
+    inner = f"SELECT list(o.id) FROM orders o, customers p {kind} JOIN customers c ON cents = 3"  # noqa: S608 - for the gate
+    sql = f"SELECT ({inner}) FROM customers k"  # noqa: S608 - for the gate
+    with pytest.raises(Refused) as refused:
+        ask("duckdb", sql, "cents")
+
+    assert refused.value.rule == "sql/aggregate-only"
