@@ -64,7 +64,7 @@ class Names:
 
     __slots__ = (
         "_counted", "_naming", "_row_ids", "_spellings", "_strings", "_text", "argument_columns",
-        "columns", "effort", "findings", "guarded", "guarded_sources", "named_at",
+        "columns", "effort", "findings", "guarded", "guarded_names", "guarded_sources", "named_at",
         "stars", "table_functions", "tables",
     )  # fmt: skip
 
@@ -85,6 +85,8 @@ class Names:
         self.stars: set[str] = set()
         self.findings: list[Finding] = []
         self.guarded: list[GuardedUse] = []
+        self.guarded_names: set[str] = set()
+        """What columns for aggregates alone are called, by their tables or after those."""
         self.guarded_sources: set[str] = set()
         """What tables with columns for aggregates alone are called."""
         self.named_at: set[int] = set()
@@ -273,9 +275,11 @@ class Names:
         return [origin for origin in origins if origin is not None and origin in guarded] if guarded else []
 
     def call(self, columns: Columns, *names: str) -> None:
-        """Note what a table is called if it has a column that is for aggregates alone."""
-        if self._guarded(columns.values()):
-            self.guarded_sources.update(names)
+        """Note what a table is called if it has columns that are for aggregates alone, and what those are called."""
+        guarded = [name for name, origin in columns.items() if self._guarded([origin])] if self.tables.guarded else []
+        if guarded:
+            self.guarded_names.update(map(folded, guarded))
+            self.guarded_sources.update(map(folded, names))
 
     def has_guarded(self, origins: Iterable[Origin]) -> bool:
         """Whether any of these columns is for aggregates alone."""

@@ -81,7 +81,7 @@ def resolve(parsed: Parsed) -> Resolved:
         stars=frozenset(names.stars),
         findings=tuple(names.findings),
         guarded=tuple(names.guarded),
-        guarded_names=frozenset(folded(column) for _, column in names.tables.guarded),
+        guarded_names=frozenset(names.guarded_names.union(folded(column) for _, column in names.tables.guarded)),
         guarded_sources=frozenset(names.guarded_sources),
         named_at=frozenset(names.named_at),
         calls=tuple(

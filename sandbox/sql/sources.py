@@ -156,9 +156,9 @@ class Sources(ABC):
             return Source(alias, {}, is_open=True)
         table, columns = found
         self.names.spell(this, table)
-        self.names.call(columns, alias, self.names.folded(this))
         if declared:
             columns = self._renamed(node, table, columns, declared)
+        self.names.call(columns, alias, self.names.folded(this))
         return Source(alias, columns, table)
 
     def _cte(self, cte: Cte, this: exp.Identifier, name: str, alias: str, *, is_hidden: bool) -> Source:

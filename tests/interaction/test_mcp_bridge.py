@@ -21,6 +21,7 @@ from mcp.shared.exceptions import MCPError
 
 from sandbox.audit.verify import verify_receipt
 from sandbox.doors.mcp.results import META
+from sandbox.doors.mcp.server import RECEIPTS
 from sandbox.executors.sqlite import SqliteExecutor
 
 requirement = pytest.mark.requirement
@@ -59,6 +60,10 @@ def structured(result: mcp_types.CallToolResult) -> dict[str, Any]:
 def test_a_host_lists_calls_mends_a_refusal_and_fetches_the_receipt(service: Service, mode: str, revision: str) -> None:
     async def talk(client: McpClient) -> None:
         assert client.protocol_version == revision
+        assert client.server_capabilities is not None
+        assert client.server_capabilities.resources is not None
+        assert (await client.list_resources()).resources == []
+        assert [t.uri_template for t in (await client.list_resource_templates()).resource_templates] == [RECEIPTS]
         tools = (await client.list_tools()).tools
         assert [tool.name for tool in tools] == ["shop.order", "shop.order_by_id", "shop.query"]
         query = tools[-1]

@@ -18,6 +18,7 @@ from mcp_types import (
     INVALID_PARAMS,
     CallToolRequestParams,
     CallToolResult,
+    ListResourcesResult,
     ListResourceTemplatesResult,
     ListToolsResult,
     PaginatedRequestParams,
@@ -98,6 +99,10 @@ class _Handlers:
                 raise _error(untold) from untold
             return untold_result(untold.reason, str(untold), untold.retry_after_s)
 
+    async def list_resources(self, _: Context, __: PaginatedRequestParams | None) -> ListResourcesResult:
+        """Return none: receipts are found by the ids that results name, and are not listed."""
+        return ListResourcesResult(resources=[])
+
     async def list_templates(self, _: Context, __: PaginatedRequestParams | None) -> ListResourceTemplatesResult:
         description = "The receipt of one of your own calls, a C2SP tlog-proof; `sandbox log verify` checks it offline"
         template = ResourceTemplate(
@@ -134,6 +139,7 @@ def mcp_server(
         cache_hints={"tools/list": CacheHint(ttl_ms=0, scope="private")},
         on_list_tools=handlers.list_tools,
         on_call_tool=handlers.call_tool,
+        on_list_resources=handlers.list_resources,
         on_list_resource_templates=handlers.list_templates,
         on_read_resource=handlers.read_resource,
     )

@@ -332,3 +332,19 @@ def test_the_condition_of_a_half_join_sees_what_stands_further_left_on_duckdb(ki
         ask("duckdb", sql, "cents")
 
     assert refused.value.rule == "sql/aggregate-only"
+
+
+@pytest.mark.requirement("sql:aggregate-only:only-name")
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 5 AS pay FROM orders AS o (id, customer_id, region, pay)",
+        'SELECT x."O" FROM orders AS "O", (SELECT 1 AS "O") AS x',
+    ],
+)
+def test_names_that_a_statement_gives_them_are_theirs_alone_too(sql: str) -> None:
+    with pytest.raises(Refused) as refused:
+        ask("postgres", sql, "cents")
+
+    assert refused.value.rule == "sql/guarded-names"
+    ask("postgres", sql)
