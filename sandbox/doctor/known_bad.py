@@ -110,6 +110,8 @@ _OF_ENGINES: Final[Mapping[SqlEngine, Mapping[str, str]]] = MappingProxyType(
 )
 """What is refused whatever a tool's rules are; `{hidden}` and `{other}` only where there is one."""
 _HONEST: Final = "SELECT {column} FROM {table}"
+_HONEST_COUNT: Final = "SELECT count(*) FROM {table}"
+"""Of a table whose columns are all for aggregates alone."""
 _SINGLE: Final = frozenset({"string", "integer", "number", "boolean", "null"})
 _UNKNOWN_ARGUMENT: Final = "sandbox_unknown"
 _SEGMENTS: Final = ("", ".", "..", "a/b", "a\\b", "%2e%2e", "..;", "a%2fb", "a\r\nX-Sandbox: 1", "a\x00")
@@ -132,7 +134,8 @@ def slips_of_sql(tool: ReadyTool, bounds: SqlSettings) -> Iterator[str]:
         if reason is None or not reason.value.startswith("SQL_"):
             yield f"the gate does not refuse {name}"
     words = _words(tool)
-    if words["column"] and (reason := _refusal(tool, _HONEST.format_map(words), bounds)) is not None:
+    honest = _HONEST if words["column"] else _HONEST_COUNT
+    if words["table"] and (reason := _refusal(tool, honest.format_map(words), bounds)) is not None:
         yield f"the gate refuses a plain SELECT of the tool's own table ({reason.value})"
 
 
@@ -179,7 +182,8 @@ def _words(tool: ReadyTool) -> Mapping[str, str]:
         is_shown = {folded(column) for column in shown}
         hidden = next((column.name for column in shape.columns if folded(column.name) not in is_shown), "")
         if not words["column"] or (hidden and not words["hidden"]):
-            column = shown[0] if shown else ""
+            guarded = tool.confinement.tables[name].aggregate_only
+            column = next((column for column in shown if column not in guarded), "")
             words |= {
                 "table": named(shape.name),
                 "column": column and named(column),

@@ -121,6 +121,20 @@ def test_a_tool_whose_gate_lets_everything_through_is_not_served(
 
 
 @pytest.mark.requirement("doctor:selftest:gate")
+@pytest.mark.parametrize("columns", ["[cents, id], aggregate_only: [cents]", "[cents], aggregate_only: [cents]"])
+def test_a_tool_whose_first_or_every_column_is_for_aggregates_alone_is_served(
+    deployment: Deployment, columns: str
+) -> None:
+    spec = deployment.toolspecs / "shop.query.yaml"
+    allowed = f"allow: {{tables: {{orders: {{columns: {columns}}}}}}}\n"
+    spec.write_text(spec.read_text().split("allow:")[0] + allowed)
+    with opened_house(deployment.root, listen="127.0.0.1:0", grace_s=0.0) as (house, door):
+        assert dict(house.loaded.unserved) == {}
+        with Service(deployment, house, door.address).client() as client:
+            assert isinstance(client.call("shop.query", QUERY), Result)
+
+
+@pytest.mark.requirement("doctor:selftest:gate")
 def test_one_statement_that_slips_is_enough(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     switched_off(monkeypatch, spared=" ")
     house = House.open(deployment.root)

@@ -131,7 +131,8 @@ def _why_not_there(use: GuardedUse, select: exp.Select, selects: _Selects) -> st
         return "its aggregates are outputs by themselves here; what is made of them goes into a query around"
     if use.origin not in selects.demanded(select):
         needed = f"`HAVING count({name}) >= {selects.least}`"
-        return f"that SELECT needs {needed}, alone; further conditions go into a query around it"
+        further = "further conditions go into a query around it, and it ends with `LIMIT 1000` then"
+        return f"that SELECT needs {needed}, alone; {further}"
     if not _is_kept_apart(select):
         return "conditions of the query around it could be evaluated first; end the inner SELECT with `LIMIT 1000`"
     return ""
