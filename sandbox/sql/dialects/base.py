@@ -230,6 +230,8 @@ class Dialect:
     """Functions whose value is longer than what they are given by a factor."""
     has_early_outputs: bool = False
     """A SELECT may be evaluated for groups that its HAVING leaves out, so that an error there tells of them."""
+    has_lossy_rollup: bool = False
+    """DISTINCT over the sums of ROLLUP is answered otherwise through a view."""
     needs_fence: bool
     """Row filters are evaluated first only if we have it so."""
     type_words: frozenset[str]

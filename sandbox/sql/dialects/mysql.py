@@ -153,6 +153,7 @@ MYSQL: Final = Dialect(
         "replace regexp_replace hex quote json_quote to_base64 export_set json_arrayagg json_objectagg"
     ),
     has_early_outputs=True,
+    has_lossy_rollup=True,
     needs_fence=False,  # the views keep hidden rows out before anything else is evaluated
     type_words=TYPE_WORDS,
     collations=COLLATIONS,

@@ -34,6 +34,7 @@ from sandbox.sql.rules import (
     parameters,
     qualified_names,
     read_only,
+    rollup,
     row_ids,
     same_words,
     searching,
@@ -54,6 +55,7 @@ TOKEN_RULES: Final[tuple[Callable[[Lexed], None], ...]] = (
     casts.check,
     collations.check,
     string_names.check,
+    rollup.check,
 )
 
 TREE_RULES: Final[tuple[Callable[[Parsed], None], ...]] = (node_kinds.check,)

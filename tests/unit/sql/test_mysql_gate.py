@@ -177,6 +177,7 @@ REFUSED: Final = {
         "WITH a AS (SELECT 1 AS n), b AS (WITH x AS (SELECT n FROM a) SELECT n FROM x) SELECT n FROM b",
         "WITH RECURSIVE a AS (SELECT 1 AS n) SELECT (WITH x AS (SELECT n FROM (SELECT n FROM a) y) SELECT n FROM x)",
     ],
+    "sql/rollup": ["SELECT DISTINCT id, count(*) FROM orders GROUP BY id WITH ROLLUP HAVING count(*) >= 5"],
     "sql/costly": ["SELECT lpad(name, id, 'x') FROM customers", "SELECT space(100000)", "SELECT rpad(name, 5000, 'x')"],
     "sql/casts": ["SELECT cast(1 AS point)", "SELECT convert(1, blob)"],
     "sql/collations": ["SELECT 'a' COLLATE utf8mb4_xyz_ci"],
