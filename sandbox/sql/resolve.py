@@ -200,7 +200,8 @@ class _Resolver(Sources):
     def _with(self, node: exp.With | None, around: Environment | None, outer: Scope | None) -> Environment | None:
         if node is None:
             return around
-        sees_all = self.naming.ctes_see_all or bool(node.args.get("recursive"))
+        is_recursive = bool(node.args.get("recursive"))
+        sees_all = self.naming.ctes_see_all or (is_recursive and self.naming.recursion_sees_all)
         env = Environment({}, around, hides_outer=self.naming.nested_with_hides_outer)
         seen: set[str] = set()
         for cte in node.expressions:
@@ -214,6 +215,8 @@ class _Resolver(Sources):
                 env.ctes[name] = Cte(cte, env, None if self.naming.ctes_see_all else outer)
             else:
                 known = Cte(cte, env, outer)
+                if is_recursive:
+                    known.env = Environment({name: known}, env)
                 self.read_cte(known)
                 env = Environment({name: known}, env)
         if sees_all:
@@ -224,7 +227,8 @@ class _Resolver(Sources):
     def read_cte(self, cte: Cte) -> None:
         """Resolve a common table expression once, in its own place."""
         if cte.is_begun:
-            self.is_recursive = self.is_recursive or not cte.is_done
+            if not cte.is_done:
+                self.is_recursive = cte.is_circular = True
             return
         cte.is_begun = True
         declared = [self.names.name(column) for column in cte.node.args["alias"].args.get("columns") or ()]
@@ -243,6 +247,9 @@ class _Resolver(Sources):
         else:
             show(self.query(body, cte.env, cte.outer))
         cte.is_done = True
+        if cte.is_circular and not self.naming.recursion_sees_all and isinstance(body.this, _SETS):
+            # WHY: DuckDB takes all parts but the last for those before the recursion, and looks for a table there.
+            self.names.find("construct", cte.node.args["alias"].this, "a recursion of more than two parts")
 
     # Expressions
 

@@ -57,6 +57,8 @@ class Cte:
     is_open: bool = False
     is_begun: bool = False
     is_done: bool = False
+    is_circular: bool = False
+    """Whether it reads itself."""
 
 
 @final

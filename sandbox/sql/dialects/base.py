@@ -105,6 +105,8 @@ class Naming:
     """ORDER BY also tries an output's name as a column."""
     ctes_see_all: bool
     """A WITH name is known to all of its WITH, before it and after; else, without RECURSIVE, to what follows."""
+    recursion_sees_all: bool = True
+    """With RECURSIVE, a WITH name is known to all of its WITH; else to its own last part and to what follows."""
     nested_with_hides_outer: bool = False
     """What a WITH within a query defines may not see the WITH names around it, but the tables that they hide."""
     renames_columns: bool = False

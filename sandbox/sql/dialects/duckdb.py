@@ -164,6 +164,7 @@ _NAMING: Final = Naming(
     alias_clauses=words("expressions where group having qualify order distinct"),
     orders_by_columns_too=True,
     ctes_see_all=False,
+    recursion_sees_all=False,
     reads_joins_whole=False,
     counts_by_bare_name=False,
     names_values=False,

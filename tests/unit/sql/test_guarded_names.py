@@ -348,3 +348,33 @@ def test_names_that_a_statement_gives_them_are_theirs_alone_too(sql: str) -> Non
 
     assert refused.value.rule == "sql/guarded-names"
     ask("postgres", sql)
+
+
+@pytest.mark.requirement("sql:names:recursive")
+@pytest.mark.parametrize(
+    ("sql", "rule"),
+    [
+        (
+            "WITH RECURSIVE a AS (SELECT * FROM sqlite_master), sqlite_master AS (SELECT 1 AS x) SELECT * FROM a",
+            "sql/tables",
+        ),
+        (
+            "WITH RECURSIVE a AS (SELECT list(z) AS l FROM orders z), orders AS (SELECT 1 AS x) SELECT l FROM a",
+            "",
+        ),
+        (
+            "WITH RECURSIVE x AS (SELECT 1 AS i UNION ALL SELECT i FROM x UNION ALL SELECT 3) SELECT * FROM x",
+            "sql/constructs",
+        ),
+        ("WITH RECURSIVE orders AS (SELECT 1 AS i UNION SELECT * FROM orders UNION SELECT 3) SELECT * FROM orders", ""),
+    ],
+)
+def test_a_with_name_on_duckdb_is_known_to_what_follows_it_alone(sql: str, rule: str) -> None:
+    with pytest.raises(Refused) as refused:
+        ask("duckdb", sql, "cents")
+
+    assert not rule or refused.value.rule == rule
+    ask(
+        "duckdb",
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9), m AS (SELECT i FROM n) FROM m",
+    )
