@@ -247,9 +247,10 @@ class _Resolver(Sources):
         else:
             show(self.query(body, cte.env, cte.outer))
         cte.is_done = True
-        if cte.is_circular and not self.naming.recursion_sees_all and isinstance(body.this, _SETS):
-            # WHY: DuckDB takes all parts but the last for those before the recursion, and looks for a table there.
-            self.names.find("construct", cte.node.args["alias"].this, "a recursion of more than two parts")
+        if cte.is_circular and not self.naming.recursion_sees_all and not _is_of_two_parts(body):
+            # WHY: DuckDB takes all parts but the last for those before the recursion, and looks for a table there; EXCEPT
+            # and INTERSECT are no recursion to it.
+            self.names.find("construct", cte.node.args["alias"].this, "a recursion of more than two parts of a UNION")
 
     # Expressions
 
@@ -373,6 +374,13 @@ class _Resolver(Sources):
         self.names.effort.spend(len(scope.sources))
         if any(name in source.columns for source in scope.sources):
             self.names.find("construct", None, name)
+
+
+def _is_of_two_parts(body: exp.Expr) -> bool:
+    first = body.this
+    while type(first) is exp.Subquery and is_bare(first):
+        first = first.this
+    return type(body) is exp.Union and not isinstance(first, _SETS)
 
 
 def _is_star(node: exp.Expr) -> bool:

@@ -367,6 +367,12 @@ def test_names_that_a_statement_gives_them_are_theirs_alone_too(sql: str) -> Non
             "sql/constructs",
         ),
         ("WITH RECURSIVE orders AS (SELECT 1 AS i UNION SELECT * FROM orders UNION SELECT 3) SELECT * FROM orders", ""),
+        (
+            "WITH RECURSIVE x AS ((SELECT 1 AS i UNION SELECT i FROM x) UNION SELECT 3) SELECT * FROM x",
+            "sql/constructs",
+        ),
+        ("WITH RECURSIVE x AS (SELECT 1 AS i INTERSECT SELECT i FROM x) SELECT * FROM x", "sql/constructs"),
+        ("WITH RECURSIVE x AS (SELECT 1 AS i EXCEPT SELECT i FROM x) SELECT * FROM x", "sql/constructs"),
     ],
 )
 def test_a_with_name_on_duckdb_is_known_to_what_follows_it_alone(sql: str, rule: str) -> None:
