@@ -248,8 +248,8 @@ class _Resolver(Sources):
             show(self.query(body, cte.env, cte.outer))
         cte.is_done = True
         if cte.is_circular and not self.naming.recursion_sees_all and not _is_of_two_parts(body):
-            # WHY: DuckDB takes all parts but the last for those before the recursion, and looks for a table there; to it
-            # EXCEPT and INTERSECT are no recursion.
+            # WHY: DuckDB takes all parts but the last for those before the recursion, and looks for a table there;
+            # EXCEPT and INTERSECT are no recursion to it.
             self.names.find("construct", cte.node.args["alias"].this, "a recursion of more than two parts of a UNION")
 
     # Expressions
