@@ -139,8 +139,11 @@ def test_the_helper_is_started_again_when_it_is_gone(shop: Shop) -> None:
     assert shop.query("SELECT 1") == [(1,)]
     host = host_of(shop)
     assert host._helper is not None
-    os.killpg(host._helper.process.pid, signal.SIGKILL)
+    helper = host._helper.process.pid
+    family = alive(helper)
+    os.killpg(helper, signal.SIGKILL)
     host._helper.process.wait()
+    assert are_gone(family, helper)  # a process that waits for a statement may end a moment after the helper
 
     assert shop.query("SELECT 2") == [(2,)]
 
