@@ -27,21 +27,18 @@ class GrantShape:
     """12 hexadecimal digits that name it."""
     rules: Mapping[str, TableRule]
     """By folded name."""
+    views: Mapping[str, tuple[str, str]]
+    """(schema, name) of the view that stands for each table, by folded name: it is called like the table."""
 
     @property
     def login(self) -> str:
         """The role that its statements run as."""
-        return f"sandbox_{self.id}"
+        return _name(self.id)
 
     @property
     def schema(self) -> str:
         """The schema of its views, which MariaDB calls a database."""
-        return f"sandbox_{self.id}"
-
-    @property
-    def views(self) -> Mapping[str, tuple[str, str]]:
-        """(schema, name) of the view that stands for each table, by folded name: it is called like the table."""
-        return MappingProxyType({name: (self.schema, rule.table) for name, rule in self.rules.items()})
+        return _name(self.id)
 
 
 def grant_shape(connection: str, rules: Mapping[str, TableRule]) -> GrantShape:
@@ -53,4 +50,10 @@ def grant_shape(connection: str, rules: Mapping[str, TableRule]) -> GrantShape:
             [rule.table, list(rule.columns), rule.row_filter, sorted(rule.masks.items())] for rule in rules.values()
         ),
     ]
-    return GrantShape(hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12], rules)
+    shape_id = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
+    views = {name: (_name(shape_id), rule.table) for name, rule in rules.items()}
+    return GrantShape(shape_id, rules, MappingProxyType(views))
+
+
+def _name(shape_id: str) -> str:
+    return f"sandbox_{shape_id}"

@@ -64,14 +64,14 @@ def text_to_run(resolved: Resolved, functions: frozenset[str]) -> str:
     _check_same(resolved, "functions", functions, tree.functions - {""})
     if "GROUP" in lexed.keys and (tables := known_tables(lexed.given)):
         complete_groups(parsed, tables)
-    return _printed(lexed, grammar, parsed)
+    return _printed(lexed, grammar, parsed, has_empty_nodes=tree.has_empty_nodes)
 
 
-def _printed(lexed: Lexed, grammar: _Grammar, tree: ParseResult) -> str:
+def _printed(lexed: Lexed, grammar: _Grammar, tree: ParseResult, *, has_empty_nodes: bool) -> str:
     """Print a tree; what is printed must be that tree."""
     try:
         text = grammar.deparse(tree)
-        is_kept = is_same(tree, grammar.parse(text))
+        is_kept = is_same(tree, grammar.parse(text), has_empty_nodes=has_empty_nodes)
     except grammar.errors as error:
         raise _refused(lexed, _UNPRINTABLE, -1, "statement") from error
     if not is_kept:

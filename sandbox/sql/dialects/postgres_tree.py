@@ -71,7 +71,16 @@ class Unknown(Exception):
 class Tree:
     """Walks one tree of the server's grammar, collects what it reads and calls, and makes it the tree to print."""
 
-    __slots__ = ("_handlers", "_may_claim", "_nodes", "_shapes", "_stands_for", "functions", "relations")
+    __slots__ = (
+        "_handlers",
+        "_may_claim",
+        "_nodes",
+        "_shapes",
+        "_stands_for",
+        "functions",
+        "has_empty_nodes",
+        "relations",
+    )
 
     def __init__(self, stands_for: Mapping[str, tuple[str, str]], *, may_claim: bool) -> None:
         """Begin with nothing read."""
@@ -80,6 +89,7 @@ class Tree:
         self._shapes, self._nodes = shapes()
         self.relations: set[str] = set()
         self.functions: set[str] = set()
+        self.has_empty_nodes = False
         self._handlers: Mapping[str, Callable[[Never, _Ctes], None]] = {
             "RangeVar": self._table,
             "ColumnRef": self._column,
@@ -102,6 +112,7 @@ class Tree:
     def _visit_node(self, node: Message, ctes: _Ctes) -> None:
         held = node.WhichOneof("node")
         if held is None:
+            self.has_empty_nodes = True
             return
         message = getattr(node, held)
         shape = self._nodes.get(held)

@@ -128,6 +128,27 @@ def test_a_second_reading_that_differs_refuses(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.requirement("sql:postgres:second-grammar")
 @pytest.mark.parametrize(
+    ("sql", "printed"),
+    [
+        ("SELECT 1", "SELECT 2"),
+        ("SELECT 1", "SELECT 1 FOR SHARE"),
+        ("SELECT 1", "SELECT xmlconcat('a')"),
+        ("SELECT DISTINCT 1", "SELECT DISTINCT ON (xmlconcat('a')) 1"),
+    ],
+)
+def test_what_is_printed_is_the_tree_that_was_proven(sql: str, printed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ask(sql).sql_to_run == sql
+    grammar = postgres_text._grammar()
+    monkeypatch.setattr(postgres_text, "_grammar", lambda: grammar._replace(deparse=lambda _: printed))
+
+    with pytest.raises(Refused) as caught:
+        ask(sql)
+
+    assert "cannot be printed" in caught.value.message
+
+
+@pytest.mark.requirement("sql:postgres:second-grammar")
+@pytest.mark.parametrize(
     ("sql", "construct"),
     [
         ("SELECT * FROM (SELECT 1) x, pg_sleep(1)", "pg_sleep"),
