@@ -244,6 +244,9 @@ class Sources(ABC):
         """Resolve one join, but for its ON, and add what it joins to `left`."""
         right = self.sources(join.this, scope, conditions, (*further_left, *left))
         args = join.args
+        alias = _alias_in_parentheses(join.this) if self.naming.forgets_aliases else None
+        if alias is not None:
+            self.names.find("construct", alias.this, "an alias of one table in parentheses")
         if type(join.this) is exp.Table and join.this.args.get("joins"):
             self.names.find("construct", join.this, "ON after the next join")
         if len(left) > _MAX_TABLES:
@@ -260,3 +263,15 @@ class Sources(ABC):
             if not self.names.shared(name, left, right, column):
                 self.names.find("column", column, name)
         left += right
+
+
+def _alias_in_parentheses(node: exp.Expr) -> exp.Expr | None:
+    """Return the alias of a source that stands in parentheses alone."""
+    if type(node) is not exp.Subquery or type(node.this) not in (exp.Table, exp.Subquery):
+        return None
+    while type(node) is exp.Subquery and type(node.this) in (exp.Table, exp.Subquery):
+        node = node.this
+        if node.args.get("joins"):
+            return None
+    alias = node.args.get("alias")
+    return alias if isinstance(alias, exp.Expr) else None

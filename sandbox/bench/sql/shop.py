@@ -174,6 +174,11 @@ TABLES: Final[Mapping[str, Table]] = MappingProxyType(
             shown=("id", "team", "wage", "grade"),
             aggregate_only=("wage", "grade"),
         ),
+        "bonus": Table(
+            columns={"id": ("INTEGER PRIMARY KEY", "integer PRIMARY KEY"), "wage": ("INTEGER", "bigint")},
+            rows=[(at, 100 + at) for at in range(1, 4)],
+            shown=("id", "wage"),
+        ),
         "vault": Table(
             columns={"id": ("INTEGER", "integer"), "token": ("TEXT", "text"), "region": ("TEXT", "text")},
             rows=[(1, CANARY, "EU"), (2, f"{CANARY}-two", "EU")],

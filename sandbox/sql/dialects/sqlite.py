@@ -143,6 +143,7 @@ _NAMING: Final = Naming(
     ctes_see_all=True,
     conditions_see_join=False,
     reads_joins_whole=True,
+    forgets_aliases=True,
     counts_by_bare_name=True,
     output_name=lambda item: folded(item.this.this) if type(item) is exp.Column else "",
 )

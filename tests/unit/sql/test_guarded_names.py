@@ -384,3 +384,26 @@ def test_a_with_name_on_duckdb_is_known_to_what_follows_it_alone(sql: str, rule:
         "duckdb",
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9), m AS (SELECT i FROM n) FROM m",
     )
+
+
+@pytest.mark.requirement("sql:names:parentheses")
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT q.id FROM customers CROSS JOIN (orders q)",
+        "SELECT q.id FROM customers, ((orders AS q))",
+        "SELECT q.id FROM customers c JOIN (customers d CROSS JOIN (orders q))",
+        "SELECT (SELECT q.id FROM customers CROSS JOIN (customers q) LIMIT 1) FROM orders q",
+        "SELECT q.id FROM customers CROSS JOIN ((SELECT 1 AS id) AS q)",
+    ],
+)
+def test_an_alias_in_parentheses_that_sqlite_forgets_is_refused(sql: str) -> None:
+    with pytest.raises(Refused) as refused:
+        ask("sqlite", sql)
+
+    assert (refused.value.rule, refused.value.metadata["construct"]) == (
+        "sql/constructs",
+        "an alias of one table in parentheses",
+    )
+    ask("sqlite", "SELECT q.id FROM (orders q) CROSS JOIN (customers)")
+    ask("sqlite", "SELECT q.id, c.id FROM customers CROSS JOIN (orders q CROSS JOIN customers c)")
