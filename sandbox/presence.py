@@ -82,17 +82,17 @@ def _announced_address(deployment: Deployment) -> str:
         return ""
 
 
-def parsed_address(listen: str) -> tuple[str, int]:
-    """Return host and port of `server.listen`; raises `Misconfigured`."""
+def parsed_address(listen: str, key: str = "server.listen") -> tuple[str, int]:
+    """Return host and port of the setting `key`; raises `Misconfigured`."""
     host, colon, port = listen.rpartition(":")
     if not (colon and host and port.isascii() and port.isdigit() and int(port) < 65_536):
-        raise Misconfigured(f"`server.listen` is `{listen}`; HOST:PORT is accepted, such as `127.0.0.1:7443`")
+        raise Misconfigured(f"`{key}` is `{listen}`; HOST:PORT is accepted, such as `127.0.0.1:7443`")
     return host, int(port)
 
 
-def taken(listen: str, error: OSError | None) -> Misconfigured:
+def taken(listen: str, error: OSError | None, key: str = "server.listen") -> Misconfigured:
     """Return what to raise for an address that cannot be listened on, and why, if the system tells."""
     hint = "; another program has it" if error is not None and error.errno == errno.EADDRINUSE else ""
     why = f": {(error.strerror or str(error)).lower()}{hint}" if error is not None else ""
     free = "" if error is not None and not hint else "; port 0 takes a free one"
-    return Misconfigured(f"`server.listen`: {listen} cannot be taken{why}{free}")
+    return Misconfigured(f"`{key}`: {listen} cannot be taken{why}{free}")

@@ -17,7 +17,8 @@ import watchfiles
 from sandbox.app import ALONE, Company, House
 from sandbox.deployment import Deployment, Misconfigured
 from sandbox.doctor.selftest import SelfTestFailed
-from sandbox.doors.rpc.server import AddMore, RpcDoor, add_nothing, open_door
+from sandbox.doors.opened import Doors, open_doors
+from sandbox.doors.rpc.server import AddMore, add_nothing
 from sandbox.endings import SAME_ENDING_S, Endings
 from sandbox.leases.afterwards import RETURNS
 from sandbox.presence import alone, announced, deployment_in
@@ -43,10 +44,10 @@ def opened(
     listen: str = "",
     grace_s: float = BENCH_GRACE_S,
     add_more: AddMore = add_nothing,
-) -> Iterator[RpcDoor]:
-    """Open the deployment and its door for the block; calls running at the end get `grace_s` seconds."""
-    with opened_house(root, listen=listen, grace_s=grace_s, add_more=add_more) as (_, door):
-        yield door
+) -> Iterator[Doors]:
+    """Open the deployment and its doors for the block; calls running at the end get `grace_s` seconds."""
+    with opened_house(root, listen=listen, grace_s=grace_s, add_more=add_more) as (_, doors):
+        yield doors
 
 
 @contextmanager
@@ -56,15 +57,15 @@ def opened_house(
     listen: str = "",
     grace_s: float = BENCH_GRACE_S,
     add_more: AddMore = add_nothing,
-) -> Iterator[tuple[House, RpcDoor]]:
+) -> Iterator[tuple[House, Doors]]:
     """Open like `opened`, and give the house too."""
     with (
         # INVARIANT: alone before anything is opened, for whoever opens the house writes to the log.
         alone(deployment_in(root)),
-        open_house(root, listen=listen, grace_s=grace_s, add_more=add_more) as (house, door),
-        announced(house.deployment, door.address),
+        open_house(root, listen=listen, grace_s=grace_s, add_more=add_more) as (house, doors),
+        announced(house.deployment, doors.address),
     ):
-        yield house, door
+        yield house, doors
 
 
 @contextmanager
@@ -75,8 +76,8 @@ def open_house(
     grace_s: float,
     add_more: AddMore = add_nothing,
     company: Company | None = None,
-) -> Iterator[tuple[House, RpcDoor]]:
-    """Open house and door for whoever is `alone` already; as one of a `company`, on a port that it shares."""
+) -> Iterator[tuple[House, Doors]]:
+    """Open house and doors for whoever is `alone` already; as one of a `company`, on a port that it shares."""
 
     def listening(settings: Settings) -> Settings:
         if not listen:
@@ -93,9 +94,9 @@ def open_house(
         stack.callback(house.log.publish)
         stack.enter_context(house.retention.kept_up())
         shares_port = company is not None
-        door = open_door(house, house.deployment, house.settings.server, add_more, shares_port=shares_port)
-        stack.callback(door.close, grace_s)
-        yield house, door
+        doors = open_doors(house, house.deployment, house.settings, add_more, shares_port=shares_port)
+        stack.callback(doors.close, grace_s)
+        yield house, doors
 
 
 def _spare_the_collector() -> None:
@@ -114,15 +115,15 @@ def serve_forever(root: Path, *, listen: str, grace_s: float) -> None:
     endings, ending = Endings(), threading.Event()
     take_libraries()
     opened_at = stamps(Deployment(root.resolve()))
-    with opened_house(root, listen=listen, grace_s=grace_s) as (house, door):
+    with opened_house(root, listen=listen, grace_s=grace_s) as (house, doors):
         watcher = watch(house, ending, opened_at)
         tools = len(house.loaded.specs.tools)
-        sys.stdout.write(f"ready grpc={door.address} tools={tools} pid={os.getpid()}\n")
+        sys.stdout.write(f"ready {doors.told} tools={tools} pid={os.getpid()}\n")
         sys.stdout.flush()
         endings.wait()
         ending.set()
         note("draining", grace_s=grace_s, hint="another signal ends it at once")
-        threading.Thread(target=_hurry, args=(endings, door), daemon=True, name="hurry").start()
+        threading.Thread(target=_hurry, args=(endings, doors), daemon=True, name="hurry").start()
     watcher.join(timeout=5)
 
 
@@ -134,13 +135,13 @@ def watch(house: House, ending: threading.Event, opened_at: frozenset[Stamp]) ->
     return watcher
 
 
-def _hurry(endings: Endings, door: RpcDoor) -> None:
+def _hurry(endings: Endings, doors: Doors) -> None:
     one_and_the_same_until = time.monotonic() + SAME_ENDING_S
     endings.wait()
     while time.monotonic() < one_and_the_same_until:
         endings.wait()
     note("ending at once")
-    door.hurry()
+    doors.hurry()
     RETURNS.hurry()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -16,6 +16,9 @@ from sandbox.toolspec import Digest
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+Names = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=255)], ...], Field(strict=False, max_length=64)]
 
 
 class ServerSettings(_Section):
@@ -33,6 +36,31 @@ class ServerSettings(_Section):
     stream_idle_seconds: int = Field(default=60, ge=1, le=3600)
     """A stream without a call for so long, or whose next answer nobody takes for so long, is closed."""
     max_message_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024)
+
+
+class HttpSettings(_Section):
+    """The HTTP door: MCP (Streamable HTTP) and Connect/JSON. It needs the extra `tool-sandbox[mcp]`."""
+
+    listen: str = ""
+    """HOST:PORT, such as `127.0.0.1:7444`; empty: there is no HTTP door; port 0 takes a free one, told by the `ready`
+    line."""
+    allowed_hosts: Names = ()
+    """Names beside the address itself and loopback's under which requests may ask for the service (`Host`), with the
+    port; against DNS rebinding."""
+    allowed_origins: Names = ()
+    """Origins of web pages that may ask, such as `https://app.example`; none by default."""
+    public_url: str = Field(default="", max_length=255, pattern=r"^(https://[^\s/?#@]+)?$")
+    """`https://HOST[:PORT]` under which clients know the service; empty: its address. With `/mcp` it is the audience of
+    bearer tokens."""
+    max_connections: int = Field(default=2048, ge=1, le=65_536)
+    """Connections held at once; more are answered 503."""
+    bearer_tokens: bool = False
+    """Whether this door takes tokens without a client certificate: short-lived, and minted for its audience alone.
+    Their calls are recorded as `binding: bearer`, and policies see it."""
+    bearer_minutes: int = Field(default=60, ge=1, le=1440)
+    """The longest life of such a token."""
+    authorization_servers: Names = ()
+    """Issuers told in the OAuth protected resource metadata (RFC 9728)."""
 
 
 class IdentitySettings(_Section):
@@ -116,6 +144,7 @@ class Settings(_Section):
     """Everything `sandbox.toml` can say."""
 
     server: ServerSettings = ServerSettings()
+    http: HttpSettings = HttpSettings()
     identity: IdentitySettings = IdentitySettings()
     limits: LimitSettings = LimitSettings()
     arguments: ArgumentSettings = ArgumentSettings()

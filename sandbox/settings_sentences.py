@@ -15,6 +15,8 @@ from sandbox.toml_places import TomlPlaces, toml_complaint
 _KINDS: Final[Mapping[str, str]] = {
     "string_type": "a text in quotes",
     "int_type": "an integer",
+    "bool_type": "`true` or `false`",
+    "tuple_type": "a list of texts",
     "float_type": "a number",
     "finite_number": "a finite number",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
@@ -11,6 +11,8 @@ from sandbox.reasons import Fault, Reason, Refused
 from sandbox.telemetry.events import broke, causes_of, note_often
 
 Sent = TypeVar("Sent", bound=Message)
+BEARER: Final = "Bearer "
+"""What a token follows in a header, or in metadata, called `authorization`."""
 
 
 def message_of(kind: type[Sent], data: bytes) -> Sent:
@@ -23,6 +25,16 @@ def message_of(kind: type[Sent], data: bytes) -> Sent:
     except DecodeError as error:
         message = f"the request's {len(data)} bytes are no `{kind.__name__}` message"
         raise Refused(Reason.REQUEST_INVALID, message, rule="request/message", is_recorded=False) from error
+
+
+RETRY_S: Final = 1.0
+"""When a request under way may have ended."""
+
+
+def too_many_at_once() -> Refused:
+    """Return what a principal hears that has as many requests under way as one may."""
+    message = "so many calls of this principal are under way that no more are taken; wait for one to end"
+    return Refused(Reason.RATE_LIMITED, message, rule="limits/threads", retry_after_s=RETRY_S, is_recorded=False)
 
 
 def note_refusal(refused: Refused) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 
 from sandbox.app import Company
 from sandbox.deployment import Deployment, Misconfigured
-from sandbox.doors.rpc.server import RpcDoor
+from sandbox.doors.opened import Doors
 from sandbox.endings import ENDING
 from sandbox.leases.afterwards import RETURNS
 from sandbox.limits.shared import SharedCounts
@@ -44,14 +44,14 @@ def work() -> None:
         return SharedCounts(orders.counts, bytes.fromhex(orders.secret), window_s, orders.worker, orders.workers)
 
     company = Company(counts=counts, workers=orders.workers, peers=switchboard)
-    with open_house(root, listen=orders.listen, grace_s=orders.grace_s, company=company) as (house, door):
+    with open_house(root, listen=orders.listen, grace_s=orders.grace_s, company=company) as (house, doors):
         watcher = watch(house, ending, opened_at)
         sys.stdout.write(f"{READY} {len(house.loaded.specs.tools)}\n")
         sys.stdout.flush()
         if _word() != DRAIN:
             note("the parent is gone", worker=orders.worker)
         ending.set()
-        threading.Thread(target=_hurry, args=(door,), daemon=True, name="hurry").start()
+        threading.Thread(target=_hurry, args=(doors,), daemon=True, name="hurry").start()
     watcher.join(timeout=5)
 
 
@@ -72,9 +72,9 @@ def _word() -> bytes:
     return os.read(sys.stdin.fileno(), 1)
 
 
-def _hurry(door: RpcDoor) -> None:
+def _hurry(doors: Doors) -> None:
     if _word() == HURRY:
-        door.hurry()
+        doors.hurry()
         RETURNS.hurry()
 
 

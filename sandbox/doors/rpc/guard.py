@@ -11,7 +11,7 @@ from typing import Final, TypeVar, cast
 import grpc
 
 from sandbox.doors.rpc.status import abort_fault, abort_refused
-from sandbox.doors.trouble import as_fault, note_refusal
+from sandbox.doors.trouble import BEARER, as_fault, note_refusal
 from sandbox.reasons import Refused
 from sandbox.stages import Credential
 
@@ -23,8 +23,6 @@ Streaming = Callable[[Request, grpc.ServicerContext], Iterator[Response]]
 ENDING: Final = (SystemExit, KeyboardInterrupt, GeneratorExit)
 """What ends a process or a generator. All else is caught: a panic of an engine is no `Exception`."""
 
-_BEARER: Final = "Bearer "
-
 
 def credential_of(context: grpc.ServicerContext) -> Credential:
     """Return what the peer presented on this very request: its TLS certificate and its bearer token."""
@@ -35,7 +33,7 @@ def credential_of(context: grpc.ServicerContext) -> Credential:
 def bearer_token(metadata: Iterable[tuple[str, str | bytes]]) -> str:
     """Return the token of the last `authorization: Bearer …`; empty if there is none."""
     value = dict(metadata).get("authorization")
-    return value[len(_BEARER) :] if isinstance(value, str) and value.startswith(_BEARER) else ""
+    return value[len(BEARER) :] if isinstance(value, str) and value.startswith(BEARER) else ""
 
 
 def guarded(handler: Unary[Request, Response]) -> Unary[Request, Response]:

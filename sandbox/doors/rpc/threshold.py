@@ -7,17 +7,15 @@ every thread by sending headers and nothing else. Everything else about the call
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, TypeAlias, cast, final
+from typing import TypeAlias, cast, final
 
 import grpc
 
 from sandbox.doors.desk import Guests
 from sandbox.doors.rpc.guard import bearer_token, guarded_stream
 from sandbox.doors.rpc.threads import CallThreads
-from sandbox.reasons import Reason, Refused
-
-RETRY_S: Final = 1.0
-"""When a thread may have become free."""
+from sandbox.doors.trouble import too_many_at_once
+from sandbox.reasons import Refused
 
 _Handler: TypeAlias = "grpc.RpcMethodHandler[object, object]"
 
@@ -44,13 +42,8 @@ class Threshold(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in
         except Refused as refused:
             return _turned_away(refused)
         if not self._threads.expect(subject):
-            return _turned_away(_too_many())
+            return _turned_away(too_many_at_once())
         return continuation(handler_call_details)
-
-
-def _too_many() -> Refused:
-    message = "so many calls of this principal are under way that no more are taken; wait for one to end"
-    return Refused(Reason.RATE_LIMITED, message, rule="limits/threads", retry_after_s=RETRY_S, is_recorded=False)
 
 
 def _turned_away(refused: Refused) -> _Handler:

@@ -114,7 +114,7 @@ class Naming:
     reads_joins_whole: bool
     """A join in parentheses reads every column of its tables."""
     forgets_aliases: bool = False
-    """The alias of one source in parentheses, right of a join, names nothing: outside it may be another's further out."""
+    """The alias of one source in parentheses right of a join names nothing; it may be that of another further out."""
     conditions_see_join: bool = True
     """ON sees the two sides of its own join, and the arguments of a function in FROM what stands left of them. Else
     both see all that their FROM holds."""

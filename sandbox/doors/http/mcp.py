@@ -1,0 +1,107 @@
+"""How does MCP come in over HTTP? Streamable HTTP by its own SDK, in both revisions, each request by itself.
+
+https://modelcontextprotocol.io/specification/2026-07-28/basic/transports#streamable-http
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Final, cast, final
+
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from starlette.requests import Request
+from starlette.types import Message, Receive, Scope, Send
+
+from sandbox.client import Tool
+from sandbox.client.tools import tool_of
+from sandbox.doors.desk import Desk
+from sandbox.doors.http.asked import Asked, Value
+from sandbox.doors.mcp.server import Context, Untold, mcp_server
+from sandbox.doors.tool_service import ToolService
+from sandbox.doors.trouble import as_fault, note_refusal
+from sandbox.reasons import Refused
+from sandbox.v1 import tool_execution_pb2 as pb
+
+DOOR: Final = "mcp"
+ASKED: Final = "sandbox.asked"
+"""The key in a request's `state` under which its `Asked` stands."""
+
+
+@final
+class _Service:
+    """Who stands behind the door, for one request: the service itself."""
+
+    def __init__(self, tools: ToolService, asked: Asked) -> None:
+        self._tools = tools
+        self._asked = asked
+
+    async def tools(self) -> Sequence[Tool]:
+        """Return the tools that the caller may see."""
+        return await self._told(self._list)
+
+    async def execute(self, request: pb.ExecuteRequest) -> pb.ExecuteResponse:
+        """Take a call to its answer."""
+        try:
+            return await self._asked.execute(self._tools, request)
+        except Exception as error:
+            raise _untold(error) from error
+
+    async def receipt(self, call_id: str) -> bytes:
+        """Return the receipt of one of the caller's own calls."""
+        request = pb.GetCallRequest(call=pb.CallReference(call_id=call_id))
+        found = await self._told(lambda: self._tools.get_call(request, self._asked.credential))
+        return found.response.receipt
+
+    def _list(self) -> list[Tool]:
+        found: list[Tool] = []
+        page = pb.ListToolsResponse()
+        while True:
+            request = pb.ListToolsRequest(page_token=page.next_page_token)
+            page = self._tools.list_tools(request, self._asked.credential)
+            found += map(tool_of, page.tools)
+            if not page.next_page_token:
+                return found
+
+    async def _told(self, work: Callable[[], Value]) -> Value:
+        try:
+            return await self._asked.on_a_thread(work)
+        except Exception as error:
+            raise _untold(error) from error
+
+
+def _untold(error: Exception) -> Untold:
+    """Return what a caller is told of an exception: a refusal without a receipt, or a fault's reference."""
+    if isinstance(error, Refused):
+        note_refusal(error)
+        return Untold(error.message, error.reason.value, error.retry_after_s)
+    return Untold(str(as_fault(error, "mcp handler")))
+
+
+@final
+class Mcp:
+    """The endpoint of MCP."""
+
+    def __init__(self, desk: Desk, version: str, max_bytes: int) -> None:
+        """Serve what `desk` offers."""
+        self._tools = ToolService(desk, DOOR)
+        server = mcp_server(self._service_of, version)
+        self._manager = StreamableHTTPSessionManager(server, stateless=True, max_request_body_size=max_bytes)
+
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """Serve for the block; once."""
+        return self._manager.run()
+
+    async def take(self, asked: Asked, scope: Scope, send: Send, receive: Receive) -> None:
+        """Answer one request, whose body has been read."""
+        messages: list[Message] = [{"type": "http.request", "body": asked.body, "more_body": False}]
+
+        async def replayed() -> Message:
+            return messages.pop() if messages else await receive()
+
+        scope["state"][ASKED] = asked
+        await self._manager.handle_request(scope, replayed, send)
+
+    async def _service_of(self, context: Context) -> _Service:
+        request = cast("Request", context.request)
+        return _Service(self._tools, request.scope["state"][ASKED])

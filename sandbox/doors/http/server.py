@@ -1,0 +1,107 @@
+"""How is the HTTP door opened? On a thread of its own, behind mutual TLS, with a loop that never blocks on a call."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final, final
+
+import uvicorn
+
+from sandbox.build import build_id
+from sandbox.deployment import Deployment
+from sandbox.doors.desk import Desk
+from sandbox.doors.http.connection import Connection
+from sandbox.doors.http.front import Front
+from sandbox.doors.http.mcp import Mcp
+from sandbox.doors.http.tls import Contexts
+from sandbox.presence import parsed_address, taken
+from sandbox.settings import Settings
+
+KEEP_ALIVE_S: Final = 30
+"""How long a connection without a request is kept."""
+MAX_HEAD_BYTES: Final = 32 * 1024
+BACKLOG: Final = 1024
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class HttpDoor:
+    """An open door."""
+
+    address: str
+    """HOST:PORT that it answers on."""
+    _server: uvicorn.Server
+    _thread: threading.Thread
+    _threads: ThreadPoolExecutor
+
+    def close(self, grace_s: float) -> None:
+        """Take no new requests, give running ones `grace_s` seconds, then end."""
+        self._server.config.timeout_graceful_shutdown = max(round(grace_s), 1)
+        self._server.should_exit = True
+        self._thread.join()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def hurry(self) -> None:
+        """End the grace of a `close` under way."""
+        self._server.force_exit = True
+
+
+def open_http_door(desk: Desk, deployment: Deployment, settings: Settings, *, shares_port: bool = False) -> HttpDoor:
+    """Listen on `settings.http.listen` and serve; raises `Misconfigured` if the address cannot be taken."""
+    contexts = Contexts(deployment, needs_certificate=not settings.http.bearer_tokens)
+    listening = _listen(settings.http.listen, shares_port=shares_port)
+    host, _ = parsed_address(settings.http.listen, "http.listen")
+    address = f"{host}:{listening.getsockname()[1]}"
+    threads = ThreadPoolExecutor(settings.server.threads, thread_name_prefix="http-call")
+    mcp = Mcp(desk, build_id(), settings.server.max_message_bytes)
+    config = uvicorn.Config(
+        Front(desk, address, settings, mcp, threads),
+        http=Connection,
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        loop="asyncio",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        backlog=BACKLOG,
+        limit_concurrency=settings.http.max_connections,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+    )
+    config.load()
+    config.ssl = contexts.first
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=_serve, args=(server, mcp, listening), name="http", daemon=True)
+    thread.start()
+    return HttpDoor(address, server, thread, threads)
+
+
+def _serve(server: uvicorn.Server, mcp: Mcp, listening: socket.socket) -> None:
+    async def serve() -> None:
+        async with mcp.running():
+            await server.serve(sockets=[listening])
+
+    asyncio.run(serve())
+
+
+def _listen(listen: str, *, shares_port: bool) -> socket.socket:
+    host, port = parsed_address(listen, "http.listen")
+    listening = None
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shares_port:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listening.bind(address)
+    except OSError as error:
+        if listening is not None:
+            listening.close()
+        raise taken(listen, error, "http.listen") from error
+    return listening
