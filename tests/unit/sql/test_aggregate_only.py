@@ -189,6 +189,23 @@ def test_a_string_that_is_a_column_where_it_is_read_is_refused() -> None:
     assert caught.value.rule == "sql/aggregate-only"
 
 
+@pytest.mark.requirement("sql:refusals:act-on")
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("zzz", "; for aggregates alone: `cents`"),
+        ("cent", "did you mean `cents` (for aggregates alone)?"),
+        ("regio", "did you mean `region`?"),
+    ],
+)
+def test_an_unknown_column_is_told_which_ones_are_for_aggregates_alone(engine: SqlEngine, name: str, hint: str) -> None:
+    with pytest.raises(Refused) as caught:
+        ask(engine, f"SELECT {name} FROM orders", "cents")  # noqa: S608 - constants
+
+    assert (caught.value.rule, caught.value.message.endswith(hint)) == ("sql/columns", True)
+
+
 @pytest.mark.requirement("sql:aggregate-only:refused")
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_least_group_is_the_deployment_s(engine: SqlEngine) -> None:
