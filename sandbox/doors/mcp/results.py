@@ -49,8 +49,8 @@ def call_result(response: pb.ExecuteResponse) -> CallToolResult:
             return _not_done(_sentence(response.refusal), {REFUSAL: _refusal(response.refusal)}, proof)
         case "pending":
             seconds = response.pending.retry_after_ms / 1000
-            text = f"the call is not finished; ask again in {seconds:g} s, with the same arguments"
-            return _not_done(text, {PENDING: {"retry_after_s": seconds}}, {CALL_ID: response.call_id})
+            later = f"the call is not finished; ask again in {seconds:g} s, with the same arguments"
+            return _not_done(later, {PENDING: {"retry_after_s": seconds}}, {CALL_ID: response.call_id})
         case "explanation" | None:
             raise ValueError(outcome)
         case _:
@@ -65,7 +65,7 @@ def untold_result(reason: str, message: str, retry_after_s: float = 0.0) -> Call
 
 def _not_done(sentence: str, facts: JsonObject, proof: JsonObject) -> CallToolResult:
     """Return what a model acts on, and the same facts for people and programs: some hosts pass no `_meta` on."""
-    body = {key.rpartition("/")[2]: value for key, value in facts.items()} | proof
+    body: JsonObject = {**{key.rpartition("/")[2]: value for key, value in facts.items()}, **proof}
     told = TextContent(type="text", text=seen(body), annotations=Annotations(audience=["user"]))
     meta = {**facts, META: proof} if proof else {**facts}
     return CallToolResult(content=[TextContent(type="text", text=sentence), told], is_error=True, _meta=meta)
