@@ -31,8 +31,9 @@ def check(resolved: Resolved) -> None:
         if finding.name in map(folded, shown):
             return f"no table, alias or query that is read in this place has the column {name}; {_ANOTHER_PLACE}"
         hint = _near(finding.name, rules) or (f"; it may read {columns_told(rules)}" if shown else "")
-        if _is_before_arrow(resolved.parsed.lexed, finding.start):
-            hint += f"; a lambda (`x -> …`) is not accepted, {_IN_PLACE_OF_LAMBDA} is"
+        lexed = resolved.parsed.lexed
+        if _is_before_arrow(lexed, finding.start):
+            hint += f"; a lambda (`x -> …`) is not accepted, {lexed.dialect.in_place_of_lambda} is"
         return f"the column {name} is outside this tool's rules for the tables read here{hint}"
 
     if resolved.findings:
@@ -48,12 +49,11 @@ def _near(name: str, rules: Sequence[TableRule]) -> str:
 
 
 _ANOTHER_PLACE: Final = "one that has it in `FROM`, under the name before the full stop, is accepted"
-_IN_PLACE_OF_LAMBDA: Final = "`(SELECT list(x + 1) FROM unnest(a_list) AS u(x))`"
 
 
 def _is_before_arrow(lexed: Lexed, start: int) -> bool:
-    """Whether a name begins an argument and is followed by `->`, as the name in a lambda of DuckDB is, or the names."""
-    if not lexed.dialect.has_lambdas:
+    """Whether a name begins an argument and is followed by `->`, as the name in a lambda is, or the names."""
+    if not lexed.dialect.in_place_of_lambda:
         return False
     at = next((at for at, token in enumerate(lexed.tokens) if token.start == start), 0)
     end = at + 1
