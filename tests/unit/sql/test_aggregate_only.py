@@ -140,7 +140,10 @@ ALONE, GROUP, ONCE, OWN, STAR, JOIN, APART = (
         ("SELECT id FROM orders UNION SELECT 1 ORDER BY sum(cents)", OWN),
         ("SELECT s FROM (SELECT sum(cents) AS s FROM orders HAVING count(cents) >= 5) x", APART),
         ("WITH x AS (SELECT sum(cents) AS s FROM orders HAVING count(cents) >= 5) SELECT s FROM x", APART),
-        ("SELECT sum(cents) FROM orders HAVING count(cents) >= 5 UNION SELECT 1", APART),
+        (
+            "SELECT sum(cents) FROM orders HAVING count(cents) >= 5 UNION SELECT 1",
+            "a part of a UNION has it in a query",
+        ),
         ("SELECT id FROM orders WHERE (SELECT sum(o.cents) FROM orders o HAVING count(o.cents) >= 5) > 1", APART),
         ("SELECT s FROM (SELECT sum(cents) AS s FROM orders HAVING count(cents) >= 5 LIMIT NULL) x", APART),
         ("SELECT s FROM (SELECT sum(cents) AS s FROM orders HAVING count(cents) >= 5 LIMIT (SELECT 5)) x", APART),
