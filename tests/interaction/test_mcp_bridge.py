@@ -158,6 +158,8 @@ def test_a_host_that_takes_no_dots_gets_none(service: Service) -> None:
         assert structured(await client.call_tool("shop__order", {"id": 1}))["row_count"] == 1
         unknown = refusal(await client.call_tool("shop__nothing", {}))
         assert unknown["reason"] == "TOOL_UNKNOWN"
+        near = refusal(await client.call_tool("shop__qery", {}))
+        assert near["message"].endswith("did you mean `shop__query`?")
 
     hosted(service, talk, "auto", "--plain-names")
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Final, assert_never
 
 from mcp_types import Annotations, CallToolResult, TextContent
@@ -36,8 +38,12 @@ _WAIT: Final = re.compile(r"\bwait \d")
 """A message that tells its own delay, as those of rates do: a second number beside it would only differ."""
 
 
-def call_result(response: pb.ExecuteResponse) -> CallToolResult:
-    """Return a decided call as a tool's result."""
+_QUOTED: Final = re.compile("`([^`]*)`")
+_NONE_RENAMED: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+def call_result(response: pb.ExecuteResponse, renamed: Mapping[str, str] = _NONE_RENAMED) -> CallToolResult:
+    """Return a decided call as a tool's result; sentences name tools as `renamed` says that the host knows them."""
     proof: JsonObject = {CALL_ID: response.call_id, RECEIPT: sha256(response.receipt).hexdigest()}
     outcome = response.WhichOneof("outcome")
     match outcome:
@@ -46,7 +52,7 @@ def call_result(response: pb.ExecuteResponse) -> CallToolResult:
             text = TextContent(type="text", text=seen(body))
             return CallToolResult(content=[text], structured_content=body, _meta={META: proof})
         case "refusal":
-            return _not_done(_sentence(response.refusal), {REFUSAL: _refusal(response.refusal)}, proof)
+            return _refused(response.refusal, renamed, proof)
         case "pending":
             seconds = response.pending.retry_after_ms / 1000
             later = f"the call is not finished; ask again in {seconds:g} s, with the same arguments"
@@ -57,10 +63,19 @@ def call_result(response: pb.ExecuteResponse) -> CallToolResult:
             assert_never(outcome)
 
 
-def untold_result(reason: str, message: str, retry_after_s: float = 0.0) -> CallToolResult:
+def untold_result(
+    reason: str, message: str, retry_after_s: float = 0.0, renamed: Mapping[str, str] = _NONE_RENAMED
+) -> CallToolResult:
     """Return what a call without a receipt is told: overload, a rate already exceeded, a request that is no call."""
     refusal = outcome_pb2.Refusal(reason=reason, message=message, retry_after_ms=round(retry_after_s * 1000))
-    return _not_done(_sentence(refusal), {REFUSAL: _refusal(refusal)}, {})
+    return _refused(refusal, renamed, {})
+
+
+def _refused(refusal: outcome_pb2.Refusal, renamed: Mapping[str, str], proof: JsonObject) -> CallToolResult:
+    told = outcome_pb2.Refusal()
+    told.CopyFrom(refusal)
+    told.message = _QUOTED.sub(lambda name: f"`{renamed.get(name[1], name[1])}`", refusal.message)
+    return _not_done(_sentence(told), {REFUSAL: _refusal(told)}, proof)
 
 
 def _not_done(sentence: str, facts: JsonObject, proof: JsonObject) -> CallToolResult:

@@ -65,6 +65,18 @@ def test_a_delay_that_the_message_tells_is_told_once() -> None:
     assert text_of(result) == "RATE_LIMITED: `shop.query` takes 1 calls in 0.5 s; wait 501 ms"
 
 
+@pytest.mark.requirement("mcp:bridge:names")
+def test_a_refusal_names_tools_as_the_host_knows_them() -> None:
+    message = "`shop.query` takes 1 calls in 60 s; `shop.queries` is a table"
+    refusal = outcome_pb2.Refusal(reason="RATE_LIMITED", message=message)
+    renamed = {"shop.query": "shop__query"}
+    told = "RATE_LIMITED: `shop__query` takes 1 calls in 60 s; `shop.queries` is a table"
+
+    assert text_of(call_result(pb.ExecuteResponse(refusal=refusal), renamed)) == told
+    assert text_of(untold_result("RATE_LIMITED", message, renamed=renamed)) == told
+    assert refusal.message == message
+
+
 @pytest.mark.requirement("mcp:results:schema")
 def test_a_refusal_has_no_structured_content_which_the_schema_of_results_would_not_fit() -> None:
     refusal = outcome_pb2.Refusal(reason="SQL_NOT_READ_ONLY", message="no", rule="sql/read-only", line=1, column=3)
