@@ -253,11 +253,15 @@ MAX_QUOTE: Final = 60
 
 def quoted(text: str, limit: int = MAX_QUOTE) -> str:
     """Return `text` in backticks, cut short, control characters and backticks escaped, for a model will read it."""
-    shown = text if len(text) <= limit else text[: limit - 1] + "…"
-    return "`" + "".join(_shown(character) for character in shown) + "`"
+    shown = shortened(text, limit)
+    return "`" + printable(shown.replace("`", "'")) + "`"
 
 
-def _shown(character: str) -> str:
-    if character == "`":
-        return "'"
-    return character if character.isprintable() else character.encode("unicode_escape").decode()
+def shortened(text: str, limit: int) -> str:
+    """Return at most `limit` characters of a text, the last one `…` where there are more."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def printable(text: str) -> str:
+    """Return a text that can neither move a terminal nor end a line: what is no letter of it is written out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -132,33 +132,25 @@ class Review:
             yield cls(deployment, log, principal, archived)
 
     def call(self, call_id: str) -> Shown:
-        """Return a call's last record and its decrypted payloads; each reading is a record of its own, made first.
+        """Return a call's last record and its decrypted payloads; that they are read is one record, made first.
 
         `call_id` may be the index of a leaf.
         """
         reader = LogReader(self._log, archive=self._archive)
         call_id = self._call_at(int(call_id)) if _INDEX.fullmatch(call_id) else call_id
         try:
-            record, roles = reader.payload_roles(call_id)
+            record = reader.last_record(call_id)
         except Refused as refused:
             if refused.reason is not Reason.CALL_UNKNOWN:
                 raise
             message = f"the log has no call {quoted(call_id)}; `sandbox log list` shows those it has"
             raise Refused(Reason.CALL_UNKNOWN, message) from refused
         self._check_call(call_id)
-        payloads: dict[str, bytes] = {}
-        removed: list[str] = []
-        removed_by: int | None = None
-        for role in roles:
-            try:
-                payloads[role] = reader.read_payload(self._principal, call_id, role)[0]
-            except Refused as refused:
-                if refused.reason is not Reason.PAYLOAD_REMOVED:
-                    raise
-                removed.append(role)
-                removed_by = int(refused.metadata["leaf"])
+        read = reader.read_call(self._principal, call_id)
+        removed_by = max(read.removed.values(), default=None)
         names = names_in(self._deployment, self._log.store)
-        return Shown(record, payloads, names, call_about(self._log.store, record), tuple(removed), removed_by)
+        about = call_about(self._log.store, record)
+        return Shown(record, read.payloads, names, about, tuple(read.removed), removed_by)
 
     def _call_at(self, index: int) -> str:
         content = _sound_record(self._log.store, index)

@@ -64,7 +64,7 @@ def _may_have_begun(error: ClientError) -> bool:
     """Whether what was asked reached a service whose answer was not heard."""
     from sandbox.client import Unavailable
 
-    if not isinstance(error, Unavailable) or isinstance(error.__cause__, FileNotFoundError):
+    if not isinstance(error, Unavailable) or error.is_absent:
         return False
     return not error.reason or error.effect == "unknown"
 
@@ -88,11 +88,10 @@ def _waited(ask: Callable[[Client], Told], root: Path, name: str, address: str) 
             with Client(address or address_of(root), identity) as client:
                 return ask(client)
         except Unavailable as error:
-            is_absent = isinstance(error.__cause__, FileNotFoundError) or str(error).startswith(_UNREACHED)
-            if not is_absent or time.monotonic() >= ends:
+            if not (error.is_absent or str(error).startswith(_UNREACHED)) or time.monotonic() >= ends:
                 raise
         if not is_told and time.monotonic() - begun > 1:
-            sys.stderr.write("… waiting for the service\n")
+            sys.stderr.write(f"… waiting for the service, up to {STARTING_S:g} s\n")
             is_told = True
         Event().wait(0.05)
 

@@ -18,11 +18,11 @@ from sandbox.cli.common import (
     JsonOption,
     check_seconds,
     emit,
-    printable,
     warn,
     wrapped,
 )
 from sandbox.problems import counted
+from sandbox.reasons import printable
 from sandbox.values import Cell, JsonObject, JsonValue
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 import typer
 
 from sandbox.deployment import Misconfigured
-from sandbox.reasons import quoted
+from sandbox.reasons import printable, quoted
 from sandbox.values import JsonObject, JsonValue
 
 if TYPE_CHECKING:
@@ -84,11 +84,6 @@ def fail(code: ExitCode, message: str, *, is_json: bool, reason: str = "") -> No
 def warn(message: str) -> None:
     """Tell on stderr what does not stop the command."""
     sys.stderr.write(wrapped(f"warning: {message}") + "\n")
-
-
-def printable(text: str) -> str:
-    """Return `text` with whatever could move a terminal written out."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 def wrapped(text: str, indent: int = 2) -> str:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sandbox.cli.common import DeploymentOption, ExitCode, JsonOption, emit, printable, stop, warn, wrapped
+from sandbox.cli.common import DeploymentOption, ExitCode, JsonOption, emit, stop, warn, wrapped
 from sandbox.cli.progress import ASKS_SERVERS, told_wait
 from sandbox.deployment import Misconfigured
+from sandbox.reasons import printable
 from sandbox.values import JsonObject
 
 if TYPE_CHECKING:

@@ -6,7 +6,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Annotated, Final, final
+
+import typer
 
 from sandbox.cli.common import NO_TOOLS, DeploymentOption, ExitCode, JsonOption, emit, problem_text, stop
 from sandbox.cli.progress import ASKS_SERVERS, told_wait
@@ -17,10 +19,22 @@ if TYPE_CHECKING:
     from sandbox.problems import Problem
 
 
-def lint(json: JsonOption = False, deployment: DeploymentOption = Path()) -> None:
-    """Check settings, connections, tool specs and policies; exit code 1 if anything is wrong."""
-    from sandbox.deployment import Deployment
+_WHOLE: Final = "a whole deployment is linted, the folder that `--deployment` names or this one"
 
+
+def lint(
+    one: Annotated[str | None, typer.Argument(metavar="", hidden=True)] = None,
+    json: JsonOption = False,
+    deployment: DeploymentOption = Path(),
+) -> None:
+    """Check settings, connections, tool specs and policies; exit code 1 if anything is wrong."""
+    from sandbox.deployment import Deployment, Misconfigured
+    from sandbox.reasons import quoted
+
+    if one is not None:
+        raise Misconfigured(f"{quoted(one)}: {_WHOLE}; `sandbox test NAME` looks at one tool")
+    if deployment.is_file():
+        raise Misconfigured(f"{quoted(str(deployment))}: not a folder; {_WHOLE}")
     with told_wait(ASKS_SERVERS):
         found = lint_deployment(Deployment(deployment))
     if json:
@@ -30,6 +44,7 @@ def lint(json: JsonOption = False, deployment: DeploymentOption = Path()) -> Non
                 "problems": [problem.as_json() for problem in found.problems],
                 "files": found.files,
                 "tools": list(found.tools),
+                "without_examples": list(found.without_examples),
             }
         )
     else:
@@ -49,6 +64,8 @@ class Linted:
     """Files that there are to lint, policies that wait for sound specs too."""
     tools: tuple[str, ...]
     """The tools without a problem."""
+    without_examples: tuple[str, ...]
+    """Those of them that say nothing of how a call must end."""
     are_policies_linted: bool
     """Policies name tools and arguments, so they wait for specs that pass."""
 
@@ -74,7 +91,8 @@ def lint_deployment(deployment: Deployment) -> Linted:
         except LintFailed as failed:
             problems += failed.problems
     ordered = sorted(dict.fromkeys(problems), key=lambda problem: (problem.file, problem.line, problem.column))
-    return Linted(ordered, files, tuple(specs.specs.tools), are_specs_good)
+    bare = tuple(name for name, tool in specs.specs.tools.items() if not tool.examples)
+    return Linted(ordered, files, tuple(specs.specs.tools), bare, are_specs_good)
 
 
 def _tell(found: Linted) -> None:
@@ -85,5 +103,7 @@ def _tell(found: Linted) -> None:
     if not found.tools and not found.problems:
         tools = NO_TOOLS
     sys.stdout.write(f"{said} in {counted(found.files, 'file')}; {tools}\n")
+    for name in found.without_examples:
+        sys.stdout.write(f"note: {name} has no `examples`, so `sandbox test` proves nothing of it yet\n")
     if not found.are_policies_linted:
         sys.stdout.write("policies are checked once connections and specs have no problem\n")

@@ -27,7 +27,7 @@ def mcp(
     Certificate, key and token stay in the deployment's files. Both revisions are spoken, 2026-07-28 and 2025-11-25.
     """
     if importlib.util.find_spec("mcp") is None:
-        raise Misconfigured("`sandbox mcp` needs the MCP SDK: install `tool-sandbox[mcp]`")
+        raise Misconfigured("`sandbox mcp` needs the MCP SDK: install the project with its extra `mcp`")
     from sandbox.build import build_id
     from sandbox.cli.asking import identity_of
     from sandbox.doors.mcp.bridge import Bridge, serve_stdio

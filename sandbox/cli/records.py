@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from sandbox.cli.common import printable
 from sandbox.problems import counted
+from sandbox.reasons import printable, shortened
 from sandbox.values import JsonObject
 
 if TYPE_CHECKING:
@@ -121,16 +121,12 @@ def listed_json(listed: LoggedRecord, names: Mapping[bytes, str], about_call: st
 def listed_line(listed: LoggedRecord, names: Mapping[bytes, str]) -> str:
     """Return one line of the table of `log list`; within 80 columns where the names allow it."""
     record = parsed(listed)
-    tool = _cut(record.tool or record.file.rpartition("/")[2], TOOL_SHOWN)
+    tool = shortened(record.tool or record.file.rpartition("/")[2], TOOL_SHOWN)
     pseudonym = record.principal_pseudonym
-    who = _cut(names.get(pseudonym, ""), NAME_SHOWN) or pseudonym.hex()[:PSEUDONYM_SHOWN]
+    who = shortened(names.get(pseudonym, ""), NAME_SHOWN) or pseudonym.hex()[:PSEUDONYM_SHOWN]
     time = moment(record.wall_time_us)[:19].replace("T", " ")
     line = f"{listed.index:>6}  {time:<19}  {who:<{NAME_SHOWN}}  {tool:<{TOOL_SHOWN}}  {_ending(record)}"
     return printable(line).rstrip()
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def parsed(listed: LoggedRecord) -> record_pb2.Record:

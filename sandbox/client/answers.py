@@ -30,16 +30,25 @@ class Unavailable(ClientError):
     """The service cannot be reached, is overloaded, or did not answer in time; `retry_after_s` if it said so.
 
     Of a call with effects that has begun, and whose end is not told, `effect` is `unknown` and `call_id` names it.
+    With `is_absent` there was nobody to send anything to: no service has told its address.
     """
 
-    def __init__(
-        self, message: str, reason: str = "", retry_after_s: float = 0.0, *, effect: str = "", call_id: str = ""
+    def __init__(  # noqa: PLR0913 - one keyword a fact
+        self,
+        message: str,
+        reason: str = "",
+        retry_after_s: float = 0.0,
+        *,
+        effect: str = "",
+        call_id: str = "",
+        is_absent: bool = False,
     ) -> None:
         """Carry the service's sentence, its reason and its delay."""
         super().__init__(message, reason)
         self.retry_after_s = retry_after_s
         self.effect = effect
         self.call_id = call_id
+        self.is_absent = is_absent
 
 
 class ServiceError(ClientError):

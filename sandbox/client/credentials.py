@@ -84,13 +84,13 @@ def address_of(deployment: str | os.PathLike[str]) -> str:
     """
     try:
         return (Path(deployment) / "state" / "address").read_text("ascii").strip()
-    except FileNotFoundError as error:
+    except FileNotFoundError:
         _check_deployment(Path(deployment))
         where = Path(deployment).resolve()
         if _is_served(where):
             message = f"the service over {where} is stopping, or not up yet: it takes no new calls"
-            raise Unavailable(f"{message}; ask again once it serves") from error
-        raise Unavailable(f"no service runs over {where}; start one with `sandbox serve`") from error
+            raise Unavailable(f"{message}; ask again once it serves", is_absent=True) from None
+        raise Unavailable(f"no service runs over {where}; start one with `sandbox serve`", is_absent=True) from None
 
 
 def _is_served(root: Path) -> bool:
@@ -111,4 +111,5 @@ def _is_served(root: Path) -> bool:
 def _check_deployment(root: Path) -> None:
     """Raise `Unavailable` if the folder is none that `sandbox init` made."""
     if not (root / "sandbox.toml").is_file():
-        raise Unavailable(f"{root.resolve()}: there is no deployment here; `sandbox init DIR` makes one")
+        message = f"{root.resolve()}: there is no deployment here; `sandbox init DIR` makes one"
+        raise Unavailable(message) from None

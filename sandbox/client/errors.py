@@ -38,7 +38,8 @@ def refusal_or_raise(error: grpc.RpcError, awaited: str = "in time") -> Refusal:
             metadata=metadata,
             receipt=None,
         )
-    raise meaning_of(error, awaited) from error
+    # WHY None: the sentence says all of it, and who asks without a service would read two tracebacks to find it.
+    raise meaning_of(error, awaited) from None
 
 
 def meaning_of(error: grpc.RpcError, awaited: str = "in time") -> ClientError:

@@ -135,4 +135,4 @@ def _unicode(name: str, text: str) -> str:
 
 def raise_meaning(error: grpc.RpcError, awaited: str) -> NoReturn:
     """Raise the `ClientError` that a status means to who waited for what `awaited` says."""
-    raise meaning_of(error, awaited) from error
+    raise meaning_of(error, awaited) from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sandbox.reasons import printable
+
 
 def quoted_name(name: str) -> str:
     """Return a name as one identifier. Always quoted, so that no word of the grammar is met by accident."""
@@ -15,7 +17,7 @@ def quoted_text(text: str) -> str:
 
 def commented(text: str) -> str:
     """Return a text that can stand in a line comment: whatever could end the line is written out."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return printable(text)
 
 
 def _whole(text: str) -> str:

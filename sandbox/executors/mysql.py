@@ -35,7 +35,7 @@ class MysqlExecutor(ServerExecutor[Talk, Session]):
     """Runs plans on the MariaDB database of one connection."""
 
     sentences = SENTENCES
-    says_no_key = frozenset({"1044", "1049", "1305", "1370"})
+    no_function_codes = frozenset({"1044", "1049", "1305", "1370"})
 
     def _read_catalogue(self, seconds: float) -> Catalogue:
         dsn = read_dsn(self._dsn, self._name, parse_mysql_dsn, seconds)

@@ -29,7 +29,7 @@ class PostgresExecutor(ServerExecutor[Talk, Session]):
     """Runs plans on the PostgreSQL database of one connection."""
 
     sentences = SENTENCES
-    says_no_key = frozenset({"3F000", "42501", "42883"})
+    no_function_codes = frozenset({"3F000", "42501", "42883"})
 
     def __init__(self, connection: Connection, workers: int = 1) -> None:
         """Begin without sessions; so many processes share what the service may have of them."""

@@ -79,8 +79,8 @@ class ServerExecutor(ABC, Generic[TalkOf, SessionOf]):
 
     sentences: ClassVar[Mapping[Trouble, str]]
     """What each trouble is called to operators."""
-    says_no_key: ClassVar[frozenset[str]]
-    """What the server says of a function that is not there, or not for whoever asks; not of one that is stopping."""
+    no_function_codes: ClassVar[frozenset[str]]
+    """Codes of the server's errors for a function that is not there, or not for whoever asks."""
 
     def __init__(self, connection: Connection, workers: int = 1) -> None:
         """Begin without sessions; so many processes share what the service may have of them."""
@@ -210,7 +210,7 @@ class ServerExecutor(ABC, Generic[TalkOf, SessionOf]):
         except Gone as error:
             raise self._shut(error) from error
         except ServerError as error:
-            if error.code in self.says_no_key:
+            if error.code in self.no_function_codes:
                 raise self._unfit("the database does not give the key of the claims") from error
             raise unavailable() from error
         if not key:

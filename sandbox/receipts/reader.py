@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
@@ -37,6 +38,17 @@ class LoggedRecord:
 
     index: int
     record: bytes
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ReadCall:
+    """What was read of a call."""
+
+    payloads: Mapping[str, bytes]
+    """Decrypted, by role."""
+    removed: Mapping[str, int]
+    """Roles of payloads that retention has removed, and the leaf that says so."""
 
 
 @final
@@ -109,25 +121,45 @@ class LogReader:
     @reading()
     def read_payload(self, principal: Principal, call_id: str, role: str) -> tuple[bytes, bytes]:
         """One payload and the receipt of the access record, which is durable before the plaintext is returned."""
-        places = {
-            descriptor.role: (index, record, position)
-            for index, _, record in self._records(call_id)
-            for position, descriptor in enumerate(record.payloads)
-        }
+        places = self._places(call_id)
         if role not in places:
             message = f"the call has no payload {quoted(role)}; it has {', '.join(places) or 'none'}"
             raise Refused(Reason.REQUEST_INVALID, message, is_recorded=False)
         index, record, position = places[role]
         self._stored(index, position)  # what is gone is not read, so no reading of it is recorded
-        access = self._access(principal, index, record.tool, role)
+        access = self._access(principal, index, record.tool, {"role": role})
         receipt = self._log.append(access).receipt
         return self._opened(index, record, position), receipt
 
     @reading()
-    def payload_roles(self, call_id: str) -> tuple[record_pb2.Record, list[str]]:
-        """The call's last record, and which payloads it has, those of its intent included."""
-        found = self._records(call_id)
-        return found[-1][2], [descriptor.role for _, _, record in found for descriptor in record.payloads]
+    def read_call(self, principal: Principal, call_id: str) -> ReadCall:
+        """All that is left of a call's payloads, after one access record that names them, which is durable then."""
+        last = self._records(call_id)[-1]
+        places, removed = self._places(call_id), dict[str, int]()
+        for role, (index, _, position) in list(places.items()):
+            try:
+                self._stored(index, position)
+            except Refused as refused:
+                if refused.reason is not Reason.PAYLOAD_REMOVED:
+                    raise
+                removed[role] = int(refused.metadata["leaf"])
+                del places[role]
+        if places:
+            self._log.append(self._access(principal, last[0], last[2].tool, {"roles": list(places)}))
+        return ReadCall({role: self._opened(*place) for role, place in places.items()}, removed)
+
+    @reading()
+    def last_record(self, call_id: str) -> record_pb2.Record:
+        """The call's last record."""
+        return self._records(call_id)[-1][2]
+
+    def _places(self, call_id: str) -> dict[str, tuple[int, record_pb2.Record, int]]:
+        """Return where a call's payloads are, those of its intent included, by role."""
+        return {
+            descriptor.role: (index, record, position)
+            for index, _, record in self._records(call_id)
+            for position, descriptor in enumerate(record.payloads)
+        }
 
     def _opened(self, index: int, record: record_pb2.Record, position: int) -> bytes:
         descriptor = record.payloads[position]
@@ -141,10 +173,10 @@ class LogReader:
             stored = self._archive.payload(payload_id)
         return raise_missing(self._log.store, index) if stored is None else stored
 
-    def _access(self, principal: Principal, index: int, tool: str, role: str) -> Entry:
+    def _access(self, principal: Principal, index: int, tool: str, what: Mapping[str, str | list[str]]) -> Entry:
         call_id = new_call_id()
         key = self._log.subjects.key_of(principal.subject)
-        payload = key.seal("arguments", orjson.dumps({"role": role}), call_key(call_id))
+        payload = key.seal("arguments", orjson.dumps(what), call_key(call_id))
         record = base_record(record_pb2.RECORD_KIND_ACCESS, call_id, build_id(), self._log.boot)
         record.principal_pseudonym = key.pseudonym
         record.token_digest = principal.token_digest

@@ -110,7 +110,7 @@ def _unparsable(data: bytes, complaint: str) -> Refused:
     elif any(word in data for word in _NO_NUMBER):
         message = "the arguments are not JSON, which has no NaN and no infinity; one JSON object is accepted"
     else:
-        message = f"the arguments are not JSON (line {line}, column {column}); one JSON object in UTF-8 is accepted"
+        message = "the arguments are not JSON; one JSON object in UTF-8 is accepted"
     return Refused(Reason.ARGUMENT_INVALID, message, rule=ARGUMENTS_RULE, line=line, column=column)
 
 

@@ -38,7 +38,7 @@ def readable(engine: SqlEngine, rules: Iterable[TableRule], min_group_size: int)
     alone = [f"{table}.{_written(column, engine)}" for rule, table in named for column in rule.aggregate_only]
     masked = [f"{table}.{_written(column, engine)}" for rule, table in named for column in sorted(rule.masks)]
     filtered = [table for rule, table in named if rule.row_filter is not None]
-    having = f"`HAVING count(c) >= {min_group_size}`"
+    having = f"`HAVING count(c) >= {min_group_size}` (a group of fewer values is no row, and nothing says so)"
     further = [
         f"as `sum(c)`, `avg(c)` or `count(c)` alone, with {having}: {_cut(alone, _MAX_FURTHER)}" if alone else "",
         f"masked in the answer: {_cut(masked, _MAX_FURTHER)}" if masked else "",

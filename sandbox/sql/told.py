@@ -49,7 +49,7 @@ class Construct(NamedTuple):
 def construct_told(lexed: Lexed) -> Construct | None:
     """Return the construct that a text was probably refused for, with what is written in its place."""
     for token in _comprehensions(lexed):
-        return Construct(token, _COMPREHENSION)
+        return Construct(token, lexed.dialect.no_comprehension)
     for index, token in enumerate(lexed.tokens):
         is_call = index in lexed.calls and lexed.keys[index - 1] != "*"
         if not is_call and (message := word_told(lexed, token)):
@@ -66,14 +66,9 @@ def word_told(lexed: Lexed, token: Token) -> str:
     return ""
 
 
-_COMPREHENSION: Final = (
-    "a list made by `[… for x in …]` is not accepted; `(SELECT array_agg(x + 1) FROM unnest(a_list) AS u(x))` is"
-)
-
-
 def _comprehensions(lexed: Lexed) -> list[Token]:
     """Find each FOR that stands in brackets by itself, where no other construct has one."""
-    if "[" not in lexed.keys or "FOR" not in lexed.keys:
+    if not lexed.dialect.no_comprehension or "[" not in lexed.keys or "FOR" not in lexed.keys:
         return []
     found: list[Token] = []
     opened: list[str] = []
@@ -101,9 +96,9 @@ def catalogue_told(lexed: Lexed, at: int) -> str:
     rules = {folded(rule.table): rule for rule in lexed.given.tables.values()}
     named = (rules.get(name) for name in _names_after(lexed, at))
     rule = next((rule for rule in named if rule), None)
-    form = "`SELECT count(c), min(c), max(c) FROM …`" if word == "SUMMARIZE" else "a single `SELECT`"
+    form = lexed.dialect.own_words.get(word, "a single `SELECT` is accepted").removesuffix(" accepted")
     told = f"{quoted(rule.table)} has {columns_told([rule])}" if rule else f"it may read {tables_told(lexed.given)}"
-    return f"`{word}` is not accepted here; {form} is, and {told}"
+    return f"`{word}` is not accepted here; {form}, and {told}"
 
 
 def _names_after(lexed: Lexed, at: int) -> Iterator[str]:

@@ -21,6 +21,8 @@ from typing import Final, final
 
 import structlog
 
+from sandbox.reasons import printable
+
 PATIENCE_S: Final = 0.25
 """How long whoever tells waits for the line to be written."""
 LAST_S: Final = 1.0
@@ -133,7 +135,7 @@ def _rendered(logger: object, name: str, event: MutableMapping[str, object]) -> 
     level, phrase, _ = event.pop("level"), event.pop("event"), event.pop("timestamp")
     facts = ", ".join(f"{key} {value}" for key, value in event.items())
     text = f"{level}: {phrase}: {facts}" if facts else f"{level}: {phrase}"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return printable(text)
 
 
 @contextmanager

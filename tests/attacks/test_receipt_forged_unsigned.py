@@ -6,7 +6,7 @@ from pathlib import Path
 
 import apsw
 import pytest
-from log_house import House, call_of, deployment_at, open_house, settings_of
+from log_house import House, call_of, change, deployment_at, open_house, settings_of
 
 from sandbox.audit.audit import LogInvalid, audit_log
 from sandbox.deployment import Misconfigured
@@ -14,12 +14,6 @@ from sandbox.reasons import Reason, Refused
 from sandbox.receipts import LogReader
 from sandbox.receipts.tree import GrownTree, leaf_hash
 from sandbox.stores.log import StoreUnavailable
-
-
-def change(house: House, statement: str) -> None:
-    connection = apsw.Connection(str(house.deployment.log_database))
-    connection.execute(statement)
-    connection.close()
 
 
 def with_calls(root: Path) -> House:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pwd
 import secrets
 import shutil
 import signal
@@ -18,7 +17,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
@@ -29,9 +28,10 @@ import pytest
 from mariadb_packages import NAMED, Missing, Programs, find_programs
 from pymysql.connections import Connection
 from pymysql.constants import CLIENT
+from server_folders import plain_words, run_as, sweep
 
 OWNER: Final = "owner"
-_PREFIX: Final = "sandbox-mariadb-"
+PREFIX: Final = "sandbox-mariadb-"
 _TRIES: Final = 5
 _TABLES: Final = ("mysql_system_tables.sql", "mysql_performance_tables.sql", "mysql_system_tables_data.sql")
 _SETTINGS: Final = (
@@ -127,20 +127,11 @@ class Server:
         )
 
 
-def _run_as() -> tuple[int, int] | None:
-    """Return the plain user and group to run as, if this process is root's."""
-    if os.getuid() != 0:
-        return None
-    nobody = pwd.getpwnam("nobody")
-    return nobody.pw_uid, nobody.pw_gid
-
-
 def _start(command: Sequence[str | Path], programs: Programs, folder: Path) -> subprocess.Popen[bytes]:
     """Start a program as a plain user; the kernel ends it at once when this process dies, however it dies."""
-    plain = () if (ids := _run_as()) is None else (f"--reuid={ids[0]}", f"--regid={ids[1]}", "--clear-groups")
     # WHY: setpriv, for with `preexec_fn` or `user` Python forks, and gRPC's threads end some forks by SIGABRT.
     return subprocess.Popen(  # noqa: S603 - the server's own programs
-        ["/usr/bin/setpriv", "--pdeathsig=KILL", *plain, "--", *command],
+        ["/usr/bin/setpriv", "--pdeathsig=KILL", *plain_words(), "--", *command],
         cwd=folder,
         env={"LC_ALL": "C", "TZ": "UTC", "LD_LIBRARY_PATH": programs.libraries},
         stdin=subprocess.PIPE,
@@ -149,20 +140,12 @@ def _start(command: Sequence[str | Path], programs: Programs, folder: Path) -> s
     )
 
 
-def _sweep() -> None:
-    """Remove what killed test runs left behind; their servers died with them."""
-    for folder in Path("/tmp").glob(f"{_PREFIX}*"):
-        with suppress(OSError):
-            if not Path("/proc", (folder / "tests.pid").read_text("ascii")).exists():
-                shutil.rmtree(folder)
-
-
 def _make_folder() -> Path:
     """Make the server's folder; short, for a socket's path may have 107 bytes."""
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))
     (folder / "tests.pid").write_text(str(os.getpid()), "ascii")
     (folder / "data").mkdir()
-    if user_and_group := _run_as():
+    if user_and_group := run_as():
         os.chown(folder, *user_and_group)
         os.chown(folder / "data", *user_and_group)
     return folder
@@ -233,7 +216,7 @@ def _started(
 def running(*more: str) -> Iterator[Server]:
     """Start a server, hand it out, end it and remove what it wrote; raises `Missing` where there is no MariaDB."""
     programs = find_programs()
-    _sweep()
+    sweep(PREFIX)
     folder, password = _make_folder(), secrets.token_urlsafe(24)
     try:
         _initialise(programs, folder, password)

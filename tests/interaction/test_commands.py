@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 from pathlib import Path
 
 import pytest
@@ -97,8 +98,9 @@ def test_explain_ends_as_the_contract_says(
 
 @requirement("client:connect:no-service")
 def test_no_service_is_one_clear_sentence(deployment: Deployment) -> None:
-    with pytest.raises(Unavailable, match=r"^no service runs over .*; start one with `sandbox serve`$"):
+    with pytest.raises(Unavailable, match=r"^no service runs over .*; start one with `sandbox serve`$") as caught:
         Client.from_deployment(deployment.root, "agent")
+    assert "Traceback" not in "".join(traceback.format_exception(caught.value)[1:]), "one traceback, and the sentence"
 
 
 @requirement("client:connect:no-identity")

@@ -20,7 +20,7 @@ from mcp.client.stdio import stdio_client
 from mcp.shared.exceptions import MCPError
 
 from sandbox.audit.verify import verify_receipt
-from sandbox.doors.mcp.results import META
+from sandbox.doors.mcp.results import META, REFUSAL
 from sandbox.doors.mcp.server import RECEIPTS
 from sandbox.executors.sqlite import SqliteExecutor
 
@@ -55,6 +55,12 @@ def structured(result: mcp_types.CallToolResult) -> dict[str, Any]:
     return result.structured_content
 
 
+def refusal(result: mcp_types.CallToolResult) -> dict[str, Any]:
+    assert result.meta is not None
+    facts: dict[str, Any] = result.meta[REFUSAL]
+    return facts
+
+
 @requirement("mcp:bridge:eras")
 @pytest.mark.parametrize(("mode", "revision"), ERAS)
 def test_a_host_lists_calls_mends_a_refusal_and_fetches_the_receipt(service: Service, mode: str, revision: str) -> None:
@@ -72,8 +78,8 @@ def test_a_host_lists_calls_mends_a_refusal_and_fetches_the_receipt(service: Ser
         assert query.output_schema is not None
 
         refused = await client.call_tool("shop.query", {"sql": "DELETE FROM orders"})
-        told = structured(refused)
-        assert (refused.is_error, told["refusal"]["reason"]) == (True, "SQL_NOT_READ_ONLY")
+        assert (refused.is_error, refused.structured_content) == (True, None)
+        assert refusal(refused)["reason"] == "SQL_NOT_READ_ONLY"
         text = refused.content[0]
         assert isinstance(text, mcp_types.TextContent)
         assert text.text.startswith("SQL_NOT_READ_ONLY: the statement contains `DELETE`")
@@ -150,8 +156,10 @@ def test_a_host_that_takes_no_dots_gets_none(service: Service) -> None:
         names = [tool.name for tool in (await client.list_tools()).tools]
         assert names == ["shop__order", "shop__order_by_id", "shop__query"]
         assert structured(await client.call_tool("shop__order", {"id": 1}))["row_count"] == 1
-        unknown = structured(await client.call_tool("shop__nothing", {}))
-        assert unknown["refusal"]["reason"] == "TOOL_UNKNOWN"
+        unknown = refusal(await client.call_tool("shop__nothing", {}))
+        assert unknown["reason"] == "TOOL_UNKNOWN"
+        near = refusal(await client.call_tool("shop__qery", {}))
+        assert near["message"].endswith("did you mean `shop__query`?")
 
     hosted(service, talk, "auto", "--plain-names")
 
@@ -165,7 +173,7 @@ def test_a_token_that_is_renewed_is_used_by_the_next_call(service: Service) -> N
         assert not (await client.call_tool("shop.order", {"id": 1})).is_error
         token.write_text("x.y.z")
         stranger = await client.call_tool("shop.order", {"id": 1})
-        assert structured(stranger)["refusal"]["reason"] == "CREDENTIAL_INVALID"
+        assert refusal(stranger)["reason"] == "CREDENTIAL_INVALID"
         token.write_text(good)
         assert not (await client.call_tool("shop.order", {"id": 1})).is_error
 

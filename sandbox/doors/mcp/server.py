@@ -90,14 +90,17 @@ class _Handlers:
 
     async def call_tool(self, context: Context, params: CallToolRequestParams) -> CallToolResult:
         arguments = arguments_json(params.arguments or {})
+        plain: dict[str, str] = {}
         try:
             service = await self.service_of(context)
-            name = await _own_name(params.name, service) if self.has_plain_names else params.name
-            return call_result(await service.execute(pb.ExecuteRequest(tool=name, arguments_json=arguments)))
+            if self.has_plain_names:
+                plain = {tool.name: plain_name(tool.name) for tool in await service.tools()}
+            name = next((own for own, told in plain.items() if told == params.name), params.name)
+            return call_result(await service.execute(pb.ExecuteRequest(tool=name, arguments_json=arguments)), plain)
         except Untold as untold:
             if not untold.reason:
                 raise _error(untold) from untold
-            return untold_result(untold.reason, str(untold), untold.retry_after_s)
+            return untold_result(untold.reason, str(untold), untold.retry_after_s, plain)
 
     async def list_resources(self, _: Context, __: PaginatedRequestParams | None) -> ListResourcesResult:
         """Return none: receipts are found by the ids that results name, and are not listed."""
@@ -120,11 +123,6 @@ class _Handlers:
             raise _error(untold) from untold
         text = TextResourceContents(uri=params.uri, mime_type=PLAIN_TEXT, text=receipt.decode())
         return ReadResourceResult(contents=[text])
-
-
-async def _own_name(name: str, service: Service) -> str:
-    """Return what the service calls a tool, of a name without dots."""
-    return next((tool.name for tool in await service.tools() if plain_name(tool.name) == name), name)
 
 
 def mcp_server(

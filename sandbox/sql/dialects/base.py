@@ -203,8 +203,12 @@ class Dialect:
     """The function that makes one column of those that USING and NATURAL join in a RIGHT or FULL JOIN, if it is one."""
     has_empty_outputs: bool = False
     """`SELECT FROM t` is a statement to the engine; the gate takes none without an output."""
-    has_lambdas: bool = False
-    """An argument may be a function, written `x -> …`; the gate takes none."""
+    lambda_word: str = ""
+    """The word before an argument that is a function; the gate takes no such argument, however it is written."""
+    in_place_of_lambda: str = ""
+    """What is accepted in place of a function written `x -> …`; empty if the engine has none."""
+    no_comprehension: str = ""
+    """The sentence to a list made by `[… for x in …]`; empty if the engine has none."""
     functions: Mapping[str, Function]
     refused_functions: Mapping[str, str] = field(default_factory=dict)
     """Functions that the engine has and the gate does not take, as patterns of names, and why, or what is accepted."""

@@ -18,6 +18,7 @@ from sandbox.sql.dialects import refused_functions
 from sandbox.sql.dialects.base import NUMBER, PARAMETER, Dialect, Naming, Token, words
 from sandbox.sql.dialects.duckdb_functions import FUNCTIONS, TABLE_FUNCTIONS
 from sandbox.sql.dialects.duckdb_lexer import scan
+from sandbox.sql.dialects.duckdb_words import COMPREHENSION, EACH
 from sandbox.sql.dialects.types import TypeNames
 from sandbox.sql.dialects.words import IMPOSSIBLE, VERBS
 
@@ -85,7 +86,7 @@ _OWN_WORDS: Final[Mapping[str, str]] = MappingProxyType(
         "COLUMNS": "columns by their names are accepted",
         "REPLACE": "columns by their names are accepted",
         "RENAME": "`column AS name` is accepted",
-        "LAMBDA": "`(SELECT list(x + 1) FROM unnest(a_list) AS u(x))` is accepted",
+        "LAMBDA": f"{EACH} is accepted",
         "SUMMARIZE": "`SELECT count(c), min(c), max(c) FROM …` is accepted",
     }
 )
@@ -190,7 +191,9 @@ DUCKDB: Final = Dialect(
     impossible=IMPOSSIBLE | {("POSITIONAL", "JOIN")},
     foreign_words=_FOREIGN_WORDS,
     own_words=_OWN_WORDS,
-    has_lambdas=True,
+    lambda_word="LAMBDA",
+    in_place_of_lambda=EACH,
+    no_comprehension=COMPREHENSION,
     kinds=_KINDS,
     fenced_kinds=frozenset(),
     kind_functions={

@@ -11,6 +11,7 @@ import re
 from typing import Final
 
 from sandbox.sql.dialects.base import Scan, Unreadable
+from sandbox.sql.dialects.duckdb_words import EACH
 from sandbox.sql.dialects.scanning import scanned, stopped
 
 _TOKEN: Final = re.compile(
@@ -69,7 +70,7 @@ _LOOKED_BACK: Final = 200
 _BEFORE_COLON: Final = (
     (
         re.compile(r"(?i)\blambda\s[\w\s,()]*\Z"),
-        "`lambda …:` is not accepted; `(SELECT list(x + 1) FROM unnest(a_list) AS u(x))` is",
+        f"`lambda …:` is not accepted; {EACH} is",
     ),
     (re.compile(r"\[[^\[\]:]*\Z"), "`[…:…]` is not accepted; `list_slice(a_list, 1, 2)` is"),
 )

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from sandbox.sql.dialects.base import by_name
+from sandbox.sql.dialects.duckdb_words import EACH, over_list
 
 _SESSION: Final = "it is of the server or the session, not of the tool's tables"
 _OUTSIDE: Final = "it reaches outside the tool's tables; a table of this tool in `FROM` is accepted"
@@ -23,20 +24,20 @@ _MEMORY: Final = "it makes memory out of a number, or its cost has no bound"
 
 DUCKDB: Final[Mapping[str, str]] = by_name(
     {
-        "it takes a lambda; `(SELECT list(x + 1) FROM unnest(a_list) AS u(x))` is accepted": """
+        f"it takes a lambda; {EACH} is accepted": """
             apply array_apply list_apply list_transform array_transform
         """,
-        "it takes a lambda; `(SELECT list(x) FROM unnest(a_list) AS u(x) WHERE x > 1)` is accepted": """
+        f"it takes a lambda; {over_list('list(x)', ' WHERE x > 1')} is accepted": """
             filter list_filter array_filter
         """,
-        "it takes a lambda; `(SELECT sum(x) FROM unnest(a_list) AS u(x))` is accepted, or another aggregate": """
+        f"it takes a lambda; {over_list('sum(x)')} is accepted, or another aggregate": """
             reduce list_reduce array_reduce invoke
         """,
         "it names columns by a pattern; columns by their names are accepted": "columns",
         "it names an aggregate in a text; `list_sum(…)`, `list_avg(…)` and their kin are accepted": """
             aggregate list_aggregate array_aggregate list_aggr array_aggr
         """,
-        "`(SELECT mad(x) FROM unnest(a_list) AS u(x))`, or another aggregate, is accepted": """
+        f"{over_list('mad(x)')}, or another aggregate, is accepted": """
             list_mad list_sem list_entropy list_skewness list_kurtosis list_kurtosis_pop list_histogram
             list_approx_count_distinct
         """,

@@ -24,6 +24,8 @@ from sqlglot import exp
 from sandbox.reasons import Reason, quoted
 from sandbox.sql.catalogue import folded
 from sandbox.sql.dialects.base import Dialect
+from sandbox.sql.guarded_told import form_told, union_told
+from sandbox.sql.lex import Lexed
 from sandbox.sql.names import NATURAL, Finding, GuardedUse
 from sandbox.sql.parse import start_of
 from sandbox.sql.refusals import refused
@@ -54,7 +56,7 @@ def check(resolved: Resolved) -> None:
     counts = {id(use.node): use for use in resolved.guarded if _aggregate(use) == "count"}
     selects = _Selects(counts, resolved.parsed.lexed.given.bounds.min_group_size, resolved.parsed.lexed.dialect)
     for use in sorted(resolved.guarded, key=lambda use: start_of(use.node)):
-        why = _why_not(use, selects)
+        why = _why_not(use, selects, resolved.parsed.lexed)
         if why:
             raise refused(
                 Reason.SQL_OBJECT_FORBIDDEN,
@@ -109,17 +111,18 @@ class _Selects:
         return self._demanded[id(select)]
 
 
-def _why_not(use: GuardedUse, selects: _Selects) -> str:
+def _why_not(use: GuardedUse, selects: _Selects, lexed: Lexed) -> str:
     name = use.node.name
     if not _aggregate(use):
-        return (
+        return form_told(use.node, lexed) or (
             f"it cannot stand {_place(use.node)}; `sum({name})`, `avg({name})` and `count({name})` as outputs are"
             f" accepted, without DISTINCT, FILTER or OVER, with `HAVING count({name}) >= {selects.least}`"
         )
     select = use.node.find_ancestor(exp.Select, exp.SetOperation)
     if not isinstance(select, exp.Select) or not _is_alone(use):
         return "it is aggregated in a SELECT from its table alone; join to the result of that SELECT"
-    return _why_not_there(use, select, selects)
+    why = _why_not_there(use, select, selects)
+    return (union_told(use.node, lexed) if why == _CONDITIONS else "") or why
 
 
 def _why_not_there(use: GuardedUse, select: exp.Select, selects: _Selects) -> str:
@@ -134,8 +137,13 @@ def _why_not_there(use: GuardedUse, select: exp.Select, selects: _Selects) -> st
         further = "further conditions go into a query around it, and it ends with `LIMIT 1000` then"
         return f"that SELECT needs {needed}, alone; {further}"
     if not _is_kept_apart(select):
-        return "conditions of the query around it could be evaluated first; end the inner SELECT with `LIMIT 1000`"
+        return _CONDITIONS
     return ""
+
+
+_CONDITIONS: Final = (
+    "conditions of the query around it could be evaluated first; end the inner SELECT with `LIMIT 1000`"
+)
 
 
 _PLACES: Final[Mapping[type[exp.Expr], str]] = {

@@ -20,8 +20,9 @@ def check(lexed: Lexed) -> None:
         if token.kind == PARAMETER and token.key[1:] not in allowed:
             accepted = ", ".join(quoted(f":{name}") for name in sorted(allowed)) or "values written into the statement"
             message = f"nothing binds the parameter {quoted(token.key)}; accepted here: {accepted}"
-            if "LAMBDA" in lexed.keys[max(index - 2, 0) : index]:
-                message = word_told(lexed, lexed.tokens[lexed.keys.index("LAMBDA")]) or message
+            word = lexed.dialect.lambda_word
+            if word and word in lexed.keys[max(index - 2, 0) : index]:
+                message = word_told(lexed, lexed.tokens[lexed.keys.index(word)]) or message
             raise refused(
                 Reason.SQL_NOT_SUPPORTED,
                 RULE,

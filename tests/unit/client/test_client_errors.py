@@ -77,6 +77,7 @@ def test_a_limit_is_a_refusal_and_all_else_is_raised() -> None:
     assert (refusal.reason, refusal.rule, refusal.retry_after_s) == ("RATE_LIMITED", "some/rule", 3)
     with pytest.raises(Unavailable) as caught:
         refusal_or_raise(Told(grpc.StatusCode.UNAVAILABLE, "RECEIPT_LOG_UNAVAILABLE"))
+    assert caught.value.__suppress_context__, "who reads the traceback reads one"
     assert caught.value.reason == "RECEIPT_LOG_UNAVAILABLE"
 
 

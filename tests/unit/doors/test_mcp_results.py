@@ -7,13 +7,13 @@ import json
 import mcp_types
 import pytest
 
-from sandbox.doors.mcp.results import META, call_result, seen, untold_result
+from sandbox.doors.mcp.results import META, PENDING, REFUSAL, call_result, seen, untold_result
 from sandbox.v1 import outcome_pb2
 from sandbox.v1 import tool_execution_pb2 as pb
 
 
-def text_of(result: mcp_types.CallToolResult) -> str:
-    (content,) = result.content
+def text_of(result: mcp_types.CallToolResult, at: int = 0) -> str:
+    content = result.content[at]
     assert isinstance(content, mcp_types.TextContent)
     return content.text
 
@@ -42,9 +42,10 @@ def test_letters_of_every_script_stay() -> None:
 def test_a_call_that_is_not_finished_says_when_to_ask_again() -> None:
     result = call_result(pb.ExecuteResponse(call_id="7", pending=outcome_pb2.Pending(retry_after_ms=1500)))
 
-    assert (result.is_error, result.structured_content) == (True, {"pending": {"retry_after_s": 1.5}, "call_id": "7"})
+    assert (result.is_error, result.structured_content) == (True, None)
     assert "ask again in 1.5 s" in text_of(result)
-    assert result.meta == {META: {"call_id": "7"}}
+    assert json.loads(text_of(result, 1)) == {"pending": {"retry_after_s": 1.5}, "call_id": "7"}
+    assert result.meta == {PENDING: {"retry_after_s": 1.5}, META: {"call_id": "7"}}
 
 
 @pytest.mark.requirement("mcp:results:untold")
@@ -52,10 +53,42 @@ def test_what_has_no_receipt_has_its_reason_and_its_delay() -> None:
     result = untold_result("RATE_LIMITED", "30 calls a minute reached", 12)
 
     assert text_of(result) == "RATE_LIMITED: 30 calls a minute reached; try again in 12 s"
-    assert (result.is_error, result.meta) == (True, None)
-    assert result.structured_content == {
-        "refusal": {"reason": "RATE_LIMITED", "message": "30 calls a minute reached", "retry_after_s": 12.0}
-    }
+    facts = {"reason": "RATE_LIMITED", "message": "30 calls a minute reached", "retry_after_s": 12.0}
+    assert (result.is_error, result.meta) == (True, {REFUSAL: facts})
+    assert json.loads(text_of(result, 1)) == {"refusal": facts}
+
+
+@pytest.mark.requirement("mcp:results:untold")
+def test_a_delay_that_the_message_tells_is_told_once() -> None:
+    result = untold_result("RATE_LIMITED", "`shop.query` takes 1 calls in 0.5 s; wait 501 ms", 0.5)
+
+    assert text_of(result) == "RATE_LIMITED: `shop.query` takes 1 calls in 0.5 s; wait 501 ms"
+
+
+@pytest.mark.requirement("mcp:bridge:names")
+def test_a_refusal_names_tools_as_the_host_knows_them() -> None:
+    message = "`shop.query` takes 1 calls in 60 s; `shop.queries` is a table"
+    refusal = outcome_pb2.Refusal(reason="RATE_LIMITED", message=message)
+    renamed = {"shop.query": "shop__query"}
+    told = "RATE_LIMITED: `shop__query` takes 1 calls in 60 s; `shop.queries` is a table"
+
+    assert text_of(call_result(pb.ExecuteResponse(refusal=refusal), renamed)) == told
+    assert text_of(untold_result("RATE_LIMITED", message, renamed=renamed)) == told
+    assert refusal.message == message
+
+
+@pytest.mark.requirement("mcp:results:schema")
+def test_a_refusal_has_no_structured_content_which_the_schema_of_results_would_not_fit() -> None:
+    refusal = outcome_pb2.Refusal(reason="SQL_NOT_READ_ONLY", message="no", rule="sql/read-only", line=1, column=3)
+    result = call_result(pb.ExecuteResponse(call_id="7", receipt=b"r", refusal=refusal))
+
+    assert (result.is_error, result.structured_content) == (True, None)
+    assert text_of(result) == "SQL_NOT_READ_ONLY: no (line 1, column 3 of the text)"
+    facts = {"reason": "SQL_NOT_READ_ONLY", "message": "no", "rule": "sql/read-only", "line": 1, "column": 3}
+    assert result.meta is not None
+    assert (result.meta[REFUSAL], result.meta[META]["call_id"]) == (facts, "7")
+    assert json.loads(text_of(result, 1)) == {"refusal": facts, **result.meta[META]}
+    assert result.content[1].annotations == mcp_types.Annotations(audience=["user"])
 
 
 @pytest.mark.requirement("mcp:results:schema")

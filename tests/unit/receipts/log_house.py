@@ -277,3 +277,10 @@ def full_disk(house: House) -> Iterator[None]:
     connection.pragma("max_page_count", pages)
     yield
     connection.pragma("max_page_count", 2**30)
+
+
+def change(house: House, statement: str) -> None:
+    """Change the log's file as whoever holds the host can, beside the service."""
+    connection = apsw.Connection(str(house.deployment.log_database))
+    connection.execute(statement)
+    connection.close()

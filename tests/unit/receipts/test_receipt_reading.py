@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 from log_house import House, authorize, call_of, principal_of, release
 
@@ -125,6 +126,34 @@ def test_reading_a_payload_is_on_record_with_reader_and_place(house: House) -> N
     assert record.token_digest == reviewer.token_digest
     access, _ = LogReader(house.log).read_payload(reviewer, record.call_id, "arguments")
     assert access == b'{"role":"result"}'
+
+
+@requirement("log:payload:access")
+def test_reading_a_whole_call_is_one_record_that_names_what_was_read(house: House) -> None:
+    sealed = house.answer(call_of())
+    about = verify_receipt(sealed.receipt, house.vkey).index
+    before = house.log.store.head().size
+    reader, reviewer = LogReader(house.log), principal_of("eve", "reviewer-token")
+
+    read = reader.read_call(reviewer, sealed.call_id)
+
+    assert {"arguments", "result"} < set(read.payloads)
+    assert read.payloads["result"].endswith(b'"rows":[[1]]}')
+    ((_, _, content),) = house.log.store.records(before, 9)
+    record = record_pb2.Record.FromString(content)
+    assert (record.kind, record.about_index_plus_one) == (record_pb2.RECORD_KIND_ACCESS, about + 1)
+    assert (record.token_digest, record.tool) == (reviewer.token_digest, "shop.query")
+    assert reader.read_payload(reviewer, record.call_id, "arguments")[0] == orjson.dumps({"roles": list(read.payloads)})
+
+
+@requirement("log:payload:access")
+def test_a_call_whose_reading_cannot_be_recorded_is_not_read(house: House) -> None:
+    sealed = house.answer(call_of())
+    house.log._committer.close()
+
+    with pytest.raises(Refused) as caught:
+        LogReader(house.log).read_call(principal_of("eve"), sealed.call_id)
+    assert caught.value.reason is Reason.RECEIPT_LOG_UNAVAILABLE
 
 
 @requirement("log:payload:access")

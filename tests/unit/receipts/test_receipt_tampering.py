@@ -8,7 +8,7 @@ from pathlib import Path
 
 import apsw
 import pytest
-from log_house import House, call_of, deployment_at, open_house, principal_of, settings_of
+from log_house import House, call_of, change, deployment_at, open_house, principal_of, settings_of
 
 from sandbox.deployment import Misconfigured
 from sandbox.reasons import Fault, Reason, Refused
@@ -23,12 +23,6 @@ from sandbox.stores.sqlite_log import SqliteLog
 from sandbox.v1 import record_pb2
 
 requirement = pytest.mark.requirement
-
-
-def change(house: House, statement: str) -> None:
-    connection = apsw.Connection(str(house.deployment.log_database))
-    connection.execute(statement)
-    connection.close()
 
 
 def refused(house: House) -> bool:

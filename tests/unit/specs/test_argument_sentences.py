@@ -173,9 +173,9 @@ def test_what_fits_arrives_as_it_was_sent(given: dict[str, object]) -> None:
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        (b"", "the arguments are not JSON (line 1, column 0); one JSON object in UTF-8 is accepted"),
-        (b"{'count': 1}", "the arguments are not JSON (line 1, column 2); one JSON object in UTF-8 is accepted"),
-        (b'{"count": 1}\n}', "the arguments are not JSON (line 2, column 1); one JSON object in UTF-8 is accepted"),
+        (b"", "the arguments are not JSON; one JSON object in UTF-8 is accepted"),
+        (b"{'count': 1}", "the arguments are not JSON; one JSON object in UTF-8 is accepted"),
+        (b'{"count": 1}\n}', "the arguments are not JSON; one JSON object in UTF-8 is accepted"),
         (b"[1]", "the arguments are not a JSON object; one object with the arguments by name is accepted"),
         (b"null", "the arguments are not a JSON object; one object with the arguments by name is accepted"),
         (
@@ -186,3 +186,10 @@ def test_what_fits_arrives_as_it_was_sent(given: dict[str, object]) -> None:
 )
 def test_what_is_no_json_object(raw: bytes, message: str) -> None:
     assert refused(raw).message == message
+
+
+@pytest.mark.requirement("specs:arguments:one-object")
+def test_where_it_stops_being_json_is_told_once() -> None:
+    told = refused(b'{"count": 1}\n}')
+    assert (told.line, told.column) == (2, 1)
+    assert "line" not in told.message

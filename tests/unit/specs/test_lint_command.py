@@ -48,7 +48,28 @@ def test_a_good_deployment(house: Deployment) -> None:
     assert (told.exit_code, told.output) == (0, "no problems in 4 files; tools without a problem: 1\n")
     as_json = run(house, "lint", "--json")
     assert as_json.exit_code == 0
-    assert json.loads(as_json.output) == {"ok": True, "problems": [], "files": 4, "tools": ["shop.query"]}
+    assert json.loads(as_json.output) == {
+        "ok": True, "problems": [], "files": 4, "tools": ["shop.query"], "without_examples": []
+    }  # fmt: skip
+
+
+@pytest.mark.requirement("specs:lint:command")
+def test_a_spec_without_examples_is_no_problem_and_proves_nothing(house: Deployment) -> None:
+    spec = (house.toolspecs / "design.yaml").read_text()
+    (house.toolspecs / "design.yaml").write_text(spec[: spec.index("examples:")])
+
+    told = run(house, "lint")
+    assert told.exit_code == 0
+    assert "note: shop.query has no `examples`, so `sandbox test` proves nothing of it yet\n" in told.output
+    assert json.loads(run(house, "lint", "--json").output)["without_examples"] == ["shop.query"]
+
+
+@pytest.mark.requirement("specs:lint:command")
+def test_a_file_is_told_what_is_linted(house: Deployment) -> None:
+    with pytest.raises(Misconfigured, match=r"^`design.yaml`: a whole deployment is linted, the folder that"):
+        lint.lint(one="design.yaml", deployment=house.root)
+    with pytest.raises(Misconfigured, match=": not a folder; a whole deployment is linted"):
+        lint.lint(deployment=house.settings)
 
 
 @pytest.mark.requirement("specs:lint:command")

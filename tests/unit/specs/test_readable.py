@@ -44,8 +44,9 @@ def test_the_argument_that_takes_sql_tells_what_it_may_read(good: Callable[[str]
 
     assert told["properties"]["sql"].pop("description") == (
         "One SELECT statement. SQLite; it may read customers(id, name), orders(id, customer_id, region, cents,"
-        " placed_on); as `sum(c)`, `avg(c)` or `count(c)` alone, with `HAVING count(c) >= 5`: customers.city; masked in"
-        " the answer: customers.name; rows that the caller may not see are left out of orders"
+        " placed_on); as `sum(c)`, `avg(c)` or `count(c)` alone, with `HAVING count(c) >= 5` (a group of fewer"
+        " values is no row, and nothing says so): customers.city; masked in the answer: customers.name;"
+        " rows that the caller may not see are left out of orders"
     )
     assert spec.input_schema["properties"]["sql"]["description"] == "One SELECT statement"  # type: ignore[index,call-overload]
     assert told["properties"]["sql"] == {"type": "string", "format": "sql", "minLength": 1}
@@ -134,7 +135,7 @@ def test_the_first_table_is_told_however_long_the_other_lists_are(engine: SqlEng
     told = readable(engine, rules, 5)
 
     assert f"it may read {'t' * 60}_00({plain[0]}, {plain[1]}, " in told
-    assert all(f"{start} {'t' * 60}_00" in told for start in ("alone, with `HAVING count(c) >= 5`:", "answer:", "of"))
+    assert all(f"{start} {'t' * 60}_00" in told for start in ("nothing says so):", "answer:", "left out of"))
     assert len(told) <= MAX_READABLE
 
 

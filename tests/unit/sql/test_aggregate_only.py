@@ -140,7 +140,10 @@ ALONE, GROUP, ONCE, OWN, STAR, JOIN, APART = (
         ("SELECT id FROM orders UNION SELECT 1 ORDER BY sum(cents)", OWN),
         ("SELECT s FROM (SELECT sum(cents) AS s FROM orders HAVING count(cents) >= 5) x", APART),
         ("WITH x AS (SELECT sum(cents) AS s FROM orders HAVING count(cents) >= 5) SELECT s FROM x", APART),
-        ("SELECT sum(cents) FROM orders HAVING count(cents) >= 5 UNION SELECT 1", APART),
+        (
+            "SELECT sum(cents) FROM orders HAVING count(cents) >= 5 UNION SELECT 1",
+            "a part of a UNION has it in a query",
+        ),
         ("SELECT id FROM orders WHERE (SELECT sum(o.cents) FROM orders o HAVING count(o.cents) >= 5) > 1", APART),
         ("SELECT s FROM (SELECT sum(cents) AS s FROM orders HAVING count(cents) >= 5 LIMIT NULL) x", APART),
         ("SELECT s FROM (SELECT sum(cents) AS s FROM orders HAVING count(cents) >= 5 LIMIT (SELECT 5)) x", APART),
@@ -187,6 +190,23 @@ def test_a_string_that_is_a_column_where_it_is_read_is_refused() -> None:
     with pytest.raises(Refused) as caught:
         ask("sqlite", sql, "cents")
     assert caught.value.rule == "sql/aggregate-only"
+
+
+@pytest.mark.requirement("sql:refusals:act-on")
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("zzz", "; for aggregates alone: `cents`"),
+        ("cent", "did you mean `cents` (for aggregates alone)?"),
+        ("regio", "did you mean `region`?"),
+    ],
+)
+def test_an_unknown_column_is_told_which_ones_are_for_aggregates_alone(engine: SqlEngine, name: str, hint: str) -> None:
+    with pytest.raises(Refused) as caught:
+        ask(engine, f"SELECT {name} FROM orders", "cents")  # noqa: S608 - constants
+
+    assert (caught.value.rule, caught.value.message.endswith(hint)) == ("sql/columns", True)
 
 
 @pytest.mark.requirement("sql:aggregate-only:refused")
