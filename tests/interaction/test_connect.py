@@ -75,26 +75,26 @@ def test_every_rpc_of_both_services_that_is_no_stream_is_there(https: Https) -> 
 
 @requirement("connect:unary:refused")
 @pytest.mark.parametrize(
-    ("path", "body", "status", "code", "sentence"),
+    ("path", "body", "answer", "sentence"),
     [
-        ("ToolExecutionService/ListTools", {"pageSise": 3}, 400, "invalid_argument", "pageSise"),
-        ("ToolExecutionService/ListTools", '{"pageSize": 1, "pageSize": 2}', 400, "invalid_argument", "uplicate"),
-        ("ToolExecutionService/ListTools", "[" * 5000, 400, "invalid_argument", "no JSON of `ListToolsRequest`"),
-        ("ToolExecutionService/ListTools", b"\xff", 400, "invalid_argument", "no JSON of `ListToolsRequest`"),
-        ("ToolExecutionService/ListTools", {"pageSize": -1}, 400, "invalid_argument", "1 to 1000 is accepted"),
-        ("ToolExecutionService/GetTool", {"name": "shop.nothing"}, 404, "not_found", "shop.nothing"),
-        ("ToolExecutionService/GetCall", {"call": {"callId": "x"}}, 404, "not_found", ""),
-        ("ToolExecutionService/Nothing", {}, 404, "unimplemented", "there is no RPC"),
-        ("ToolExecutionService/ExecuteStream", {}, 501, "unimplemented", "streams are for gRPC"),
-        ("ExecutionLogService/ListRecords", {}, 403, "permission_denied", ""),
+        ("ToolExecutionService/ListTools", {"pageSise": 3}, (400, "invalid_argument"), "pageSise"),
+        ("ToolExecutionService/ListTools", '{"pageSize": 1, "pageSize": 2}', (400, "invalid_argument"), "uplicate"),
+        ("ToolExecutionService/ListTools", "[" * 5000, (400, "invalid_argument"), "no JSON of `ListToolsRequest`"),
+        ("ToolExecutionService/ListTools", b"\xff", (400, "invalid_argument"), "no JSON of `ListToolsRequest`"),
+        ("ToolExecutionService/ListTools", {"pageSize": -1}, (400, "invalid_argument"), "1 to 1000 is accepted"),
+        ("ToolExecutionService/GetTool", {"name": "shop.nothing"}, (404, "not_found"), "shop.nothing"),
+        ("ToolExecutionService/GetCall", {"call": {"callId": "x"}}, (404, "not_found"), ""),
+        ("ToolExecutionService/Nothing", {}, (404, "unimplemented"), "there is no RPC"),
+        ("ToolExecutionService/ExecuteStream", {}, (501, "unimplemented"), "streams are for gRPC"),
+        ("ExecutionLogService/ListRecords", {}, (403, "permission_denied"), ""),
     ],
 )
 def test_what_cannot_be_answered_is_one_sentence_in_connects_form(
-    path: str, body: object, status: int, code: str, sentence: str, https: Https
+    path: str, body: object, answer: tuple[int, str], sentence: str, https: Https
 ) -> None:
     reply = https.ask(f"/sandbox.v1.{path}", body)
 
-    assert (reply.status, reply.json["code"]) == (status, code)
+    assert (reply.status, reply.json["code"]) == answer
     assert sentence in reply.json["message"]
     assert "\n" not in reply.json["message"]
 
