@@ -50,17 +50,10 @@ class HttpSettings(_Section):
     allowed_origins: Names = ()
     """Origins of web pages that may ask, such as `https://app.example`; none by default."""
     public_url: str = Field(default="", max_length=255, pattern=r"^(https://[^\s/?#@]+)?$")
-    """`https://HOST[:PORT]` under which clients know the service; empty: its address. With `/mcp` it is the audience of
-    bearer tokens."""
+    """`https://HOST[:PORT]` under which clients know the service; empty: its address. With `/mcp` it is the resource of
+    the OAuth metadata (RFC 9728)."""
     max_connections: int = Field(default=2048, ge=1, le=65_536)
     """Connections held at once; more are answered 503."""
-    bearer_tokens: bool = False
-    """Whether this door takes tokens without a client certificate: short-lived, and minted for its audience alone.
-    Their calls are recorded as `binding: bearer`, and policies see it."""
-    bearer_minutes: int = Field(default=60, ge=1, le=1440)
-    """The longest life of such a token."""
-    authorization_servers: Names = ()
-    """Issuers told in the OAuth protected resource metadata (RFC 9728)."""
 
 
 class IdentitySettings(_Section):

@@ -89,8 +89,8 @@ class Https:
 @contextmanager
 def https_service(deployment: Deployment, *settings: str) -> Iterator[Https]:
     """Open a service with an HTTP door over the deployment; `settings` are lines of its section."""
-    with deployment.settings.open("a") as file:
-        file.write("\n".join(["\n[http]", 'listen = "127.0.0.1:0"', *settings, ""]))
+    lines = "\n".join(["[http]", 'listen = "127.0.0.1:0"', *settings])
+    deployment.settings.write_text(deployment.settings.read_text().replace("[http]", lines))
     with opened_house(deployment.root, listen="127.0.0.1:0", grace_s=0.0) as (house, doors):
         assert doors.http is not None
         yield Https(Service(deployment, house, doors.address), doors.http.address)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -130,6 +130,11 @@ GRACE_S = 0.25
 
 def check_vanished(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hang up in the midst of a statement that never ends; it ends at once, and the tool serves the next."""
+    check_ended(lambda: client.call("shop.query", {"sql": ENDLESS}), client.close, monkeypatch)
+
+
+def check_ended(ask: Callable[[], object], hang_up: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hang up while a statement runs; it ends at once."""
     begun, ended = threading.Event(), threading.Event()
     ended_at: list[float] = []
     execute = Executors.execute
@@ -142,17 +147,17 @@ def check_vanished(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
             ended_at.append(time.monotonic())
             ended.set()
 
-    def ask() -> None:
+    def asked() -> None:
         with suppress(Exception):  # whatever a client is told that hangs up
-            client.call("shop.query", {"sql": ENDLESS})
+            ask()
 
     monkeypatch.setattr(Executors, "execute", watched)
-    asking = threading.Thread(target=ask)
+    asking = threading.Thread(target=asked)
     asking.start()
     assert begun.wait(10)
     assert not ended.wait(0.3), "it runs"
     hung_up_at = time.monotonic()
-    client.close()
+    hang_up()
     assert ended.wait(10)
     assert ended_at[0] - hung_up_at < GRACE_S
     asking.join()

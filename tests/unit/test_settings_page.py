@@ -18,9 +18,15 @@ def settings() -> Iterator[tuple[str, str, str | None]]:
     """Yield name, default and bounds of each, as the page writes them."""
     for section, told in Settings.model_fields.items():
         for name, field in type(told.default).model_fields.items():
-            default = f'`"{field.default}"`' if isinstance(field.default, str) else f"{field.default:,g}"
-            if isinstance(field.default, int):
-                default = f"{field.default:,}"
+            match field.default:
+                case str():
+                    default = f'`"{field.default}"`'
+                case tuple():
+                    default = f"`{list(field.default)}`"
+                case int():
+                    default = f"{field.default:,}"
+                case _:
+                    default = f"{field.default:,g}"
             bounds = {key: getattr(rule, key) for rule in field.metadata for key in ("ge", "le") if hasattr(rule, key)}
             accepts = f"{bounds['ge']:,.0f} to {bounds['le']:,.0f}" if bounds else None
             yield f"{section}.{name}", default, accepts

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final, cast, final
 
+import jiter
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
@@ -17,6 +18,7 @@ from sandbox.client import Tool
 from sandbox.client.tools import tool_of
 from sandbox.doors.desk import Desk
 from sandbox.doors.http.asked import Asked, Value
+from sandbox.doors.http.problems import Problem
 from sandbox.doors.mcp.server import Context, Untold, mcp_server
 from sandbox.doors.tool_service import ToolService
 from sandbox.doors.trouble import as_fault, note_refusal
@@ -94,6 +96,7 @@ class Mcp:
 
     async def take(self, asked: Asked, scope: Scope, send: Send, receive: Receive) -> None:
         """Answer one request, whose body has been read."""
+        _check_keys(asked.body)
         messages: list[Message] = [{"type": "http.request", "body": asked.body, "more_body": False}]
 
         async def replayed() -> Message:
@@ -105,3 +108,15 @@ class Mcp:
     async def _service_of(self, context: Context) -> _Service:
         request = cast("Request", context.request)
         return _Service(self._tools, request.scope["state"][ASKED])
+
+
+def _check_keys(body: bytes) -> None:
+    """Raise `Problem` for JSON that says a key twice.
+
+    # WHY here: the SDK keeps the last of two, and gateways before us may read the first.
+    """
+    try:
+        jiter.from_json(body, catch_duplicate_keys=True)
+    except ValueError as error:
+        if "duplicate" in str(error).lower():
+            raise Problem(400, "invalid_argument", "the body says a key twice; once is accepted") from error

@@ -13,7 +13,7 @@ MCP_PATH: Final = "/mcp"
 
 
 def resource_of(address: str, settings: HttpSettings) -> str:
-    """Return the URL of the MCP endpoint as clients know it: the audience of bearer tokens (RFC 8707)."""
+    """Return the URL of the MCP endpoint as clients know it."""
     return (settings.public_url.rstrip("/") or f"https://{address}") + MCP_PATH
 
 
@@ -23,10 +23,9 @@ def metadata_json(address: str, settings: HttpSettings) -> bytes:
         "resource": resource_of(address, settings),
         "resource_name": "sandbox",
         "bearer_methods_supported": ["header"],
-        "authorization_servers": list(settings.authorization_servers),
-        "tls_client_certificate_bound_access_tokens": not settings.bearer_tokens,
+        "tls_client_certificate_bound_access_tokens": True,
     }
-    return json.dumps({name: value for name, value in document.items() if value != []}).encode()
+    return json.dumps(document).encode()
 
 
 def challenge(address: str, settings: HttpSettings, error: str) -> bytes:

@@ -13,10 +13,9 @@ from sandbox.deployment import Deployment, Misconfigured, read_private
 class Contexts:
     """Mutual TLS that follows the files `pki/server.pem`, `server.key` and `ca.pem`."""
 
-    def __init__(self, deployment: Deployment, *, needs_certificate: bool) -> None:
+    def __init__(self, deployment: Deployment) -> None:
         """Read the files; raises `Misconfigured` for a key that others can read or files that do not hold together."""
         self._paths = (deployment.pki / "server.pem", deployment.pki / "server.key", deployment.pki / "ca.pem")
-        self._needs_certificate = needs_certificate
         self._seen = _stamp(self._paths)
         self._newest = self._read()
         self.first = self._newest
@@ -39,7 +38,7 @@ class Contexts:
         read_private(key)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.verify_mode = ssl.CERT_REQUIRED if self._needs_certificate else ssl.CERT_OPTIONAL
+        context.verify_mode = ssl.CERT_REQUIRED
         context.load_cert_chain(certificate, key)
         context.load_verify_locations(ca)
         context.set_alpn_protocols(["http/1.1"])
