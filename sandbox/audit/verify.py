@@ -115,7 +115,7 @@ def verify_receipt(
     wanted = len(witnesses) if quorum is None else quorum
     if len(cosigners) < wanted:
         raise QuorumShort(f"{len(cosigners)} of {wanted} wanted witnesses have cosigned")
-    _record(content, is_ours=leaf is None)
+    record = _record(content, is_ours=leaf is None)
     return VerifiedReceipt(
         leaf=content,
         is_ours=leaf is None,
