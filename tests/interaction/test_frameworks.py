@@ -76,7 +76,7 @@ def check_proven(service: Service, answer: object, text: str) -> None:
     assert isinstance(answer, Refusal) or json.loads(text)["call_id"] == answer.call_id
 
 
-@requirement("connect:tools:called")
+@requirement("client:tools:called")
 def test_a_tool_is_called_by_itself(service: Service, client: Client) -> None:
     tool = query_of(client)
 
@@ -92,7 +92,7 @@ def test_a_tool_is_called_by_itself(service: Service, client: Client) -> None:
     in_a_loop(service, talk)
 
 
-@requirement("connect:tools:frameworks")
+@requirement("client:tools:frameworks")
 def test_langchain_gets_text_for_its_model_and_the_answer_as_artifact(service: Service, client: Client) -> None:
     def messages(invoke: Callable[[dict[str, Any]], Any]) -> tuple[ToolMessage, ToolMessage]:
         asked = [{"name": "shop__query", "args": args, "id": "1", "type": "tool_call"} for args in (DELETED, COUNTED)]
@@ -112,7 +112,7 @@ def test_langchain_gets_text_for_its_model_and_the_answer_as_artifact(service: S
         check_proven(service, no.artifact, str(no.content))
         check_proven(service, yes.artifact, str(yes.content))
         assert pickle.loads(pickle.dumps(yes)).artifact == yes.artifact  # noqa: S301 - our own bytes
-        assert json.loads(yes.model_dump_json())["artifact"]["call_id"] == yes.artifact.call_id
+        assert yes.model_dump()["artifact"]["call_id"] == yes.artifact.call_id
 
     taken = query_of(client).to_langchain()
     assert (taken.name, taken.args_schema) == ("shop__query", query_of(client).input_schema)
@@ -120,7 +120,7 @@ def test_langchain_gets_text_for_its_model_and_the_answer_as_artifact(service: S
     in_a_loop(service, talk)
 
 
-@requirement("connect:tools:frameworks")
+@requirement("client:tools:frameworks")
 def test_openai_agents_gets_text_that_knows_its_answer(service: Service, client: Client) -> None:
     async def talk(tool: AsyncClientTool) -> None:
         for taken in (tool.to_openai_agents(), query_of(client).to_openai_agents()):
@@ -137,7 +137,7 @@ def test_openai_agents_gets_text_that_knows_its_answer(service: Service, client:
     in_a_loop(service, talk)
 
 
-@requirement("connect:tools:frameworks")
+@requirement("client:tools:frameworks")
 def test_pydantic_ai_gets_text_and_the_answer_as_metadata(service: Service, client: Client) -> None:
     wanted = iter((DELETED, COUNTED))
 
@@ -157,7 +157,7 @@ def test_pydantic_ai_gets_text_and_the_answer_as_metadata(service: Service, clie
     assert b'"call_id"' in ModelMessagesTypeAdapter.dump_json(run.all_messages())
 
 
-@requirement("connect:tools:frameworks")
+@requirement("client:tools:frameworks")
 @pytest.mark.parametrize(
     "sql",
     [
@@ -180,7 +180,7 @@ def test_a_model_reads_what_it_would_over_mcp(client: Client, sql: str) -> None:
     assert text_of(questions.value_of(heard[0])) == over_mcp.text
 
 
-@requirement("connect:tools:turned-away")
+@requirement("client:tools:turned-away")
 def test_what_has_no_receipt_is_told_by_its_reason_or_raised(service: Service) -> None:
     class Away:
         def __init__(self, error: Exception) -> None:
@@ -205,7 +205,7 @@ def test_what_has_no_receipt_is_told_by_its_reason_or_raised(service: Service) -
         offered(known, Away(Unavailable("nobody"))).to_langchain().invoke(asked)
 
 
-@requirement("connect:tools:turned-away")
+@requirement("client:tools:turned-away")
 @pytest.mark.parametrize("name", ["config", "run_manager", "self"])
 def test_langchain_is_given_no_argument_that_it_would_lose(client: Client, name: str) -> None:
     from dataclasses import replace
@@ -215,7 +215,7 @@ def test_langchain_is_given_no_argument_that_it_would_lose(client: Client, name:
         tool.to_langchain()
 
 
-@requirement("connect:tools:strict")
+@requirement("client:tools:strict")
 @pytest.mark.parametrize(
     ("schema", "expected"),
     [
@@ -245,14 +245,14 @@ def test_langchain_is_given_no_argument_that_it_would_lose(client: Client, name:
         ),
     ],
 )
-def test_strict_is_what_already_is(client: Client, schema: Any, expected: bool) -> None:
+def test_strict_is_what_already_is(client: Client, schema: Any, *, expected: bool) -> None:
     from dataclasses import replace
 
     taken = replace(query_of(client), input_schema=schema).to_openai_agents()
     assert (is_strict(schema), taken.strict_json_schema, taken.params_json_schema) == (expected, expected, schema)
 
 
-@requirement("connect:tools:lazy")
+@requirement("client:tools:lazy")
 def test_no_framework_is_loaded_before_it_is_asked_for() -> None:
     heavy = "{'mcp', 'mcp_types', 'langchain_core', 'agents', 'openai', 'pydantic_ai', 'pydantic', 'anyio'}"
     program = f"import sys, sandbox.client; print(*sorted({heavy} & set(sys.modules)))"
@@ -261,7 +261,7 @@ def test_no_framework_is_loaded_before_it_is_asked_for() -> None:
     assert done.stdout.split() == []
 
 
-@requirement("connect:tools:lazy")
+@requirement("client:tools:lazy")
 @pytest.mark.parametrize(
     ("module", "extra"),
     [("langchain_core", "langchain"), ("agents", "openai-agents"), ("pydantic_ai", "pydantic-ai")],
@@ -278,7 +278,7 @@ def test_a_framework_that_is_not_installed_is_named_with_its_extra(
         getattr(query_of(client), f"to_{extra.replace('-', '_')}")()
 
 
-@requirement("connect:tools:stopped")
+@requirement("client:tools:stopped")
 def test_who_stops_waiting_is_out_and_the_engine_stops(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     ended = threading.Event()
     run = SqliteExecutor.run
