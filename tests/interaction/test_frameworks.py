@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, get_type_hints
 
 import anyio
 import pytest
@@ -117,6 +117,8 @@ def test_langchain_gets_text_for_its_model_and_the_answer_as_artifact(service: S
     taken = query_of(client).to_langchain()
     assert (taken.name, taken.args_schema) == ("shop__query", query_of(client).input_schema)
     check(*messages(taken.invoke))
+    assert taken.func is not None
+    assert get_type_hints(taken.func)["arguments"] is object  # LangGraph's ToolNode evaluates them
     in_a_loop(service, talk)
 
 

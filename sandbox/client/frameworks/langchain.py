@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, cast
 
 from langchain_core.tools import StructuredTool
 
 from sandbox.client.answers import Answer
 from sandbox.client.frameworks.hearing import heard, heard_async
 from sandbox.client.tools import AsyncCall, Call, Tool
-from sandbox.values import JsonValue
+from sandbox.values import JsonObject
 
 TAKEN: Final = frozenset({"config", "run_manager", "self"})
 """Names that it puts beside the arguments, and in place of them."""
@@ -26,12 +26,13 @@ def structured_tool(tool: Tool, call: Call | None, async_call: AsyncCall) -> Str
     if taken:
         raise ValueError(f"`{tool.name}` has an argument `{min(taken)}`, a name that LangChain keeps for itself")
 
-    def run(**arguments: JsonValue) -> tuple[str, Answer]:
+    # WHY object: LangGraph evaluates these annotations, and a recursive alias has no names there.
+    def run(**arguments: object) -> tuple[str, Answer]:
         assert call is not None  # noqa: S101 - or it is not given to LangChain
-        return heard(tool, call, arguments)
+        return heard(tool, call, cast("JsonObject", arguments))
 
-    async def run_async(**arguments: JsonValue) -> tuple[str, Answer]:
-        return await heard_async(tool, async_call, arguments)
+    async def run_async(**arguments: object) -> tuple[str, Answer]:
+        return await heard_async(tool, async_call, cast("JsonObject", arguments))
 
     return StructuredTool(
         name=tool.plain_name,
