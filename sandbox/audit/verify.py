@@ -67,9 +67,9 @@ class Proof:
 class VerifiedReceipt:
     """A record that a signed tree holds."""
 
-    record: record_pb2.Record
-    """Parsed from `leaf`; empty if the leaf is not one of this service."""
     leaf: bytes
+    is_ours: bool
+    """Whether the leaf is a record of this service, carried by its proof."""
     index: int
     tree_size: int
     origin: str
@@ -78,6 +78,14 @@ class VerifiedReceipt:
     witnesses: tuple[str, ...]
     """Names of the given witnesses that have cosigned."""
     not_checked: tuple[str, ...]
+
+    @property
+    def record(self) -> record_pb2.Record:
+        """The leaf's record; empty if the leaf is not one of this service.
+
+        # WHY read anew: a verified receipt is plain data, which frameworks keep with their messages.
+        """
+        return _record(self.leaf, is_ours=self.is_ours)
 
 
 def verify_receipt(
@@ -109,8 +117,8 @@ def verify_receipt(
         raise QuorumShort(f"{len(cosigners)} of {wanted} wanted witnesses have cosigned")
     record = _record(content, is_ours=leaf is None)
     return VerifiedReceipt(
-        record=record,
         leaf=content,
+        is_ours=leaf is None,
         index=proof.index,
         tree_size=checkpoint.size,
         origin=checkpoint.origin,

@@ -15,6 +15,7 @@ from sandbox.cli import (
     bench,
     call,
     cert,
+    connect,
     demo,
     doctor,
     init,
@@ -53,6 +54,7 @@ app.command("tools")(call.tools)
 app.command("call")(call.call)
 app.command("explain")(call.explain)
 app.command("mcp")(mcp.mcp)
+app.command("connect")(connect.connect)
 app.command("lint")(lint.lint)
 app.command("test")(test.examples)
 app.command("doctor")(doctor.doctor)

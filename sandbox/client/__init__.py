@@ -31,13 +31,15 @@ from sandbox.client.answers import (
 )
 from sandbox.client.credentials import Identity, address_of
 from sandbox.client.sync import Client
-from sandbox.client.tools import Tool
+from sandbox.client.tools import AsyncClientTool, ClientTool, Tool
 
 __all__ = [
     "Answer",
     "AsyncClient",
+    "AsyncClientTool",
     "Client",
     "ClientError",
+    "ClientTool",
     "Column",
     "Explanation",
     "Identity",

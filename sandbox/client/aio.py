@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import Self, final
 
@@ -10,8 +11,8 @@ import grpc.aio
 
 from sandbox.client.answers import Answer
 from sandbox.client.credentials import CHANNEL_OPTIONS, Identity, address_of
-from sandbox.client.questions import DEFAULT_TIMEOUT_S, Question, Questions, Value
-from sandbox.client.tools import Tool
+from sandbox.client.questions import Question, Questions, Value
+from sandbox.client.tools import DEFAULT_TIMEOUT_S, AsyncClientTool, offered_async
 from sandbox.values import JsonObject
 
 
@@ -47,14 +48,14 @@ class AsyncClient:
         """Ask what a call would do; nothing runs."""
         return await self.ask(self._questions.execute(tool, arguments, validate_only=True), timeout_s)
 
-    async def tools(self) -> list[Tool]:
-        """Return the tools within scope, in name order."""
+    async def tools(self) -> list[AsyncClientTool]:
+        """Return the tools within scope, in name order; each can be called, or handed to a framework."""
         page = await self.ask(self._questions.tools(""), DEFAULT_TIMEOUT_S)
         found = [*page.tools]
         while page.next_token:
             page = await self.ask(self._questions.tools(page.next_token), DEFAULT_TIMEOUT_S)
             found += page.tools
-        return found
+        return [offered_async(tool, self) for tool in found]
 
     async def get_call(
         self, *, call_id: str = "", request_id: str = "", timeout_s: float = DEFAULT_TIMEOUT_S
@@ -77,7 +78,19 @@ class AsyncClient:
         await self.close()
 
     async def ask(self, question: Question[Value], timeout_s: float) -> Value:
-        """Ask any question; what it reads is returned."""
+        """Ask any question; what it reads is returned. Who stops waiting stops the work at the service.
+
+        # WHY a task of its own: grpc answers a cancellation with one of its making, which anyio, and with it many a
+        framework, takes for somebody else's.
+        """
+        task = asyncio.ensure_future(self._ask(question, timeout_s))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+
+    async def _ask(self, question: Question[Value], timeout_s: float) -> Value:
         rpc = self._channel.unary_unary(question.method, None, None)
         try:
             response = await rpc(question.request, timeout=timeout_s, metadata=self._metadata)

@@ -15,8 +15,6 @@ from sandbox.client.tools import Tool, tool_of
 from sandbox.v1 import tool_execution_pb2 as pb
 from sandbox.values import JsonObject
 
-DEFAULT_TIMEOUT_S: Final = 30.0
-
 SERVICE: Final = "/sandbox.v1.ToolExecutionService/"
 
 Value = TypeVar("Value")

@@ -9,8 +9,8 @@ import grpc
 
 from sandbox.client.answers import Answer
 from sandbox.client.credentials import CHANNEL_OPTIONS, Identity, address_of
-from sandbox.client.questions import DEFAULT_TIMEOUT_S, Question, Questions, Value
-from sandbox.client.tools import Tool
+from sandbox.client.questions import Question, Questions, Value
+from sandbox.client.tools import DEFAULT_TIMEOUT_S, ClientTool, offered
 from sandbox.values import JsonObject
 
 
@@ -50,14 +50,14 @@ class Client:
         """Ask what a call would do; nothing runs."""
         return self.ask(self._questions.execute(tool, arguments, validate_only=True), timeout_s)
 
-    def tools(self) -> list[Tool]:
-        """Return the tools within scope, in name order."""
+    def tools(self) -> list[ClientTool]:
+        """Return the tools within scope, in name order; each can be called, or handed to a framework."""
         page = self.ask(self._questions.tools(""), DEFAULT_TIMEOUT_S)
         found = [*page.tools]
         while page.next_token:
             page = self.ask(self._questions.tools(page.next_token), DEFAULT_TIMEOUT_S)
             found += page.tools
-        return found
+        return [offered(tool, self) for tool in found]
 
     def get_call(self, *, call_id: str = "", request_id: str = "", timeout_s: float = DEFAULT_TIMEOUT_S) -> Answer:
         """Return the answer of one of the caller's own calls."""

@@ -26,7 +26,7 @@ Files = Mapping[str, bytes]
 
 BASELINE: Final = "protos/baseline.json"
 LOCKS: Final = {
-    "requirements.lock": ("--no-dev", "--all-extras"),
+    "requirements.lock": ("--no-dev", "--extra", "mcp"),
     "requirements-build.lock": ("--only-group", "build"),
     "requirements-dev.lock": ("--all-extras",),
 }

@@ -31,7 +31,7 @@ from mcp_types import (
 from sandbox.client import Tool
 from sandbox.client.answers import arguments_json
 from sandbox.doors.mcp.results import call_result, untold_result
-from sandbox.doors.mcp.tools import mcp_tool, plain_name
+from sandbox.doors.mcp.tools import mcp_tool
 from sandbox.v1 import tool_execution_pb2 as pb
 
 NAME: Final = "sandbox"
@@ -94,7 +94,7 @@ class _Handlers:
         try:
             service = await self.service_of(context)
             if self.has_plain_names:
-                plain = {tool.name: plain_name(tool.name) for tool in await service.tools()}
+                plain = {tool.name: tool.plain_name for tool in await service.tools()}
             name = next((own for own, told in plain.items() if told == params.name), params.name)
             return call_result(await service.execute(pb.ExecuteRequest(tool=name, arguments_json=arguments)), plain)
         except Untold as untold:
