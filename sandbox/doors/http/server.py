@@ -86,6 +86,9 @@ def _serve(server: uvicorn.Server, mcp: Mcp, listening: socket.socket) -> None:
     async def serve() -> None:
         async with mcp.running():
             await server.serve(sockets=[listening])
+            for left in [*server.server_state.connections]:
+                left.transport.abort()
+            await asyncio.sleep(0)
 
     asyncio.run(serve())
 
