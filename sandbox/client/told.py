@@ -23,7 +23,8 @@ RECEIPT: Final = "receipt_sha256"
 MAX_EXAMPLES: Final = 3
 """Of a tool's own examples, what its description shows: hosts put descriptions before every prompt."""
 _UNSEEN: Final = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
+    "\u2060-\u206f\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff]"
 )
 """Characters that no reader sees, and that turn or hide what is seen; JSON needs none of them as they are."""
 

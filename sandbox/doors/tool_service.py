@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import assert_never, final
+from typing import Final, assert_never, final
 
 import orjson
 
@@ -23,6 +23,15 @@ from sandbox.stages import (
 )
 from sandbox.toolspec import ToolSpec
 from sandbox.v1 import tool_execution_pb2 as pb
+
+SPARED: Final = 0.1
+"""Of the time that a caller gives, what is kept for telling that it has run out."""
+MOST_SPARED_S: Final = 0.25
+
+
+def deadline_in(left_s: float) -> float:
+    """Return when the work must end, in monotonic seconds, for its refusal to come before the caller's own deadline."""
+    return time.monotonic() + left_s - min(MOST_SPARED_S, left_s * SPARED)
 
 
 @final

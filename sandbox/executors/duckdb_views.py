@@ -25,12 +25,16 @@ _MASKS: Final[Mapping[MaskName, str]] = MappingProxyType(
 """As `sandbox.executors.masks` does it; what each shows: `sandbox.toolspec.MaskName`."""
 
 
+_NO_COLUMN: Final = 'NULL AS "nothing"'
+"""Of a table whose rows alone are counted, none of whose columns may be shown."""
+
+
 def views_of(rules: Mapping[str, TableRule], tables: Mapping[str, Table]) -> tuple[View, ...]:
     """Return what stands under the name of each table; rules and tables by folded name."""
     return tuple(
         View(
             table=tables[name],
-            columns=", ".join(_shown(column, rule.masks.get(column)) for column in rule.columns),
+            columns=", ".join(_shown(column, rule.masks.get(column)) for column in rule.columns) or _NO_COLUMN,
             row_filter=rule.row_filter or "",
         )
         for name, rule in rules.items()
@@ -43,7 +47,7 @@ def as_read(rule: TableRule, read: Collection[tuple[str, str]]) -> TableRule:
     `read` are the columns that it was proven to read, by table.
     """
     columns = tuple(name for name in rule.columns if name not in rule.aggregate_only or (rule.table, name) in read)
-    return replace(rule, columns=columns or rule.columns)
+    return replace(rule, columns=columns)
 
 
 def select_of(rule: TableRule) -> str:

@@ -90,6 +90,7 @@ STATEMENTS: Final = (
     "SELECT id FROM kinds",
     "SELECT a.id FROM kinds a, kinds b",
     "SELECT text || text || text FROM kinds WHERE id = 4",
+    "SELECT a.text FROM kinds a, kinds b WHERE a.id = 4",
     "SELECT count(*) AS n, sum(cents) AS s FROM orders",
     "SELECT region, count(*) AS n FROM orders GROUP BY region",
     "WITH a AS (SELECT id FROM kinds) SELECT count(*) FROM a",

@@ -17,6 +17,7 @@ from whole_cast import check_ended
 
 from sandbox.deployment import Deployment, Misconfigured
 from sandbox.doors.http import connection, head
+from sandbox.doors.tool_service import ToolService
 from sandbox.executors import Executors
 from sandbox.identity.enrolment import renew_server
 from sandbox.serving import opened_house
@@ -266,6 +267,66 @@ def test_a_renewed_certificate_is_the_next_handshakes(https: Https) -> None:
     assert shown() == ssl.PEM_cert_to_DER_cert(renewed.decode()) != before
 
     (https.service.deployment.pki / "server.pem").write_text("nothing")
+    assert is_up(https)
+
+
+@requirement("https:tls:follows")
+def test_no_session_outlives_the_authority_that_it_was_made_under(https: Https) -> None:
+    given = {"host": https.address, **https.headers(), "content-length": "2"}
+    lines = [f"POST {LIST} HTTP/1.1", *(f"{key}: {value}" for key, value in given.items()), "", "{}"]
+    with https.connected() as connected:
+        connected.sendall("\r\n".join(lines).encode())
+        assert connected.recv(64).startswith(b"HTTP/1.1 200 ")
+
+        assert connected.session is None or not connected.session.has_ticket
+
+
+@requirement("https:tls:follows")
+def test_files_that_do_not_hold_together_end_the_start_with_one_sentence(deployment: Deployment) -> None:
+    agents = (deployment.pki / "clients" / "agent.key").read_bytes()
+    (deployment.pki / "server.key").write_bytes(agents)
+
+    with pytest.raises(Misconfigured, match="do not hold together"), https_service(deployment):
+        pass
+
+
+@requirement("https:body:slow")
+def test_requests_that_follow_on_one_connection_get_their_time(https: Https, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "HEAD_S", 0.1)
+    long = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1000000) SELECT count(*) FROM n"
+    asked = {"tool": "shop.query", "argumentsJson": b64encode(json.dumps({"sql": long}).encode()).decode()}
+    body = json.dumps(asked)
+    given = {"host": https.address, **https.headers(), "content-length": str(len(body))}
+    lines = [f"POST {EXECUTE} HTTP/1.1", *(f"{key}: {value}" for key, value in given.items()), "", body]
+    with https.connected() as connected:
+        connected.sendall("\r\n".join(lines).encode() * 2)
+        answers = b""
+        while answers.count(b"HTTP/1.1 200 ") < 2 or not answers.endswith(b"}"):
+            part = connected.recv(65536)
+            assert part, "it hung up"
+            answers += part
+
+    assert answers.count(b'"result"') == 2
+
+
+@requirement("https:faults:alone")
+@pytest.mark.parametrize("path", ["/mcp", EXECUTE])
+def test_what_breaks_under_one_call_breaks_that_call_alone(
+    path: str, https: Https, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Panic(BaseException):
+        pass
+
+    def break_down(*_: object) -> ExecutedCall:
+        raise Panic("a secret of the engine's")
+
+    monkeypatch.setattr(ToolService, "take", break_down)
+    params = {"name": "shop.query", "arguments": {"sql": "SELECT 1"}}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params} if path == "/mcp" else {}
+    reply = https.ask(path, body, accept="application/json, text/event-stream")
+
+    assert "internal fault, reference" in reply.body.decode()
+    assert "secret" not in reply.body.decode()
     assert is_up(https)
 
 

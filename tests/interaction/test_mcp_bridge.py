@@ -180,6 +180,34 @@ def test_a_token_that_is_renewed_is_used_by_the_next_call(service: Service) -> N
     hosted(service, talk)
 
 
+@requirement("mcp:bridge:renewed")
+def test_a_call_that_runs_while_the_token_is_renewed_is_answered(service: Service, sandbox: CommandLine) -> None:
+    begun = threading.Event()
+    run = SqliteExecutor.run
+
+    def watched(self: SqliteExecutor, *given: Any) -> Any:
+        begun.set()
+        return run(self, *given)
+
+    async def talk(client: McpClient) -> None:
+        answers: list[mcp_types.CallToolResult] = []
+
+        async def call() -> None:
+            answers.append(await client.call_tool("shop.query", {"sql": ENDLESS}))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(call)
+            assert await anyio.to_thread.run_sync(begun.wait, PATIENCE_S)
+            await anyio.to_thread.run_sync(sandbox.run, "token", "new", "agent")
+            assert not (await client.call_tool("shop.order", {"id": 1})).is_error
+            assert not answers, "it still runs"
+        assert refusal(answers[0])["reason"] == "EXECUTION_TIMED_OUT"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SqliteExecutor, "run", watched)
+        hosted(service, talk)
+
+
 @requirement("mcp:bridge:absent")
 def test_an_identity_that_is_not_there_ends_the_bridge_with_a_sentence(sandbox: CommandLine) -> None:
     ended = sandbox.run("mcp", "--as", "nobody")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Protocol, TypeVar, final
 
 from sandbox.doors.http.connection import Peer
 from sandbox.doors.http.head import Headers
-from sandbox.doors.tool_service import ToolService
+from sandbox.doors.tool_service import ToolService, deadline_in
 from sandbox.doors.wire import execute_response
 from sandbox.stages import Cancellation, Credential
 from sandbox.v1 import tool_execution_pb2 as pb
@@ -39,7 +38,7 @@ class Asked:
         self, service: ToolService, request: pb.ExecuteRequest, within_s: float | None = None
     ) -> pb.ExecuteResponse:
         """Take a call to its sealed answer; whoever hangs up, or stops waiting, stops it at the engine."""
-        cancellation = Cancellation(None if within_s is None else time.monotonic() + within_s)
+        cancellation = Cancellation(None if within_s is None else deadline_in(within_s))
         stop = cancellation.cancel
         self.peer.gone.on_cancel(stop)
         try:

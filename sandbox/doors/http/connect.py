@@ -53,12 +53,13 @@ class Connect:
             raise Problem(501, "unimplemented", "streams are for gRPC; POST each call to `Execute`")
         if asked.path == _EXECUTE:
             request = _read(tool_pb.ExecuteRequest, asked.body, kind)
-            return _written(await asked.execute(self._tools, request, _timeout_s(asked.headers)), kind)
+            response = await asked.execute(self._tools, request, _timeout_s(asked.headers))
+            return await asked.on_a_thread(partial(_written, response, kind))
         rpc = self._rpcs.get(asked.path)
         if rpc is None:
             raise Problem(404, "unimplemented", f"there is no RPC {quoted(asked.path)}; docs/http.md lists them")
         message = _read(rpc.request, asked.body, kind)
-        return _written(await asked.on_a_thread(partial(rpc.answer, message, asked.credential)), kind)
+        return await asked.on_a_thread(lambda: _written(rpc.answer(message, asked.credential), kind))
 
 
 def _rpcs(tools: ToolService, log: LogService) -> Mapping[str, _Rpc]:

@@ -16,7 +16,7 @@ from sandbox.stages import Cancellation
 PEER: Final = "sandbox.peer"
 """The key in a request's `state` under which its `Peer` stands."""
 HEAD_S: Final = 10.0
-"""How long the head of a request may take, counted from the handshake or from the answer before."""
+"""How long the head of a request may take, counted from the handshake or from its first bytes."""
 
 
 @final
@@ -60,19 +60,20 @@ class Connection(H11Protocol):
             self._peer.gone.cancel()
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; once they make a head there is no hurry here any more."""
+        """Take bytes; once they make a head there is no hurry here. Between requests uvicorn's own time runs."""
         super().data_received(data)
         if self.cycle is not None and not self.cycle.response_complete:
             self._stop_waiting()
-
-    def on_response_complete(self) -> None:
-        """Wait for the next request."""
-        super().on_response_complete()
-        if not self.transport.is_closing():
+        elif self._late is None and not self.transport.is_closing():
             self._wait_for_head()
 
+    def on_response_complete(self) -> None:
+        """Take the next request, which may have come already."""
+        super().on_response_complete()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._stop_waiting()
+
     def _wait_for_head(self) -> None:
-        self._stop_waiting()
         self._late = self.loop.call_later(HEAD_S, self.transport.abort)
 
     def _stop_waiting(self) -> None:

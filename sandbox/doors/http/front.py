@@ -57,11 +57,12 @@ class Front:
         sending = _Sending(send, peer)
         try:
             await self._answer(scope, receive, sending, peer)
-        except asyncio.CancelledError:
-            raise
         except BaseException as error:  # noqa: BLE001 - the one place that must catch everything
-            if not sending.has_begun:
-                await self._tell(self._problem(error), scope["path"], sending)
+            problem = self._problem(error)
+            if sending.has_begun:
+                peer.hang_up()  # what was sent is no whole answer
+            else:
+                await self._tell(problem, scope["path"], sending)
 
     async def _answer(self, scope: Scope, receive: Receive, send: _Sending, peer: Peer) -> None:
         path, method = scope["path"], scope["method"]
@@ -83,6 +84,8 @@ class Front:
     def _problem(self, error: BaseException) -> Problem:
         if isinstance(error, Problem):
             return error
+        if isinstance(error, asyncio.CancelledError):
+            return Problem(503, "unavailable", "the service is ending; ask again", (b"connection", b"close"))
         if not isinstance(error, Refused):
             return problem_of_fault(as_fault(error, "http handler"))
         note_refusal(error)

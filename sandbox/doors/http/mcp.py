@@ -5,6 +5,7 @@ https://modelcontextprotocol.io/specification/2026-07-28/basic/transports#stream
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final, cast, final
@@ -26,6 +27,8 @@ from sandbox.reasons import Refused
 from sandbox.v1 import tool_execution_pb2 as pb
 
 DOOR: Final = "mcp"
+ENDING: Final = (asyncio.CancelledError, SystemExit, KeyboardInterrupt, GeneratorExit)
+"""What ends a task or the process. All else is caught: a panic of an engine, no `Exception`, would end the door."""
 ASKED: Final = "sandbox.asked"
 """The key in a request's `state` under which its `Asked` stands."""
 
@@ -46,7 +49,9 @@ class _Service:
         """Take a call to its answer."""
         try:
             return await self._asked.execute(self._tools, request)
-        except Exception as error:
+        except ENDING:
+            raise
+        except BaseException as error:
             raise _untold(error) from error
 
     async def receipt(self, call_id: str) -> bytes:
@@ -68,11 +73,13 @@ class _Service:
     async def _told(self, work: Callable[[], Value]) -> Value:
         try:
             return await self._asked.on_a_thread(work)
-        except Exception as error:
+        except ENDING:
+            raise
+        except BaseException as error:
             raise _untold(error) from error
 
 
-def _untold(error: Exception) -> Untold:
+def _untold(error: BaseException) -> Untold:
     """Return what a caller is told of an exception: a refusal without a receipt, or a fault's reference."""
     if isinstance(error, Refused):
         note_refusal(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, final
@@ -20,11 +21,14 @@ from sandbox.doors.http.mcp import Mcp
 from sandbox.doors.http.tls import Contexts
 from sandbox.presence import parsed_address, taken
 from sandbox.settings import Settings
+from sandbox.telemetry.events import broke
 
 KEEP_ALIVE_S: Final = 30
 """How long a connection without a request is kept."""
 MAX_HEAD_BYTES: Final = 32 * 1024
 BACKLOG: Final = 1024
+STARTING_S: Final = 0.005
+"""How often to look whether the door listens."""
 
 
 @final
@@ -43,7 +47,7 @@ class HttpDoor:
         self._server.config.timeout_graceful_shutdown = max(round(grace_s), 1)
         self._server.should_exit = True
         self._thread.join()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(cancel_futures=True)
 
     def hurry(self) -> None:
         """End the grace of a `close` under way."""
@@ -79,6 +83,8 @@ def open_http_door(desk: Desk, deployment: Deployment, settings: Settings, *, sh
     server = uvicorn.Server(config)
     thread = threading.Thread(target=_serve, args=(server, mcp, listening), name="http", daemon=True)
     thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(STARTING_S)
     return HttpDoor(address, server, thread, threads)
 
 
@@ -90,7 +96,10 @@ def _serve(server: uvicorn.Server, mcp: Mcp, listening: socket.socket) -> None:
                 left.transport.abort()
             await asyncio.sleep(0)
 
-    asyncio.run(serve())
+    try:
+        asyncio.run(serve())
+    except BaseException as error:  # noqa: BLE001 - nobody else hears of a thread's end
+        broke("http door ended", error)
 
 
 def _listen(listen: str, *, shares_port: bool) -> socket.socket:

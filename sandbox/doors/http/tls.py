@@ -29,7 +29,7 @@ class Contexts:
             if now != self._seen:
                 self._newest = self._read()
                 self._seen = now  # only now: files that cannot be read yet are read again
-        except (OSError, ssl.SSLError, Misconfigured):
+        except (OSError, Misconfigured):
             pass
         connection.context = self._newest
 
@@ -37,10 +37,16 @@ class Contexts:
         certificate, key, ca = self._paths
         read_private(key)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.num_tickets = 0  # WHY: one would be believed for two hours, whatever has become of the authority
         context.verify_mode = ssl.CERT_REQUIRED
-        context.load_cert_chain(certificate, key)
-        context.load_verify_locations(ca)
+        try:
+            context.load_cert_chain(certificate, key)
+            context.load_verify_locations(ca)
+        except (ssl.SSLError, OSError) as error:
+            names = ", ".join(path.name for path in self._paths)
+            message = f"{certificate.parent}: {names} do not hold together: {error.strerror or error}"
+            raise Misconfigured(f"{message}; `sandbox cert renew` signs the key anew") from error
         context.set_alpn_protocols(["http/1.1"])
         return context
 

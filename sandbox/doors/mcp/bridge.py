@@ -6,8 +6,8 @@ receipt is verified before an answer is passed on.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, final
 
@@ -33,16 +33,12 @@ class Bridge:
         self._deployment = deployment
         self._name = name
         self._address = address
-        self._client: AsyncClient | None = None
-        self._identity: Identity | None = None
-        self._reached = ""
+        self._connection: _Connection | None = None
 
     async def tools(self) -> Sequence[Tool]:
         """Return the tools that the identity may see."""
-        try:
-            return await (await self._connected())[0].tools()
-        except ClientError as error:
-            raise _untold(error) from error
+        async with self._connected() as connection:
+            return await connection.client.tools()
 
     async def execute(self, request: pb.ExecuteRequest) -> pb.ExecuteResponse:
         """Take a call to its answer, whose receipt has been verified."""
@@ -55,45 +51,67 @@ class Bridge:
 
     async def close(self) -> None:
         """End the connection."""
-        if self._client is not None:
-            await self._client.close()
+        if self._connection is not None:
+            await self._connection.retire()
 
     async def _ask(self, method: str, request: bytes, tool: str) -> pb.ExecuteResponse:
-        def read(data: bytes) -> pb.ExecuteResponse:
-            is_found = method == "GetCall"
-            found = pb.GetCallResponse.FromString(data) if is_found else None
-            response = found.response if found is not None else pb.ExecuteResponse.FromString(data)
-            read_answer(response, found.tool if found is not None else tool, identity.log_verifier_key)
-            return response
+        async with self._connected() as connection:
 
+            def read(data: bytes) -> pb.ExecuteResponse:
+                is_found = method == "GetCall"
+                found = pb.GetCallResponse.FromString(data) if is_found else None
+                response = found.response if found is not None else pb.ExecuteResponse.FromString(data)
+                read_answer(response, found.tool if found is not None else tool, connection.identity.log_verifier_key)
+                return response
+
+            return await connection.client.ask(Question(SERVICE + method, request, read, raise_meaning), TIMEOUT_S)
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[_Connection]:
+        """Connect as the identity as its files are now, to the service where it is now; what runs goes on."""
         try:
-            client, identity = await self._connected()
-            return await _ended_with_us(client.ask(Question(SERVICE + method, request, read, raise_meaning), TIMEOUT_S))
+            identity = Identity.from_deployment(self._deployment, self._name)
+            address = self._address or address_of(self._deployment)
+            before, connection = self._connection, self._connection
+            if connection is None or (connection.identity, connection.address) != (identity, address):
+                connection = self._connection = _Connection(address, identity)
+            async with connection.used():
+                if before is not None and before is not connection:
+                    await before.retire()
+                yield connection
         except ClientError as error:
             raise _untold(error) from error
 
-    async def _connected(self) -> tuple[AsyncClient, Identity]:
-        """Return a client of the identity as its files are now, to the service where it is now."""
-        identity = Identity.from_deployment(self._deployment, self._name)
-        address = self._address or address_of(self._deployment)
-        if self._client is None or (identity, address) != (self._identity, self._reached):
-            await self.close()
-            self._client, self._identity, self._reached = AsyncClient(address, identity), identity, address
-        return self._client, identity
 
+@final
+class _Connection:
+    """One client, which ends when it is retired and nobody asks through it any more."""
 
-async def _ended_with_us(asking: Coroutine[object, object, pb.ExecuteResponse]) -> pb.ExecuteResponse:
-    """Await an RPC; whoever stops waiting stops it, and with it the statement at the engine.
+    def __init__(self, address: str, identity: Identity) -> None:
+        self.address = address
+        self.identity = identity
+        self.client = AsyncClient(address, identity)
+        self._asking = 0
+        self._is_retired = False
 
-    # WHY a task of its own: grpc answers a cancellation with one of its making, which anyio takes for somebody else's
-    and ends the connection for.
-    """
-    task = asyncio.ensure_future(asking)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        task.cancel()
-        raise
+    @asynccontextmanager
+    async def used(self) -> AsyncIterator[None]:
+        """Keep it for the block."""
+        self._asking += 1
+        try:
+            yield
+        finally:
+            self._asking -= 1
+            await self._end_if_idle()
+
+    async def retire(self) -> None:
+        """End it, now or with the last of those who ask."""
+        self._is_retired = True
+        await self._end_if_idle()
+
+    async def _end_if_idle(self) -> None:
+        if self._is_retired and not self._asking:
+            await self.client.close()
 
 
 def _untold(error: ClientError) -> Untold:

@@ -86,7 +86,8 @@ class _Handlers:
             tools = await (await self.service_of(context)).tools()
         except Untold as untold:
             raise _error(untold) from untold
-        return ListToolsResult(tools=[mcp_tool(tool, has_plain_name=self.has_plain_names) for tool in tools])
+        named = _plain_names(tools) if self.has_plain_names else {}
+        return ListToolsResult(tools=[mcp_tool(tool, named.get(tool.name, tool.name)) for tool in tools])
 
     async def call_tool(self, context: Context, params: CallToolRequestParams) -> CallToolResult:
         arguments = arguments_json(params.arguments or {})
@@ -94,7 +95,7 @@ class _Handlers:
         try:
             service = await self.service_of(context)
             if self.has_plain_names:
-                plain = {tool.name: tool.plain_name for tool in await service.tools()}
+                plain = _plain_names(await service.tools())
             name = next((own for own, told in plain.items() if told == params.name), params.name)
             return call_result(await service.execute(pb.ExecuteRequest(tool=name, arguments_json=arguments)), plain)
         except Untold as untold:
@@ -123,6 +124,16 @@ class _Handlers:
             raise _error(untold) from untold
         text = TextResourceContents(uri=params.uri, mime_type=PLAIN_TEXT, text=receipt.decode())
         return ReadResourceResult(contents=[text])
+
+
+def _plain_names(tools: Sequence[Tool]) -> dict[str, str]:
+    """Return names without dots, by the tools' own; a tool whose name another one has already keeps its own."""
+    named: dict[str, str] = {}
+    own = {tool.name for tool in tools}
+    for tool in tools:
+        taken = own if tool.plain_name != tool.name else frozenset()
+        named[tool.name] = tool.name if tool.plain_name in {*taken, *named.values()} else tool.plain_name
+    return named
 
 
 def mcp_server(

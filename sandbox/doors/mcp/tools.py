@@ -19,11 +19,11 @@ _PROOF: Final[JsonObject] = {
 }
 
 
-def mcp_tool(tool: Tool, *, has_plain_name: bool) -> mcp_types.Tool:
-    """Return the tool as MCP lists it; with `has_plain_name` for hosts that take no dot in a name."""
+def mcp_tool(tool: Tool, name: str) -> mcp_types.Tool:
+    """Return the tool as MCP lists it, called `name`."""
     is_read = tool.effects == "read"
     return mcp_types.Tool(
-        name=tool.plain_name if has_plain_name else tool.name,
+        name=name,
         description=tool.description,
         input_schema=dict(tool.input_schema),
         output_schema=_with_proof(tool.output_schema),

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from typing import Final, final
+from typing import final
 
 import grpc
 
 from sandbox.doors.desk import Guests
 from sandbox.doors.rpc.guard import credential_of
 from sandbox.doors.rpc.streams import Line, StreamRoom
-from sandbox.doors.tool_service import ToolService
+from sandbox.doors.tool_service import ToolService, deadline_in
 from sandbox.doors.wire import execute_response
 from sandbox.pipeline import Sealing
 from sandbox.reasons import Reason, Refused
 from sandbox.stages import Cancellation
 from sandbox.v1 import tool_execution_pb2 as pb
-
-SPARED: Final = 0.1
-"""Of the time that a caller gives, what is kept for telling that it has run out."""
-MOST_SPARED_S: Final = 0.25
 
 
 @final
@@ -65,4 +60,4 @@ class Executing:
 def _deadline(context: grpc.ServicerContext) -> float | None:
     """Return when the work must end for a refusal, with its receipt, to come before the caller's own deadline."""
     left = context.time_remaining()
-    return None if left is None else time.monotonic() + left - min(MOST_SPARED_S, left * SPARED)
+    return None if left is None else deadline_in(left)

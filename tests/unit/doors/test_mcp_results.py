@@ -7,7 +7,9 @@ import json
 import mcp_types
 import pytest
 
+from sandbox.client import Tool
 from sandbox.doors.mcp.results import META, PENDING, REFUSAL, call_result, seen, untold_result
+from sandbox.doors.mcp.server import _plain_names
 from sandbox.v1 import outcome_pb2
 from sandbox.v1 import tool_execution_pb2 as pb
 
@@ -20,7 +22,21 @@ def text_of(result: mcp_types.CallToolResult, at: int = 0) -> str:
 
 @pytest.mark.requirement("mcp:results:seen")
 @pytest.mark.parametrize(
-    "hidden", ["\x1b[2J", "\x9b31m", "\u202e", "\u200b", "\u2066", "\ufeff", "\U000e0041", "\u2028"]
+    "hidden",
+    [
+        "\x1b[2J",
+        "\x9b31m",
+        "\u202e",
+        "\u200b",
+        "\u2066",
+        "\ufeff",
+        "\U000e0041",
+        "\u2028",
+        "\ufe01",
+        "\U000e0101",
+        "\u00ad",
+        "\u3164",
+    ],
 )
 def test_no_character_that_is_not_seen_goes_out_as_it_is(hidden: str) -> None:
     rows = json.dumps([[f"a{hidden}b"]], ensure_ascii=False)
@@ -99,3 +115,24 @@ def test_what_is_cut_off_or_left_out_is_said() -> None:
 
     assert told is not None
     assert (told["truncated_by"], told["omitted_columns"], told["row_count"]) == ("rows", {"orders": 2}, 1)
+
+
+@pytest.mark.requirement("mcp:bridge:names")
+def test_of_two_tools_that_one_plain_name_would_fit_none_is_called_for_the_other() -> None:
+    named = _plain_names([tool("shop.query"), tool("shop__query"), tool("a.b.c"), tool("a__b.c")])
+
+    assert named == {"shop.query": "shop.query", "shop__query": "shop__query", "a.b.c": "a__b__c", "a__b.c": "a__b.c"}
+
+
+def tool(name: str) -> Tool:
+    return Tool(
+        name=name,
+        version="1",
+        summary="",
+        use_when="",
+        effects="read",
+        input_schema={},
+        output_schema={},
+        examples=(),
+        spec_digest="",
+    )

@@ -339,6 +339,7 @@ def test_the_condition_of_a_half_join_sees_what_stands_further_left_on_duckdb(ki
     "sql",
     [
         "SELECT 5 AS pay FROM orders AS o (id, customer_id, region, pay)",
+        "SELECT 5 AS cents FROM orders AS o (id, customer_id, region, pay)",
         'SELECT x."O" FROM orders AS "O", (SELECT 1 AS "O") AS x',
     ],
 )
