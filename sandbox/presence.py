@@ -9,10 +9,23 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from sandbox.deployment import Deployment, Misconfigured, replace_file
 from sandbox.settings import read_settings
+
+
+class Addresses(NamedTuple):
+    """Where the doors are; an empty one is not open, or is as the settings say."""
+
+    grpc: str = ""
+    http: str = ""
+
+    @property
+    def told(self) -> str:
+        """What the `ready` line says of them."""
+        return f"grpc={self.grpc}" + (f" http={self.http}" if self.http else "")
+
 
 GLANCES: Final = 5
 GLANCE_S: Final = 0.01

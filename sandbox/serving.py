@@ -21,7 +21,7 @@ from sandbox.doors.opened import Doors, open_doors
 from sandbox.doors.rpc.server import AddMore, add_nothing
 from sandbox.endings import SAME_ENDING_S, Endings
 from sandbox.leases.afterwards import RETURNS
-from sandbox.presence import alone, announced, deployment_in
+from sandbox.presence import Addresses, alone, announced, deployment_in
 from sandbox.problems import LintFailed
 from sandbox.reasons import Refused
 from sandbox.settings import Settings
@@ -62,7 +62,7 @@ def opened_house(
     with (
         # INVARIANT: alone before anything is opened, for whoever opens the house writes to the log.
         alone(deployment_in(root)),
-        open_house(root, listen=listen, grace_s=grace_s, add_more=add_more) as (house, doors),
+        open_house(root, listen=Addresses(listen), grace_s=grace_s, add_more=add_more) as (house, doors),
         announced(house.deployment, doors.address),
     ):
         yield house, doors
@@ -72,7 +72,7 @@ def opened_house(
 def open_house(
     root: Path,
     *,
-    listen: str,
+    listen: Addresses,
     grace_s: float,
     add_more: AddMore = add_nothing,
     company: Company | None = None,
@@ -80,9 +80,9 @@ def open_house(
     """Open house and doors for whoever is `alone` already; as one of a `company`, on a port that it shares."""
 
     def listening(settings: Settings) -> Settings:
-        if not listen:
-            return settings
-        return settings.model_copy(update={"server": settings.server.model_copy(update={"listen": listen})})
+        server = settings.server.model_copy(update={"listen": listen.grpc or settings.server.listen})
+        http = settings.http.model_copy(update={"listen": listen.http or settings.http.listen})
+        return settings.model_copy(update={"server": server, "http": http})
 
     share_heaps()
     with ExitStack() as stack:
@@ -118,7 +118,7 @@ def serve_forever(root: Path, *, listen: str, grace_s: float) -> None:
     with opened_house(root, listen=listen, grace_s=grace_s) as (house, doors):
         watcher = watch(house, ending, opened_at)
         tools = len(house.loaded.specs.tools)
-        sys.stdout.write(f"ready {doors.told} tools={tools} pid={os.getpid()}\n")
+        sys.stdout.write(f"ready {doors.addresses.told} tools={tools} pid={os.getpid()}\n")
         sys.stdout.flush()
         endings.wait()
         ending.set()

@@ -48,12 +48,13 @@ class HttpSettings(_Section):
     """Names beside the address itself and loopback's under which requests may ask for the service (`Host`), with the
     port; against DNS rebinding."""
     allowed_origins: Names = ()
-    """Origins of web pages that may ask, such as `https://app.example`; none by default."""
+    """Values of `Origin` that requests may have, such as `https://app.example`: of hosts that show their windows with a
+    browser's engine. No CORS header is sent, so that pages in a browser cannot ask in any case."""
     public_url: str = Field(default="", max_length=255, pattern=r"^(https://[^\s/?#@]+)?$")
     """`https://HOST[:PORT]` under which clients know the service; empty: its address. With `/mcp` it is the resource of
     the OAuth metadata (RFC 9728)."""
     max_connections: int = Field(default=2048, ge=1, le=65_536)
-    """Connections held at once; more are answered 503."""
+    """Connections held at once; further ones are ended."""
 
 
 class IdentitySettings(_Section):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, final
 from sandbox.deployment import Deployment, Misconfigured
 from sandbox.doors.desk import Desk
 from sandbox.doors.rpc.server import AddMore, RpcDoor, open_door
+from sandbox.presence import Addresses
 from sandbox.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,9 +30,9 @@ class Doors:
         return self.rpc.address
 
     @property
-    def told(self) -> str:
-        """The addresses as the `ready` line tells them."""
-        return f"grpc={self.rpc.address}" + (f" http={self.http.address}" if self.http else "")
+    def addresses(self) -> Addresses:
+        """What all of them answer on."""
+        return Addresses(self.rpc.address, self.http.address if self.http else "")
 
     def close(self, grace_s: float) -> None:
         """Take no new calls, give running ones `grace_s` seconds, then end."""

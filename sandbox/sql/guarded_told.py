@@ -31,7 +31,8 @@ def union_told(node: exp.Expr, lexed: Lexed) -> str:
     select = node.find_ancestor(exp.Select)
     if select is None or not isinstance(select.parent, exp.SetOperation):
         return ""
-    return f"a part of a UNION has it in a query within: `{_within('total', f'sum({node.name})', node, lexed)} UNION …`"
+    within = _within("total", f"sum({written(node, lexed)})", node, lexed)
+    return f"a part of a UNION has it in a query within: `{within} UNION …`"
 
 
 def _within(output: str, aggregate: str, node: exp.Expr, lexed: Lexed) -> str:
@@ -41,7 +42,7 @@ def _within(output: str, aggregate: str, node: exp.Expr, lexed: Lexed) -> str:
 
 
 def _having(node: exp.Expr, lexed: Lexed) -> str:
-    return f"HAVING count({node.name}) >= {lexed.given.bounds.min_group_size}"
+    return f"HAVING count({written(node, lexed)}) >= {lexed.given.bounds.min_group_size}"
 
 
 def _moved(node: exp.Expr, lexed: Lexed) -> str:
@@ -55,7 +56,7 @@ def _moved(node: exp.Expr, lexed: Lexed) -> str:
     number = _number_beside(node)
     if sign is None or not number:
         return ""
-    before, after = f"{name}({node.name})", f"{sign} {number}"
+    before, after = f"{name}({written(node, lexed)})", f"{sign} {number}"
     if lexed.dialect.has_early_outputs:
         return f"arithmetic goes into a query around: `{_within(f'total {after}', before, node, lexed)}`"
     return f"arithmetic goes outside of the aggregate: `{before} {after}`, with `{_having(node, lexed)}`"
@@ -72,7 +73,14 @@ def _number_beside(node: exp.Expr) -> str:
         return ""
     other = made.left if made.right is node and isinstance(made, (exp.Add, exp.Mul)) else made.right
     is_number = type(other) is exp.Literal and not other.is_string and len(other.name) <= _MAX_NUMBER
-    return other.name if is_number else ""
+    is_whole = is_number and isinstance(made, exp.Div) and "." not in other.name  # each quotient would lose its rest
+    return other.name if is_number and not is_whole else ""
+
+
+def written(node: exp.Expr, lexed: Lexed) -> str:
+    """Return a column's name as the text writes it, quotes and all."""
+    start = start_of(node)
+    return next((lexed.text[token.start : token.end] for token in lexed.tokens if token.start == start), node.name)
 
 
 def _function_name(call: exp.Expr | None) -> str:
@@ -88,7 +96,7 @@ def _not_permitted(node: exp.Expr, lexed: Lexed) -> str:
     name = _aggregate_around(node, lexed)
     if not name or name in _AGGREGATES.values():
         return ""
-    column = node.name
+    column = written(node, lexed)
     accepted = f"`sum({column})`, `avg({column})` and `count({column})` as outputs are accepted"
     return (
         f"{quoted(name)} is none of its aggregates; {accepted}, without DISTINCT, FILTER or OVER, with"

@@ -15,7 +15,6 @@ from typing import Final, final
 
 from sqlglot import exp
 
-from sandbox.sql.catalogue import folded
 from sandbox.sql.dialects.base import Token
 from sandbox.sql.names import Finding, GuardedUse
 from sandbox.sql.parse import Parsed, is_bare
@@ -81,7 +80,7 @@ def resolve(parsed: Parsed) -> Resolved:
         stars=frozenset(names.stars),
         findings=tuple(names.findings),
         guarded=tuple(names.guarded),
-        guarded_names=frozenset(names.guarded_names.union(folded(column) for _, column in names.tables.guarded)),
+        guarded_names=frozenset(names.guarded_names),
         guarded_sources=frozenset(names.guarded_sources),
         named_at=frozenset(names.named_at),
         calls=tuple(

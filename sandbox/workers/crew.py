@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Self, final
 
 from sandbox.limits.shared import give_back, make_memory
+from sandbox.presence import Addresses
 from sandbox.workers.lines import Roll, make_pair
 from sandbox.workers.orders import READY, Orders
 
@@ -93,10 +94,10 @@ class Worker:
 class Crew:
     """The workers of one service, and what they share, which outlives each of them."""
 
-    def __init__(self, root: Path, address: str, grace_s: float, workers: int, lock: int) -> None:
+    def __init__(self, root: Path, addresses: Addresses, grace_s: float, workers: int, lock: int) -> None:
         """Make what they share. They inherit `lock`, so that no other service begins before the last has ended."""
         self._root = root
-        self._address = address
+        self._addresses = addresses
         self._grace_s = grace_s
         self._lock = lock
         self._secret = secrets.token_hex(SECRET_BYTES)
@@ -126,7 +127,8 @@ class Crew:
         receiving, sending = self._lines_of(worker)
         orders = Orders(
             root=str(self._root),
-            listen=self._address,
+            listen=self._addresses.grpc,
+            http_listen=self._addresses.http,
             grace_s=self._grace_s,
             worker=worker.number,
             workers=len(self.workers),

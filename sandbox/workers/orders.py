@@ -24,6 +24,8 @@ class Orders:
 
     root: str
     listen: str
+    http_listen: str
+    """Empty: no HTTP door."""
     grace_s: float
     worker: int
     workers: int

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, final
 
 from sandbox.endings import SAME_ENDING_S, Endings
-from sandbox.presence import alone, announced, deployment_in, parsed_address, taken
+from sandbox.presence import Addresses, alone, announced, deployment_in, parsed_address, taken
 from sandbox.settings import read_settings
 from sandbox.telemetry.events import note, take_libraries, warn
 from sandbox.workers.crew import Crew, Worker
@@ -40,13 +40,14 @@ def serve_with_workers(root: Path, *, listen: str, grace_s: float, workers: int)
     with ExitStack() as stack:
         lock = stack.enter_context(alone(deployment))
         settings, _ = read_settings(deployment.settings)
-        address = stack.enter_context(_held(listen or settings.server.listen))
-        crew = stack.enter_context(Crew(deployment.root, address, grace_s, workers, lock))
+        http = stack.enter_context(_held(settings.http.listen, "http.listen")) if settings.http.listen else ""
+        addresses = Addresses(stack.enter_context(_held(listen or settings.server.listen, "server.listen")), http)
+        crew = stack.enter_context(Crew(deployment.root, addresses, grace_s, workers, lock))
         parent = stack.enter_context(_Parent(crew, endings, grace_s))
         if parent.start():
-            with announced(deployment, address):
+            with announced(deployment, addresses.grpc):
                 tools = crew.workers[0].tools
-                sys.stdout.write(f"ready grpc={address} tools={tools} pid={os.getpid()} workers={workers}\n")
+                sys.stdout.write(f"ready {addresses.told} tools={tools} pid={os.getpid()} workers={workers}\n")
                 sys.stdout.flush()
                 parent.watch()
         parent.finish()
@@ -55,9 +56,9 @@ def serve_with_workers(root: Path, *, listen: str, grace_s: float, workers: int)
 
 
 @contextmanager
-def _held(listen: str) -> Iterator[str]:
+def _held(listen: str, key: str) -> Iterator[str]:
     """Hold a port for the workers, without listening, and yield its address; raises `Misconfigured` if it is taken."""
-    host, port = parsed_address(listen)
+    host, port = parsed_address(listen, key)
     with ExitStack() as stack:
         try:
             places = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
@@ -69,7 +70,7 @@ def _held(listen: str) -> Iterator[str]:
                 held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
                 port = held.getsockname()[1]
         except OSError as error:
-            raise taken(listen, error) from error
+            raise taken(listen, error, key) from error
         yield f"{host}:{port}"
 
 

@@ -17,6 +17,7 @@ from sandbox.doors.opened import Doors
 from sandbox.endings import ENDING
 from sandbox.leases.afterwards import RETURNS
 from sandbox.limits.shared import SharedCounts
+from sandbox.presence import Addresses
 from sandbox.serving import open_house, stamps, watch
 from sandbox.settings import Settings
 from sandbox.telemetry.events import note, take_libraries
@@ -44,7 +45,9 @@ def work() -> None:
         return SharedCounts(orders.counts, bytes.fromhex(orders.secret), window_s, orders.worker, orders.workers)
 
     company = Company(counts=counts, workers=orders.workers, peers=switchboard)
-    with open_house(root, listen=orders.listen, grace_s=orders.grace_s, company=company) as (house, doors):
+    with open_house(
+        root, listen=Addresses(orders.listen, orders.http_listen), grace_s=orders.grace_s, company=company
+    ) as (house, doors):
         watcher = watch(house, ending, opened_at)
         sys.stdout.write(f"{READY} {len(house.loaded.specs.tools)}\n")
         sys.stdout.flush()

@@ -12,6 +12,7 @@ from http.client import HTTPSConnection
 from typing import Any, Final
 
 from conftest import Service
+from several import Several
 
 from sandbox.deployment import Deployment
 from sandbox.serving import opened_house
@@ -38,7 +39,7 @@ class Reply:
 class Https:
     """A service with an HTTP door."""
 
-    service: Service
+    service: Service | Several
     address: str
 
     def context(self, name: str = "agent") -> ssl.SSLContext:

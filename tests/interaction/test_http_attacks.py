@@ -10,6 +10,7 @@ import sys
 import threading
 from base64 import b64encode
 from collections.abc import Iterator
+from http.client import RemoteDisconnected
 
 import pytest
 from https import EXECUTE, JSON, PATIENCE_S, Https, https_service
@@ -183,6 +184,18 @@ def test_a_thousand_idle_connections_leave_room_for_a_call(https: Https) -> None
         for _ in range(1000):
             held.enter_context(socket.create_connection((host, int(port)), PATIENCE_S))
 
+        assert is_up(https)
+
+
+@requirement("https:connections:most")
+def test_a_connection_too_many_is_ended(deployment: Deployment) -> None:
+    with https_service(deployment, "max_connections = 2") as https:
+        with (
+            https.connected(),
+            https.connected(),
+            pytest.raises((OSError, RemoteDisconnected), match=r"reset|closed|EOF"),
+        ):
+            https.ask(LIST)
         assert is_up(https)
 
 

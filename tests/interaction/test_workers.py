@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -17,6 +18,7 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
+from https import EXECUTE, Https
 from several import FOREVER, GRACE_S, PATIENCE_S, POINT, Several, answers, make_deployment, serve, worker_of
 
 from sandbox.audit.audit import audit_log
@@ -25,6 +27,7 @@ from sandbox.deployment import Deployment
 from sandbox.endings import SAME_ENDING_S
 from sandbox.presence import alone
 from sandbox.stores.sqlite_log import SqliteLog
+from sandbox.v1 import record_pb2
 from sandbox.workers.parent import FIRST_RESTART_S
 
 
@@ -329,3 +332,23 @@ def test_what_keeps_a_worker_from_starting_is_told_once_and_ends_the_service(tmp
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.count("error: ") == 1
     assert "many.order.yaml" in done.stderr
+
+
+@pytest.mark.requirement("app:workers:http")
+def test_all_workers_share_the_http_door_too(tmp_path: Path) -> None:
+    deployment = make_deployment(tmp_path / "shop")
+    text = deployment.settings.read_text()
+    deployment.settings.write_text(text.replace("[http]", '[http]\nlisten = "127.0.0.1:0"'))
+    with serve(deployment) as service:
+        https = Https(service, service.ready.split("http=")[1].split()[0])
+        boots = {boot_of(https) for _ in range(60)}
+
+    assert len(boots) == 2
+
+
+def boot_of(https: Https) -> bytes:
+    """Return which process answers a call by HTTP."""
+    asked = {"tool": "many.order", "argumentsJson": b64encode(b'{"id": 1}').decode()}
+    text = b64decode(https.ask(EXECUTE, asked).json["receipt"])
+    extra = text.split(b"\n")[1].removeprefix(b"extra ")
+    return record_pb2.Record.FromString(b64decode(extra)).boot_id

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, final
+from typing import TypeVar, final
 
 from sandbox.doors.http.connection import Peer
 from sandbox.doors.http.head import Headers
@@ -60,15 +60,3 @@ class Answered:
     body: bytes
     content_type: bytes
     status: int = 200
-
-
-class Way(Protocol):
-    """Where requests of one protocol go."""
-
-    async def answer(self, asked: Asked) -> Answered:
-        """Answer; raises `Problem`, `Refused`, or anything, which is a fault."""
-        ...
-
-
-Ways = Mapping[str, Way]
-"""By the path, or by what a path begins with and ends in `/`."""

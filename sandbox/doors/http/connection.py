@@ -46,8 +46,11 @@ class Connection(H11Protocol):
     _late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Note who it is."""
+        """Note who it is; one connection too many ends here, for a connection costs before it asks."""
         super().connection_made(transport)
+        if self.limit_concurrency is not None and len(self.connections) > self.limit_concurrency:
+            transport.abort()
+            return
         self._peer = Peer(transport)
         self.app_state = {**self.app_state, PEER: self._peer}
         self._wait_for_head()

@@ -20,6 +20,7 @@ from sandbox.doors.http.front import Front
 from sandbox.doors.http.mcp import Mcp
 from sandbox.doors.http.tls import Contexts
 from sandbox.presence import parsed_address, taken
+from sandbox.reasons import Fault
 from sandbox.settings import Settings
 from sandbox.telemetry.events import broke
 
@@ -47,6 +48,7 @@ class HttpDoor:
         self._server.config.timeout_graceful_shutdown = max(round(grace_s), 1)
         self._server.should_exit = True
         self._thread.join()
+        # Whoever ran was told to stop with its connection: what is left is to write down how it ended.
         self._threads.shutdown(cancel_futures=True)
 
     def hurry(self) -> None:
@@ -83,7 +85,9 @@ def open_http_door(desk: Desk, deployment: Deployment, settings: Settings, *, sh
     server = uvicorn.Server(config)
     thread = threading.Thread(target=_serve, args=(server, mcp, listening), name="http", daemon=True)
     thread.start()
-    while not server.started and thread.is_alive():
+    while not server.started:
+        if not thread.is_alive():
+            raise Fault("http door")
         time.sleep(STARTING_S)
     return HttpDoor(address, server, thread, threads)
 

@@ -24,7 +24,7 @@ from sqlglot import exp
 from sandbox.reasons import Reason, quoted
 from sandbox.sql.catalogue import folded
 from sandbox.sql.dialects.base import Dialect
-from sandbox.sql.guarded_told import form_told, union_told
+from sandbox.sql.guarded_told import form_told, union_told, written
 from sandbox.sql.lex import Lexed
 from sandbox.sql.names import NATURAL, Finding, GuardedUse
 from sandbox.sql.parse import start_of
@@ -112,7 +112,7 @@ class _Selects:
 
 
 def _why_not(use: GuardedUse, selects: _Selects, lexed: Lexed) -> str:
-    name = use.node.name
+    name = written(use.node, lexed)
     if not _aggregate(use):
         return form_told(use.node, lexed) or (
             f"it cannot stand {_place(use.node)}; `sum({name})`, `avg({name})` and `count({name})` as outputs are"
@@ -121,13 +121,12 @@ def _why_not(use: GuardedUse, selects: _Selects, lexed: Lexed) -> str:
     select = use.node.find_ancestor(exp.Select, exp.SetOperation)
     if not isinstance(select, exp.Select) or not _is_alone(use):
         return "it is aggregated in a SELECT from its table alone; join to the result of that SELECT"
-    why = _why_not_there(use, select, selects)
+    why = _why_not_there(use, select, selects, name)
     return (union_told(use.node, lexed) if why == _CONDITIONS else "") or why
 
 
-def _why_not_there(use: GuardedUse, select: exp.Select, selects: _Selects) -> str:
+def _why_not_there(use: GuardedUse, select: exp.Select, selects: _Selects, name: str) -> str:
     """Say what is wrong with the SELECT in which it is aggregated."""
-    name = use.node.name
     if repeats := selects.repeats(select):
         return f"{quoted(repeats)} could repeat a row of that SELECT; it is accepted in a query around it"
     if selects.dialect.has_early_outputs and not _is_output(use):

@@ -408,3 +408,14 @@ def test_an_alias_in_parentheses_that_sqlite_forgets_is_refused(sql: str) -> Non
     )
     ask("sqlite", "SELECT q.id FROM (orders q) CROSS JOIN (customers)")
     ask("sqlite", "SELECT q.id, c.id FROM customers CROSS JOIN (orders q CROSS JOIN customers c)")
+
+
+@pytest.mark.requirement("sql:names:natural")
+@pytest.mark.parametrize("engine", ["sqlite", "mysql"])
+@pytest.mark.parametrize("beside", ["(SELECT 1 + 1) q", "(SELECT count(*) FROM customers) q"])
+def test_natural_beside_names_that_are_not_known_could_compare_what_is_hidden(engine: SqlEngine, beside: str) -> None:
+    with pytest.raises(Refused) as refused:
+        ask(engine, f"SELECT customers.id FROM customers NATURAL JOIN {beside}")  # noqa: S608 - for the gate
+
+    assert refused.value.rule == "sql/shared-columns"
+    ask(engine, f"SELECT customers.id FROM customers CROSS JOIN {beside}")  # noqa: S608 - for the gate
