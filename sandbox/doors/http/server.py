@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, final
@@ -28,8 +27,6 @@ KEEP_ALIVE_S: Final = 30
 """How long a connection without a request is kept."""
 MAX_HEAD_BYTES: Final = 32 * 1024
 BACKLOG: Final = 1024
-STARTING_S: Final = 0.005
-"""How often to look whether the door listens."""
 
 
 @final
@@ -82,28 +79,41 @@ def open_http_door(desk: Desk, deployment: Deployment, settings: Settings, *, sh
     )
     config.load()
     config.ssl = contexts.first
-    server = uvicorn.Server(config)
+    server = _Server(config)
     thread = threading.Thread(target=_serve, args=(server, mcp, listening), name="http", daemon=True)
     thread.start()
-    while not server.started:
-        if not thread.is_alive():
-            raise Fault("http door")
-        time.sleep(STARTING_S)
+    server.has_begun.wait()
+    if not server.started:
+        raise Fault("http door")
     return HttpDoor(address, server, thread, threads)
 
 
-def _serve(server: uvicorn.Server, mcp: Mcp, listening: socket.socket) -> None:
+@final
+class _Server(uvicorn.Server):
+    """Tells when it listens, or has ended without."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.has_begun = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.has_begun.set()
+
+
+def _serve(server: _Server, mcp: Mcp, listening: socket.socket) -> None:
     async def serve() -> None:
         async with mcp.running():
             await server.serve(sockets=[listening])
             for left in [*server.server_state.connections]:
                 left.transport.abort()
-            await asyncio.sleep(0)
 
     try:
         asyncio.run(serve())
     except BaseException as error:  # noqa: BLE001 - nobody else hears of a thread's end
         broke("http door ended", error)
+    finally:
+        server.has_begun.set()
 
 
 def _listen(listen: str, *, shares_port: bool) -> socket.socket:
