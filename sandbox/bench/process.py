@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,8 @@ class ServerProcess:
 
     pid: int
     address: str
+    http: str = ""
+    """Where its HTTP door is, if it has one."""
 
     def cpu_s(self) -> float:
         """Return the CPU seconds, user and system, that all threads of the process have used, to the nanosecond."""
@@ -39,7 +41,12 @@ class ServerProcess:
 @contextmanager
 def child(module: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """Run a module of ours in a process of its own for the block; closing its stdin ends it."""
-    command = [sys.executable, "-m", module, *arguments]
+    with _ended_by_stdin([sys.executable, "-m", module, *arguments]) as process:
+        yield process
+
+
+@contextmanager
+def _ended_by_stdin(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own module
         try:
             yield process
@@ -65,6 +72,19 @@ def running(kind: str, root: Path) -> Iterator[ServerProcess]:
         line = first_line(process)
         if not line.startswith("ready grpc="):
             raise RuntimeError(f"the {kind} server did not start: {line!r}")
+        address, _, http = line.removeprefix("ready grpc=").strip().partition(" http=")
+        yield ServerProcess(process.pid, address, http)
+
+
+@contextmanager
+def running_file(name: str, *arguments: str, python: str = "") -> Iterator[ServerProcess]:
+    """Run a file of this folder by another Python, or by ours, pinned and ended as `running` does it."""
+    command = [python or sys.executable, str(Path(__file__).with_name(name)), *arguments]
+    with _ended_by_stdin(command) as process:
+        _pin(process.pid, server=True)
+        line = first_line(process)
+        if not line.startswith("ready grpc="):
+            raise RuntimeError(f"{name} did not start: {line!r}")
         yield ServerProcess(process.pid, line.removeprefix("ready grpc=").strip())
 
 

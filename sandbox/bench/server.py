@@ -18,8 +18,8 @@ def main(kind: str, root: Path) -> None:
     from sandbox.doors.rpc.echo import add_echo
     from sandbox.serving import opened
 
-    with opened(root, listen="127.0.0.1:0", add_more=add_echo) as door:
-        sys.stdout.write(f"ready grpc={door.address}\n")
+    with opened(root, listen="127.0.0.1:0", add_more=add_echo) as doors:
+        sys.stdout.write(f"ready {doors.addresses.told}\n")
         sys.stdout.flush()
         sys.stdin.read()
 

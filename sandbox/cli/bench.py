@@ -201,6 +201,25 @@ def gate(
         sys.stdout.write("".join(f"{line}\n" for line in lines(figures)))
 
 
+@app.command("doors")
+def doors(
+    seconds: Annotated[float, typer.Option(help="Seconds for each of five figures, 0.5 to 3600.")] = 5.0,
+    fastmcp: Annotated[
+        str, typer.Option(help="A Python that has `fastmcp`, to measure that too.", metavar="PYTHON")
+    ] = "",
+    json: JsonOption = False,
+) -> None:
+    """Compare the server's CPU for a governed read through each door with the bare MCP SDK's, which checks nothing."""
+    from sandbox.bench.doors import bench_doors, lines
+
+    check_seconds("--seconds", seconds, LEAST_S, MOST_S)
+    figures = bench_doors(seconds, _tell, fastmcp)
+    if json:
+        emit({"doors": [figure._asdict() for figure in figures]})
+    else:
+        sys.stdout.write("".join(f"{line}\n" for line in lines(figures)))
+
+
 @app.command("memory")
 def memory(
     seconds: Annotated[float, typer.Option(help="Seconds of load after 30 of warm-up, 0.5 to 3600.")] = 60.0,

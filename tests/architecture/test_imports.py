@@ -20,6 +20,9 @@ INSTRUMENTS = ("sandbox.bench", "sandbox.demo")
 WORKERS = ("sandbox.workers",)
 """They are processes, and talk to each other."""
 
+BARE = "sandbox.bench.mcp_server"
+"""A process of its own, which other Pythons run: what MCP costs without us."""
+
 ROOMS_OF = {
     "grpc": RPC,
     "grpc_health": RPC,
@@ -39,20 +42,20 @@ ROOMS_OF = {
         "sandbox.reviewing",
     ),
     "apsw": (*ENGINES, "sandbox.bench.sql.sqlite_owner"),
-    "sqlite3": (),  # a second SQLite library in one process breaks the first one's file locks
+    "sqlite3": (BARE,),  # a second SQLite library in one process breaks the first one's file locks
     "subprocess": (*ENGINES, *INSTRUMENTS, *WORKERS),
     "multiprocessing": ENGINES,
     "duckdb": ("sandbox.confined", "sandbox.bench.sql.duckdb_ground"),
-    "socket": (*ENGINES, *RPC, *WORKERS, "sandbox.confined", "sandbox.doors", "sandbox.receipts.witness"),
-    "http.client": (*ENGINES, "sandbox.identity.oidc", "sandbox.receipts.witness"),
+    "socket": (*ENGINES, *RPC, *WORKERS, "sandbox.confined", "sandbox.doors", "sandbox.receipts.witness", BARE),
+    "http.client": (*ENGINES, "sandbox.identity.oidc", "sandbox.receipts.witness", "sandbox.bench.doors"),
     "urllib.request": (),
     "httpx": (*ENGINES, "sandbox.identity.oidc", "sandbox.receipts.witness"),
     "cedarpy": ("sandbox.policy",),
     "joserfc": ("sandbox.identity",),
-    "mcp": ("sandbox.doors.mcp", "sandbox.doors.http"),
-    "starlette": ("sandbox.doors.http",),
-    "uvicorn": ("sandbox.doors.http",),
-    "mcp_types": ("sandbox.doors.mcp",),
+    "mcp": ("sandbox.doors.mcp", "sandbox.doors.http", BARE),
+    "starlette": ("sandbox.doors.http", BARE),
+    "uvicorn": ("sandbox.doors.http", BARE),
+    "mcp_types": ("sandbox.doors.mcp", BARE),
     "langchain_core": ("sandbox.client.frameworks", "sandbox.client.tools"),
     "agents": ("sandbox.client.frameworks", "sandbox.client.tools"),
     "pydantic_ai": ("sandbox.client.frameworks", "sandbox.client.tools"),
