@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 
 import anyio
 import httpx2
@@ -14,10 +14,11 @@ from https import Https, https_service
 from mcp.client import Client as McpClient
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
-from test_mcp_bridge import COUNTED, ERAS, structured
+from test_mcp_bridge import COUNTED, ERAS, refusal, structured
 
 from sandbox.audit.verify import verify_receipt
 from sandbox.deployment import Deployment
+from sandbox.doors.mcp import server
 from sandbox.doors.mcp.results import META
 from sandbox.doors.mcp.server import RECEIPTS
 
@@ -134,3 +135,30 @@ def test_a_body_that_says_a_key_twice_is_refused(https: Https) -> None:
     reply = https.ask("/mcp", '{"jsonrpc": "2.0", "id": 1, "method": "tools/list", "method": "tools/call"}')
 
     assert (reply.status, reply.json["error"]["message"]) == (400, "the body says a key twice; once is accepted")
+
+
+LONG: Final = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+
+
+@requirement("mcp:calls:progress")
+@pytest.mark.parametrize(("mode", "_"), ERAS)
+def test_who_asks_for_progress_hears_how_long_a_call_has_run(
+    https: Https, mode: str, _: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "TELL_EVERY_S", 0.1)
+    heard: list[float] = []
+
+    async def hear(progress: float, total: float | None, message: str | None) -> None:
+        assert (total, message) == (None, "seconds it has run")
+        heard.append(progress)
+
+    async def talk(client: McpClient) -> None:
+        ended = await client.call_tool("shop.query", {"sql": LONG}, progress_callback=hear)
+        assert refusal(ended)["reason"] == "EXECUTION_TIMED_OUT"
+        unheard = await client.call_tool("shop.query", {"sql": COUNTED}, progress_callback=hear)
+        assert not unheard.is_error
+
+    hosted(https, talk, mode)
+
+    assert len(heard) > 5
+    assert heard == sorted(heard)
