@@ -56,7 +56,7 @@ class HttpSettings(_Section):
     max_connections: int = Field(default=2048, ge=1, le=65_536)
     """Connections held at once; further ones are ended."""
     bearer_tokens: bool = False
-    """Whether the door takes tokens that are bound to no client certificate: short-lived, and for this resource alone."""
+    """Whether the door takes tokens that are bound to no client certificate, but to this resource, and end soon."""
     bearer_minutes: int = Field(default=60, ge=1, le=1440)
     """The longest life of such a token that is accepted, from `iat` to `exp`."""
     authorization_servers: Names = ()

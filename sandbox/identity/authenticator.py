@@ -50,7 +50,8 @@ class Authenticator:
     ) -> None:
         """Read `keys/token.key`; raises `Misconfigured` if others can read it.
 
-        Without the rule `bearer` nobody is believed without a certificate. `clock` is seconds since 1970 UTC; `ticks` measures how long a token has been believed and never goes back.
+        `clock` is seconds since 1970 UTC; `ticks` measures how long a token has been believed and never goes back.
+        Without the rule `bearer` nobody is believed without a certificate.
         """
         self._tokens = TokenReader(deployment)
         self._settings = settings
@@ -67,7 +68,7 @@ class Authenticator:
 
     def principal(self, credential: Credential) -> Principal:
         """Prove the caller; raises `Refused` with a `CREDENTIAL_…` reason."""
-        # INVARIANT: an entry speaks for one token together with one certificate, or with none; neither is looked up alone.
+        # INVARIANT: an entry speaks for one token with one certificate, or with none; neither is looked up alone.
         known = self._believed.get(credential.token)
         if known is not None and self._ticks() < known[0] and known[1] == credential.certificate_pem:
             return known[2]

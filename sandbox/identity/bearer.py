@@ -28,7 +28,12 @@ class BearerRule:
 
     def is_meant_by(self, claims: JsonObject) -> bool:
         """Whether the claims are those of a bearer token for this resource."""
-        return _BINDING not in claims and audiences_of(claims) == [self.resource]
+        return is_unbound(claims) and audiences_of(claims) == [self.resource]
+
+
+def is_unbound(claims: JsonObject) -> bool:
+    """Whether the token names no certificate at all; one that names it badly is bound, to nothing."""
+    return _BINDING not in claims
 
 
 def audiences_of(claims: JsonObject) -> list[object]:
@@ -40,7 +45,7 @@ def audiences_of(claims: JsonObject) -> list[object]:
 def check_bearer(claims: JsonObject, principal: Principal, rule: BearerRule) -> None:
     """Raise `Refused` unless the token may be believed by itself; issuer, time and revocation are checked elsewhere."""
     # INVARIANT: a token that names a certificate is never believed without it.
-    if _BINDING in claims:
+    if not is_unbound(claims):
         message = "the token is bound to a client certificate and the request carries none; present it"
         raise Refused(Reason.CREDENTIAL_INVALID, message, rule="identity/bearer-bound")
     # INVARIANT: for us alone: whom else the token is shown to could present it here.
