@@ -149,7 +149,7 @@ def _resource(settings: Settings) -> str:
 
 
 def _write(deployment: Deployment, settings: Settings, name: str, scope: Scope, life_s: int, resource: str) -> bool:
-    """Mint and write the token, a bearer token if there is a resource; returns whether a certificate was made for it."""
+    """Mint and write the token, a bearer token for `resource` if given; returns whether a certificate was made."""
     from sandbox.identity.enrolment import ensure_certificate, write_bearer_token, write_token
 
     if resource:
@@ -291,7 +291,8 @@ def _without_role(shown: Inspected, named: Sequence[str]) -> str:
     kept = [("--tools", each) for each in scope.tools if each != "*"]
     kept += [("--claim", f"{key}={dumps(value, ensure_ascii=False)}") for key, value in scope.claims.items()]
     kept += [("--actor", each) for each in scope.actors]
-    options = "".join(f" {option} {quote(value)}" for option, value in kept)
+    kind = " --bearer" if shown.resource else ""
+    options = kind + "".join(f" {option} {quote(value)}" for option, value in kept)
     command = f"sandbox token new {shown.subject} --role {named[0]}{options}"
     return f"none; policies speak of the roles {spoken}: `{command}`"
 

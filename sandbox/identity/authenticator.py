@@ -19,7 +19,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 
 from sandbox.deployment import Deployment
-from sandbox.identity.bearer import BearerRule, audiences_of, check_bearer, check_not_bearer
+from sandbox.identity.bearer import BearerRule, audiences_of, check_bearer, check_not_bearer, is_unbound
 from sandbox.identity.issuer import base64url
 from sandbox.identity.revocations import Revocations
 from sandbox.identity.tokens import TokenReader, bound_to, principal_of, seconds_of, unusable
@@ -154,7 +154,8 @@ class Authenticator:
             unusable()
         skew = self._settings.clock_skew_seconds
         if now >= principal.expires_at + skew:
-            renew = f"renew it with {quoted(f'sandbox token new {principal.subject}')}"
+            command = f"sandbox token new {principal.subject}{' --bearer' if is_unbound(claims) else ''}"
+            renew = f"renew it with {quoted(command)}"
             message = f"the token ended at {_told(principal.expires_at)}; {renew}"
             raise Refused(Reason.CREDENTIAL_EXPIRED, message, rule="identity/token-expired")
         begins = max(issued_at, seconds_of(claims, "nbf") or 0)
