@@ -99,6 +99,25 @@ def test_a_bearer_token_calls_without_a_certificate_and_its_record_says_so(https
     assert shown["binding"] == "bearer"
 
 
+@requirement("https:bearer:answers")
+def test_the_record_of_a_reading_says_so_too(https: Https, sandbox: CommandLine) -> None:
+    deployment = https.service.deployment
+    arguments = b64encode(b'{"sql": "SELECT count(*) AS n FROM orders"}').decode()
+    called = https.ask(EXECUTE, {"tool": "shop.query", "argumentsJson": arguments}).json
+    reviewer = Scope(roles=("reviewer",), tools=("*",), claims={}, actors=())
+    write_bearer_token(deployment, IdentitySettings(), "reviewer", reviewer, resource=RESOURCE, lifetime_s=60)
+    asked = {"callId": called["callId"], "role": "result"}
+
+    path = "/sandbox.v1.ExecutionLogService/ReadPayload"
+    assert https.ask(path, asked, https.headers("reviewer.bearer"), name="").status == 200
+    assert https.ask(path, asked, https.headers("reviewer"), name="reviewer").status == 200
+
+    sandbox.over(deployment.root)
+    listed = sandbox.run("log", "list", "--kind", "access", "--json").json()["records"]
+    assert isinstance(listed, list)
+    assert [record.get("binding") for record in listed] == [None, "bearer"]
+
+
 @requirement("https:bearer:metadata")
 def test_the_metadata_says_what_is_accepted_to_whoever_has_no_certificate(https: Https) -> None:
     document = https.ask(METADATA, b"", {}, method="GET", name="").json
