@@ -13,6 +13,7 @@ from typing import Final, Self, final
 from sandbox.build import build_id
 from sandbox.deployment import Deployment
 from sandbox.doctor.selftest import SelfTest, SelfTestFailed, self_test
+from sandbox.doors.http.metadata import bearer_rule
 from sandbox.executors import Executors, read_catalogue
 from sandbox.flow import Flow
 from sandbox.identity import Authenticator
@@ -108,7 +109,7 @@ class House:
         self.settings = settings
         self._settings_source = settings_source
         self._read = read
-        self.guests = Authenticator(deployment, settings.identity)
+        self.guests = Authenticator(deployment, settings.identity, bearer=bearer_rule(settings.http))
         self._limits = Limits(settings.limits, counts=company.counts(settings) if company.counts else None)
         self._log = ExecutionLog.open(deployment, settings)
         self._workers = company.workers

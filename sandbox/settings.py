@@ -55,6 +55,12 @@ class HttpSettings(_Section):
     the OAuth metadata (RFC 9728)."""
     max_connections: int = Field(default=2048, ge=1, le=65_536)
     """Connections held at once; further ones are ended."""
+    bearer_tokens: bool = False
+    """Whether the door takes tokens that are bound to no client certificate, but to this resource, and end soon."""
+    bearer_minutes: int = Field(default=60, ge=1, le=1440)
+    """The longest life of such a token that is accepted, from `iat` to `exp`."""
+    authorization_servers: Names = ()
+    """Issuers of tokens as the OAuth metadata (RFC 9728) tells them to clients."""
 
 
 class IdentitySettings(_Section):

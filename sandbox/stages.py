@@ -108,6 +108,16 @@ class Credential(Struct, frozen=True):
 
 
 @final
+class Binding(StrEnum):
+    """What ties a token to whoever presents it."""
+
+    CERTIFICATE = "certificate"
+    """The private key of the client certificate that it names."""
+    BEARER = "bearer"
+    """Nothing: whoever holds it may use it."""
+
+
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
     """Who asks, proven on this very request."""
@@ -125,8 +135,14 @@ class Principal:
     """The token's `jti`."""
     token_digest: bytes
     certificate_digest: bytes
+    """Of the client certificate that the token is bound to; empty of a bearer token, which is bound to none."""
     expires_at: int
     """Seconds since 1970 UTC."""
+
+    @property
+    def binding(self) -> Binding:
+        """What ties the token to its holder."""
+        return Binding.CERTIFICATE if self.certificate_digest else Binding.BEARER
 
 
 @final

@@ -61,6 +61,7 @@ def record_facts(
         "about_call": about_call,
         "name": names.get(record.principal_pseudonym, ""),
         "principal": record.principal_pseudonym.hex(),
+        "binding": record.binding,
         "spec_digest": record.spec_digest.hex(),
         "policy_digest": record.policy_digest.hex(),
         "build": record.build,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sandbox.deployment import Deployment
     from sandbox.identity.enrolment import Scope
     from sandbox.identity.inspection import Inspected
-    from sandbox.settings import IdentitySettings
+    from sandbox.settings import Settings
 
 app = typer.Typer(help="Mint, read and revoke tokens.", no_args_is_help=True)
 
@@ -42,6 +42,12 @@ def new(
         list[str] | None, typer.Option(help="Who acts for the identity, the nearest first; may be given again.")
     ] = None,
     hours: Annotated[int | None, typer.Option(min=1, max=8760, help="Its life; else `identity.token_hours`.")] = None,
+    bearer: Annotated[
+        bool, typer.Option("--bearer", help="Bound to no certificate: for the HTTP door, where it takes such tokens.")
+    ] = False,
+    minutes: Annotated[
+        int | None, typer.Option(min=1, max=1440, help="Life of a bearer token; else `http.bearer_minutes`.")
+    ] = None,
     deployment: DeploymentOption = Path(),
     json: JsonOption = False,
 ) -> None:
@@ -49,24 +55,28 @@ def new(
 
     Without --role, --tools, --claim and --actor the identity's token is renewed: the new one says what the one before
     said. With any of them it says exactly what they say.
+
+    A bearer token (--bearer) lies beside it and is shown and revoked as NAME.bearer; the first one says what the
+    identity's token says.
     """
-    from sandbox.identity.enrolment import check_name, ensure_certificate, token_path, write_token
+    from sandbox.identity.enrolment import BEARER, check_name
 
     check_name(name)
     opened, settings = _open(deployment)
-    before = _before(opened, settings, name)
+    life_s = _life_s(settings, hours, minutes, is_bearer=bearer)
+    resource = _resource(settings) if bearer else ""
+    file = name + BEARER if bearer else name
+    replaced = _before(opened, settings, file)
+    before = replaced or _before(opened, settings, name)
     is_said = bool(role or tools or claim or actor)
     scope = before.scope if before is not None and not is_said else _scope(role, tools, claim, actor)
     unknown, named = _unspoken(opened, scope.roles, is_json=json)
     unmatched = _unmatched(opened, tools or (), is_json=json)
-    _, is_enrolled = ensure_certificate(opened, name)
-    write_token(opened, settings, name, scope, lifetime_s=(hours or settings.token_hours) * 3600)
-    minted = _inspect(opened, settings, token_path(opened, name).read_text("ascii").strip())
-    facts = {
-        **_facts(minted),
-        "token": str(token_path(opened, name)),
+    is_enrolled = _write(opened, settings, name, scope, life_s, resource)
+    facts, minted = _minted(opened, settings, file)
+    facts |= {
         "made_certificate": is_enrolled,
-        "replaced": before.token_id if before is not None and before.state == "valid" else None,
+        "replaced": replaced.token_id if replaced is not None and replaced.state == "valid" else None,
         "unknown_roles": unknown,
         "unmatched_tools": unmatched,
     }
@@ -105,26 +115,74 @@ def revoke(
     was_revoked = revocations.is_revoked(token_id)
     if not was_revoked:
         revocations.revoke(token_id)
+    within_s = settings.identity.cache_seconds
     if json:
-        emit({"id": token_id, "was_revoked": was_revoked, "effective_within_s": settings.cache_seconds})
+        emit({"id": token_id, "was_revoked": was_revoked, "effective_within_s": within_s})
         return
-    what = "was revoked before" if was_revoked else f"will be refused within {settings.cache_seconds:g} s"
+    what = "was revoked before" if was_revoked else f"will be refused within {within_s:g} s"
     sys.stdout.write(f"token {token_id} {what}\n")
 
 
-def _open(root: Path) -> tuple[Deployment, IdentitySettings]:
+def _life_s(settings: Settings, hours: int | None, minutes: int | None, *, is_bearer: bool) -> int:
+    """Return for how long the token will hold; raises `Misconfigured` for a life that such a token cannot have."""
+    if not is_bearer:
+        if minutes is not None:
+            raise Misconfigured("--minutes is for a bearer token; add --bearer, or give --hours")
+        return (hours or settings.identity.token_hours) * 3600
+    longest = settings.http.bearer_minutes
+    if hours is not None:
+        raise Misconfigured("--hours is for a token that is bound to a certificate; give --minutes")
+    if minutes is not None and minutes > longest:
+        raise Misconfigured(f"--minutes {minutes}: at most {longest} are accepted, which `http.bearer_minutes` sets")
+    return (minutes or longest) * 60
+
+
+def _resource(settings: Settings) -> str:
+    """Return what a bearer token is for; raises `Misconfigured` where the service takes none."""
+    from sandbox.doors.http.metadata import bearer_rule
+
+    rule = bearer_rule(settings.http)
+    if rule is None:
+        message = "the HTTP door of this deployment takes no bearer tokens; `http.bearer_tokens = true` turns them on"
+        raise Misconfigured(message)
+    return rule.resource
+
+
+def _write(deployment: Deployment, settings: Settings, name: str, scope: Scope, life_s: int, resource: str) -> bool:
+    """Mint and write the token, a bearer token for `resource` if given; returns whether a certificate was made."""
+    from sandbox.identity.enrolment import ensure_certificate, write_bearer_token, write_token
+
+    if resource:
+        write_bearer_token(deployment, settings.identity, name, scope, resource=resource, lifetime_s=life_s)
+        return False
+    _, is_enrolled = ensure_certificate(deployment, name)
+    write_token(deployment, settings.identity, name, scope, lifetime_s=life_s)
+    return is_enrolled
+
+
+def _minted(deployment: Deployment, settings: Settings, file: str) -> tuple[dict[str, JsonValue], Inspected]:
+    """Return the facts of the token in the file `file`, and what the service would make of it."""
+    from sandbox.identity.enrolment import token_path
+
+    path = token_path(deployment, file)
+    minted = _inspect(deployment, settings, path.read_text("ascii").strip())
+    return {**_facts(minted), "token": str(path)}, minted
+
+
+def _open(root: Path) -> tuple[Deployment, Settings]:
     from sandbox.deployment import Deployment
     from sandbox.settings import read_settings
 
     deployment = Deployment(root.resolve())
     settings, _ = read_settings(deployment.settings)
-    return deployment, settings.identity
+    return deployment, settings
 
 
-def _inspect(deployment: Deployment, settings: IdentitySettings, token: str) -> Inspected:
+def _inspect(deployment: Deployment, settings: Settings, token: str) -> Inspected:
+    from sandbox.doors.http.metadata import bearer_rule
     from sandbox.identity.inspection import inspect
 
-    return inspect(deployment, settings, token)
+    return inspect(deployment, settings.identity, token, bearer=bearer_rule(settings.http))
 
 
 def _token(deployment: Deployment, name: str) -> str:
@@ -135,7 +193,7 @@ def _token(deployment: Deployment, name: str) -> str:
     return read_token_file(Path(name)) if is_file else read_token(deployment, name)
 
 
-def _before(deployment: Deployment, settings: IdentitySettings, name: str) -> Inspected | None:
+def _before(deployment: Deployment, settings: Settings, name: str) -> Inspected | None:
     """Read the identity's token, if there is one that our key signed."""
     from sandbox.identity.enrolment import read_token, token_path
     from sandbox.reasons import Refused
@@ -213,6 +271,7 @@ def _facts(shown: Inspected) -> dict[str, JsonValue]:
         "issued_at": shown.issued_at,
         "expires_at": shown.expires_at,
         "certificate": shown.certificate,
+        "resource": shown.resource,
         "state": shown.state,
         "reason": shown.why,
     }
@@ -232,9 +291,16 @@ def _without_role(shown: Inspected, named: Sequence[str]) -> str:
     kept = [("--tools", each) for each in scope.tools if each != "*"]
     kept += [("--claim", f"{key}={dumps(value, ensure_ascii=False)}") for key, value in scope.claims.items()]
     kept += [("--actor", each) for each in scope.actors]
-    options = "".join(f" {option} {quote(value)}" for option, value in kept)
+    kind = " --bearer" if shown.resource else ""
+    options = kind + "".join(f" {option} {quote(value)}" for option, value in kept)
     command = f"sandbox token new {shown.subject} --role {named[0]}{options}"
     return f"none; policies speak of the roles {spoken}: `{command}`"
+
+
+def _bound_to(shown: Inspected) -> str:
+    if shown.resource:
+        return f"nothing: whoever holds it may use it, at {shown.resource}"
+    return shown.certificate or "a certificate that is not in pki/clients"
 
 
 def _print_shown(shown: Inspected, named: Sequence[str]) -> None:
@@ -249,7 +315,7 @@ def _print_shown(shown: Inspected, named: Sequence[str]) -> None:
         "claims": dumps(shown.scope.claims, ensure_ascii=False) if shown.scope.claims else "",
         "issued": told_time(shown.issued_at, now),
         "ends": told_time(shown.expires_at, now),
-        "bound to": shown.certificate or "a certificate that is not in pki/clients",
+        "bound to": _bound_to(shown),
         "id": shown.token_id,
         "state": f"{shown.state}: {shown.why}" if shown.why else shown.state,
     }

@@ -13,7 +13,7 @@ from sandbox.toolspec import ToolName, ToolSpec
 class Guests(Protocol):
     """Who asks, for the RPCs that are no calls."""
 
-    def greet(self, token: str) -> str:
+    def greet(self, token: str, *, has_certificate: bool = True) -> str:
         """Return whose token it is; raise `Refused` unless it holds now. Says nothing of who presents it."""
         ...
 

@@ -1,5 +1,7 @@
 """Who asks? A TLS client certificate and a token bound to it, proven on every request; strangers get one sentence.
 
+Where an operator turned that on, a bearer token is proven without a certificate (`bearer.py`).
+
 Never trusts a header, never accepts an algorithm it did not choose, never believes a token for longer than
 `identity.cache_seconds` without looking up revocation again.
 """
@@ -17,6 +19,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 
 from sandbox.deployment import Deployment
+from sandbox.identity.bearer import BearerRule, audiences_of, check_bearer, check_not_bearer, is_unbound
 from sandbox.identity.issuer import base64url
 from sandbox.identity.revocations import Revocations
 from sandbox.identity.tokens import TokenReader, bound_to, principal_of, seconds_of, unusable
@@ -42,18 +45,22 @@ class Authenticator:
         settings: IdentitySettings,
         clock: Callable[[], float] = time.time,
         ticks: Callable[[], float] = time.monotonic,
+        *,
+        bearer: BearerRule | None = None,
     ) -> None:
         """Read `keys/token.key`; raises `Misconfigured` if others can read it.
 
         `clock` is seconds since 1970 UTC; `ticks` measures how long a token has been believed and never goes back.
+        Without the rule `bearer` nobody is believed without a certificate.
         """
         self._tokens = TokenReader(deployment)
         self._settings = settings
+        self._bearer = bearer
         self._clock = clock
         self._ticks = ticks
         self._revocations = Revocations(deployment.revocations)
         self._believed: dict[str, tuple[float, bytes, Principal]] = {}
-        self._greeted: dict[str, tuple[float, str]] = {}
+        self._greeted: dict[tuple[str, bool], tuple[float, str]] = {}
 
     def authenticate(self, proposed: ProposedCall) -> AuthenticatedCall:
         """Prove the caller of a call."""
@@ -61,7 +68,7 @@ class Authenticator:
 
     def principal(self, credential: Credential) -> Principal:
         """Prove the caller; raises `Refused` with a `CREDENTIAL_…` reason."""
-        # INVARIANT: an entry speaks for one token together with one certificate; neither is looked up alone.
+        # INVARIANT: an entry speaks for one token with one certificate, or with none; neither is looked up alone.
         known = self._believed.get(credential.token)
         if known is not None and self._ticks() < known[0] and known[1] == credential.certificate_pem:
             return known[2]
@@ -69,47 +76,72 @@ class Authenticator:
 
     def _prove(self, credential: Credential) -> Principal:
         began, now = self._ticks(), self._clock()
+        claims = self._claims_of(credential.token, has_certificate=bool(credential.certificate_pem))
         if not credential.certificate_pem:
-            message = "the request carries no client certificate; this service speaks mutual TLS only"
-            raise Refused(Reason.CREDENTIAL_MISSING, message, rule="identity/certificate-missing")
-        if not credential.token:
-            raise _no_token()
-        claims = self._tokens.claims_of(credential.token)
-        certificate = _read(credential.certificate_pem)
-        digest = certificate.fingerprint(hashes.SHA256())
-        _check_binding(claims, digest)
-        principal = principal_of(claims, credential.token, digest)
-        ends = min(self._check_certificate(certificate, now), self.check_token(claims, principal, now))
+            principal = principal_of(claims, credential.token, b"")
+            ends = self.check_token(claims, principal, now, has_certificate=False)
+        else:
+            certificate = _read(credential.certificate_pem)
+            digest = certificate.fingerprint(hashes.SHA256())
+            _check_binding(claims, digest)
+            principal = principal_of(claims, credential.token, digest)
+            ends = min(self._check_certificate(certificate, now), self.check_token(claims, principal, now))
         self._believe(credential, principal, began + min(self._settings.cache_seconds, ends - now))
         return principal
 
-    def greet(self, token: str) -> str:
-        """Return whose token it is; raises `Refused` unless it holds now. Whether the peer may use it is not asked."""
+    def _claims_of(self, token: str, *, has_certificate: bool) -> JsonObject:
+        """Return the claims of a token of ours that has, or has not, a certificate beside it as it must."""
+        if not has_certificate:
+            self._bearer_rule()
         if not token:
-            raise _no_token()
-        known = self._greeted.get(token)
+            message = "the request carries no token; send the metadata `authorization: Bearer TOKEN`"
+            raise Refused(Reason.CREDENTIAL_MISSING, message, rule="identity/token-missing")
+        claims = self._tokens.claims_of(token)
+        if has_certificate:
+            check_not_bearer(claims, self._bearer)
+        return claims
+
+    def greet(self, token: str, *, has_certificate: bool = True) -> str:
+        """Return whose token it is; raises `Refused` unless it holds now.
+
+        Whether the peer's certificate, if it has one, is the one that the token is bound to is not asked.
+        """
+        known = self._greeted.get((token, has_certificate))
         if known is not None and self._ticks() < known[0]:
             return known[1]
         began, now = self._ticks(), self._clock()
-        claims = self._tokens.claims_of(token)
+        claims = self._claims_of(token, has_certificate=has_certificate)
         principal = principal_of(claims, token, b"")
-        ends = self.check_token(claims, principal, now)
+        ends = self.check_token(claims, principal, now, has_certificate=has_certificate)
         if len(self._greeted) >= MAX_GREETED:
             self._greeted.clear()
-        self._greeted[token] = (began + min(self._settings.cache_seconds, ends - now), principal.subject)
+        until = began + min(self._settings.cache_seconds, ends - now)
+        self._greeted[token, has_certificate] = (until, principal.subject)
         return principal.subject
 
-    def check_token(self, claims: JsonObject, principal: Principal, now: float) -> float:
-        """Check everything about a token but its signature and its binding; returns when it ends."""
-        self._check_service(claims)
+    def check_token(
+        self, claims: JsonObject, principal: Principal, now: float, *, has_certificate: bool = True
+    ) -> float:
+        """Check everything about a token but its signature and its certificate; returns when it ends."""
+        if has_certificate:
+            self._check_service(claims, self._settings.audience)
+        else:
+            rule = self._bearer_rule()
+            check_bearer(claims, principal, rule)
+            self._check_service(claims, rule.resource)
         ends = self._check_time(claims, principal, now)
         self._check_revocation(principal)
         return ends
 
-    def _check_service(self, claims: JsonObject) -> None:
-        audience = claims.get("aud")
-        audiences = audience if isinstance(audience, list) else [audience]
-        if claims.get("iss") != self._settings.issuer or self._settings.audience not in audiences:
+    def _bearer_rule(self) -> BearerRule:
+        """Return what a token without a certificate must be; raises `Refused` where nobody is believed without one."""
+        if self._bearer is None:
+            message = "the request carries no client certificate; this service speaks mutual TLS only"
+            raise Refused(Reason.CREDENTIAL_MISSING, message, rule="identity/certificate-missing")
+        return self._bearer
+
+    def _check_service(self, claims: JsonObject, audience: str) -> None:
+        if claims.get("iss") != self._settings.issuer or audience not in audiences_of(claims):
             message = (
                 "the token was issued by or for another service; `identity.issuer` and `identity.audience` tell which"
             )
@@ -122,7 +154,8 @@ class Authenticator:
             unusable()
         skew = self._settings.clock_skew_seconds
         if now >= principal.expires_at + skew:
-            renew = f"renew it with {quoted(f'sandbox token new {principal.subject}')}"
+            command = f"sandbox token new {principal.subject}{' --bearer' if is_unbound(claims) else ''}"
+            renew = f"renew it with {quoted(command)}"
             message = f"the token ended at {_told(principal.expires_at)}; {renew}"
             raise Refused(Reason.CREDENTIAL_EXPIRED, message, rule="identity/token-expired")
         begins = max(issued_at, seconds_of(claims, "nbf") or 0)
@@ -156,11 +189,6 @@ def _read(pem: bytes) -> x509.Certificate:
     except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         message = "the client certificate cannot be read"
         raise Refused(Reason.CREDENTIAL_INVALID, message, rule="identity/certificate") from error
-
-
-def _no_token() -> Refused:
-    message = "the request carries no token; send the metadata `authorization: Bearer TOKEN`"
-    return Refused(Reason.CREDENTIAL_MISSING, message, rule="identity/token-missing")
 
 
 def _check_binding(claims: JsonObject, presented: bytes) -> None:

@@ -36,6 +36,9 @@ from sandbox.values import JsonObject
 SERVER: Final = "server"
 """What `sandbox cert renew` calls the service's own certificate."""
 
+BEARER: Final = ".bearer"
+"""What the name of a bearer token's file has after the identity's: it is shown and revoked as `NAME.bearer`."""
+
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 """Names that are files and certificate names alike."""
 
@@ -60,6 +63,9 @@ def check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         allowed = "letters, digits, `.`, `_` and `-` are accepted, at most 63, a letter or digit first"
         raise Misconfigured(f"identity {quoted(name)}: {allowed}")
+    if name.endswith(BEARER):
+        reason = f"names that end in `{BEARER}` are those of bearer tokens' files; choose another name"
+        raise Misconfigured(f"identity {quoted(name)}: {reason}")
     if name == SERVER:
         raise Misconfigured(f"identity {quoted(name)}: the service itself is called so; choose another name")
 
@@ -101,7 +107,7 @@ def token_path(deployment: Deployment, name: str) -> Path:
 def names_known(deployment: Deployment) -> list[str]:
     """Return the identities that have a certificate or a token, sorted."""
     files = [*(deployment.pki / "clients").glob("*.pem"), *deployment.tokens.glob("*.jwt")]
-    return sorted({file.stem for file in files})
+    return sorted({file.stem.removesuffix(BEARER) for file in files})
 
 
 def read_token(deployment: Deployment, name: str) -> str:
@@ -152,6 +158,37 @@ def write_token(  # noqa: PLR0913 - one keyword a fact
         now=now,
     )
     replace_file(token_path(deployment, name), token.encode() + b"\n", 0o600)
+    return token
+
+
+def write_bearer_token(  # noqa: PLR0913 - one keyword a fact
+    deployment: Deployment,
+    settings: IdentitySettings,
+    name: str,
+    scope: Scope,
+    *,
+    resource: str,
+    lifetime_s: int,
+    now: float | None = None,
+) -> str:
+    """Mint a token for `name` that is bound to no certificate and good for `resource` alone; replaces the one before.
+
+    It needs no certificate and makes none.
+    """
+    check_name(name)
+    token = mint(
+        read_private(deployment.keys / "token.key"),
+        settings,
+        subject=name,
+        resource=resource,
+        roles=scope.roles,
+        tools=scope.tools,
+        claims=scope.claims,
+        actors=scope.actors,
+        lifetime_s=lifetime_s,
+        now=now,
+    )
+    replace_file(token_path(deployment, name + BEARER), token.encode() + b"\n", 0o600)
     return token
 
 

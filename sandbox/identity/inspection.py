@@ -10,6 +10,7 @@ from typing import Final, final
 
 from sandbox.deployment import Deployment, Misconfigured
 from sandbox.identity.authenticator import Authenticator
+from sandbox.identity.bearer import BearerRule, audiences_of, is_unbound
 from sandbox.identity.enrolment import (
     Scope,
     certificate_ends,
@@ -47,22 +48,36 @@ class Inspected:
     expires_at: int
     certificate: str
     """The file of the certificate that it is bound to; empty if that is not in `pki/clients`."""
+    resource: str
+    """What a bearer token is good for; empty of a token that is bound to a certificate."""
     state: str
     """`valid`, or which check it fails now: `token-expired`, `token-revoked`, `certificate-expired`, …"""
     why: str
     """The sentence its holder is refused with; empty if valid."""
 
 
-def inspect(deployment: Deployment, settings: IdentitySettings, token: str, now: float | None = None) -> Inspected:
-    """Read a token and check it as the service would; raises `Refused` if our key did not sign it."""
+def inspect(
+    deployment: Deployment,
+    settings: IdentitySettings,
+    token: str,
+    now: float | None = None,
+    bearer: BearerRule | None = None,
+) -> Inspected:
+    """Read a token and check it as the service would; raises `Refused` if our key did not sign it.
+
+    `bearer` is what the service asks of a bearer token, if it accepts any.
+    """
     moment = time.time() if now is None else now
     claims = TokenReader(deployment).claims_of(token)
     principal = principal_of(claims, token, b"")
     certificate = _certificate_of(deployment, bound_to(claims))
-    authenticator = Authenticator(deployment, settings, lambda: moment)
+    authenticator = Authenticator(deployment, settings, lambda: moment, bearer=bearer)
+    is_bearer = is_unbound(claims)
     state, why = VALID, ""
     try:
-        if certificate is None:
+        if is_bearer:
+            authenticator.principal(Credential(b"", token))
+        elif certificate is None:
             authenticator.check_token(claims, principal, moment)
         else:
             authenticator.principal(Credential(certificate.read_bytes(), token))
@@ -80,6 +95,7 @@ def inspect(deployment: Deployment, settings: IdentitySettings, token: str, now:
         issued_at=seconds_of(claims, "iat") or 0,
         expires_at=principal.expires_at,
         certificate="" if certificate is None else str(certificate),
+        resource=" ".join(map(str, audiences_of(claims))) if is_bearer else "",
         state=state,
         why=why,
     )

@@ -1,4 +1,7 @@
-"""How does the built-in issuer make a token? A JWT bound to one client certificate (RFC 7519, RFC 8705)."""
+"""How does the built-in issuer make a token? A JWT bound to one client certificate (RFC 7519, RFC 8705).
+
+Or, where an operator turned that on, one that is bound to nothing and good for one resource (RFC 8707).
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,8 @@ def mint(  # noqa: PLR0913 - one keyword a claim
     settings: IdentitySettings,
     *,
     subject: str,
-    certificate_thumbprint: bytes,
+    certificate_thumbprint: bytes = b"",
+    resource: str = "",
     roles: Sequence[str],
     tools: Sequence[str] = ("*",),
     claims: JsonObject | None = None,
@@ -58,6 +62,7 @@ def mint(  # noqa: PLR0913 - one keyword a claim
 ) -> str:
     """Mint a token for `subject` that works only with the certificate of that thumbprint.
 
+    Or a bearer token for `resource`, which works with none: without a resource there is always a binding.
     `actors` act for the subject, the nearest first. Raises `Misconfigured` for what no token can say.
     """
     own = dict(claims or {})
@@ -66,14 +71,15 @@ def mint(  # noqa: PLR0913 - one keyword a claim
     payload: dict[str, JsonValue] = own | {
         "iss": settings.issuer,
         "sub": subject,
-        "aud": settings.audience,
+        "aud": resource or settings.audience,
         "iat": issued_at,
         "exp": issued_at + lifetime_s,
         "jti": secrets.token_hex(12),
-        "cnf": {"x5t#S256": base64url(certificate_thumbprint)},
         "roles": list(roles),
         "tools": list(tools),
     }
+    if not resource:
+        payload["cnf"] = {"x5t#S256": base64url(certificate_thumbprint)}
     if actors:
         payload["act"] = _chain(actors)
     key = OKPKey.import_key(token_key)

@@ -215,9 +215,8 @@ class CedarPolicy:
 
 
 def _principal_key(question: Question, principal: Principal) -> tuple[object, ...]:
-    if question.claims == ():
-        return (question.index, principal.subject, principal.roles, principal.actors)
-    return (question.index, principal.subject, principal.roles, principal.actors, question.claims_read(principal))
+    key = (question.index, principal.subject, principal.roles, principal.actors, principal.binding)
+    return key if question.claims == () else (*key, question.claims_read(principal))
 
 
 def _size(facts: object) -> int:

@@ -43,7 +43,12 @@ def principal_json(principal: Principal) -> str:
     return orjson.dumps(
         {
             "uid": {"type": PRINCIPAL, "id": principal.subject},
-            "attrs": {"subject": principal.subject, "roles": roles, "actors": principal.actors},
+            "attrs": {
+                "subject": principal.subject,
+                "roles": roles,
+                "actors": principal.actors,
+                "binding": principal.binding,
+            },
             "parents": [{"type": ROLE, "id": role} for role in roles],
             "tags": tags(principal.claims),
         }

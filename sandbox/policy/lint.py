@@ -33,6 +33,7 @@ from sandbox.policy.schema import (
 from sandbox.policy.source import POLICY_EFFECTS, PolicyFile, Statement, statements_of
 from sandbox.problems import Problem, did_you_mean
 from sandbox.reasons import quoted
+from sandbox.stages import Binding
 from sandbox.values import JsonValue
 
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,63}")
@@ -209,29 +210,32 @@ def _unknown_presence(policy: Policy, vocabulary: Vocabulary) -> Iterator[Proble
 
 
 def _unknown_texts(policy: Policy, vocabulary: Vocabulary) -> Iterator[Problem]:
-    """Find comparisons of a tool's attributes with texts that no tool has."""
+    """Find comparisons of a tool's or a principal's attributes with texts that none has."""
     tools = vocabulary.tools.values()
     accepted = {
-        "name": {str(spec.name) for spec in tools},
-        "connection": {spec.connection for spec in tools},
-        "effects": set(EFFECTS),
+        ("resource", "name"): {str(spec.name) for spec in tools},
+        ("resource", "connection"): {spec.connection for spec in tools},
+        ("resource", "effects"): set(EFFECTS),
+        ("principal", "binding"): {each.value for each in Binding},
     }
     for expression in _expressions(policy):
         match expression:
             case (
                 pst.BinaryOp(
                     op="eq" | "not_eq",
-                    left=pst.GetAttr(base=pst.Var(name="resource"), attr=name),
+                    left=pst.GetAttr(base=pst.Var(name=whose), attr=name),
                     right=pst.StringLit(value=text),
                 )
                 | pst.BinaryOp(
                     op="eq" | "not_eq",
                     left=pst.StringLit(value=text),
-                    right=pst.GetAttr(base=pst.Var(name="resource"), attr=name),
+                    right=pst.GetAttr(base=pst.Var(name=whose), attr=name),
                 )
-            ) if text not in accepted.get(name, {text}):
-                message = f"no tool has the {name} {quoted(text)}{did_you_mean(text, accepted[name])}"
-                yield policy.statement.problem("policy/unknown-tool", message, text)
+            ) if text not in accepted.get((whose, name), {text}):
+                is_tool = whose == "resource"
+                what, rule = ("tool", "policy/unknown-tool") if is_tool else ("principal", "policy/unknown-text")
+                message = f"no {what} has the {name} {quoted(text)}{did_you_mean(text, accepted[whose, name])}"
+                yield policy.statement.problem(rule, message, text)
             case _:
                 pass
 

@@ -17,7 +17,7 @@ from sandbox.policy.schema import CONTEXT_SETS
 @final
 @dataclass(slots=True)
 class Reads:
-    """Facts that some policy of a slice reads. Subject, roles and actors are always taken as read."""
+    """Facts that some policy of a slice reads. Subject, roles, actors and binding are always taken as read."""
 
     claims: set[str] = field(default_factory=set)
     has_all_claims: bool = False

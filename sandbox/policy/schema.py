@@ -1,6 +1,7 @@
 """What can a policy speak about? The Cedar schema, made from the tool specs; lint and every request are held to it.
 
-entity Principal in [Role] = {subject: String, roles: Set<String>, actors: Set<String>} tags String   // tags: claims
+entity Principal in [Role] = {subject: String, roles: Set<String>, actors: Set<String>, binding: String} tags String
+                                                        // tags: claims; binding: "certificate" or "bearer"
 entity Role                                             // principal in Sandbox::Role::"agent"
 entity Tool = {name: String, effects: String, connection: String}
 entity Call enum ["own"]   entity Log enum ["log"]   entity Service enum ["sandbox"]
@@ -36,7 +37,7 @@ ENTITY_TYPES: Final = ("Principal", "Role", "Tool", "Call", "Log", "Service")
 CONTEXT_SETS: Final = ("relations", "columns", "functions", "requests")
 """What the statement or request needs; a column is written `table.column`, a request is method and URL."""
 CONTEXT_NAMES: Final = ("arguments", *CONTEXT_SETS, "door")
-PRINCIPAL_NAMES: Final = ("subject", "roles", "actors")
+PRINCIPAL_NAMES: Final = ("subject", "roles", "actors", "binding")
 TOOL_NAMES: Final = ("name", "effects", "connection")
 EFFECTS: Final = ("read", "write")
 """What a tool spec can say of its effects."""
@@ -117,7 +118,7 @@ def _entity_types() -> JsonObject:
         "Role": {},
         "Principal": {
             "memberOfTypes": ["Role"],
-            "shape": _record({"subject": _STRING, "roles": _STRINGS, "actors": _STRINGS}),
+            "shape": _record({"subject": _STRING, "roles": _STRINGS, "actors": _STRINGS, "binding": _STRING}),
             "tags": _STRING,
         },
         "Tool": {"shape": _record(dict.fromkeys(TOOL_NAMES, _STRING))},

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from sandbox.receipts.payloads import SubjectKey
-from sandbox.receipts.records import SCHEMA_VERSION, Generation, listed
+from sandbox.receipts.records import SCHEMA_VERSION, Generation, listed, recorded_binding
 from sandbox.receipts.subjects import Subjects
 from sandbox.stages import AuthorizedCall, Principal, Rights
 from sandbox.toolspec import ToolName, ToolSpec
@@ -50,6 +50,7 @@ class RecordParts:
                 actor_pseudonyms=[self._subjects.key_of(actor).pseudonym for actor in principal.actors],
                 token_digest=principal.token_digest,
                 certificate_digest=principal.certificate_digest,
+                binding=recorded_binding(principal),
             ).SerializeToString()
             if len(self._principals) >= MAX_REMEMBERED:
                 self._principals.clear()

@@ -15,7 +15,7 @@ from sandbox.receipts.calls import unknown_call
 from sandbox.receipts.checkpoints import Checkpoints
 from sandbox.receipts.log import ExecutionLog
 from sandbox.receipts.reading import reading
-from sandbox.receipts.records import Entry, base_record, call_key, new_call_id, with_payloads
+from sandbox.receipts.records import Entry, base_record, call_key, new_call_id, recorded_binding, with_payloads
 from sandbox.receipts.removed import raise_missing
 from sandbox.receipts.stored import StoredTree, stored_receipt
 from sandbox.receipts.tree import consistency_path
@@ -181,6 +181,7 @@ class LogReader:
         record.principal_pseudonym = key.pseudonym
         record.token_digest = principal.token_digest
         record.certificate_digest = principal.certificate_digest
+        record.binding = recorded_binding(principal)
         record.about_index_plus_one = index + 1
         record.tool = tool
         return Entry(

@@ -14,7 +14,7 @@ from sandbox.reasons import Fault
 from sandbox.receipts.payloads import SealedPayload
 from sandbox.receipts.randomness import Draw, draw
 from sandbox.receipts.running import RequestKey
-from sandbox.stages import CallId
+from sandbox.stages import Binding, CallId, Principal
 from sandbox.toolspec import Digest, ToolName, ToolSpec
 from sandbox.v1 import record_pb2
 
@@ -94,6 +94,11 @@ class Draft(Protocol):
     def entry(self, draw: Draw, /) -> Entry:
         """Make the entry; keys and nonces come from `draw`."""
         ...
+
+
+def recorded_binding(principal: Principal) -> str:
+    """Return what a record says of the token's binding: nothing of one that is bound to a certificate."""
+    return "" if principal.binding is Binding.CERTIFICATE else principal.binding.value
 
 
 def new_call_id() -> CallId:

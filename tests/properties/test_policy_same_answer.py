@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,6 +39,7 @@ ANY_TOOL = [
     "principal.hasTag(resource.name)",
     'principal.roles.contains("boss")',
     "principal.actors.isEmpty()",
+    'principal.binding == "bearer"',
     'context.relations.contains("t")',
     'context.columns.containsAll(["t.a", "t.b"])',
     "context.functions.isEmpty()",
@@ -98,6 +100,7 @@ BASE: dict[str, object] = {
     "subject": "alice",
     "roles": ("agent",),
     "actors": (),
+    "certificate_digest": b"c",
     "claims": {},
     "tool": "shop.query",
     "arguments": {"sql": "1"},
@@ -110,6 +113,7 @@ OTHERS: dict[str, list[object]] = {
     "subject": ["bob"],
     "roles": [("boss",), ("agent", "boss"), ()],
     "actors": [("bot",)],
+    "certificate_digest": [b""],
     "claims": [{"n": 1}, {"n": True}, {"n": "1"}, {"shop.query": "y"}],
     "tool": ["shop.order_by_id"],
     "arguments": [
@@ -131,6 +135,7 @@ FACTS = st.fixed_dictionaries({name: st.sampled_from([BASE[name], *others]) for 
 
 def plan_of(facts: Mapping[str, object]) -> PlannedCall:
     who = principal(facts["subject"], facts["roles"], facts["actors"], **facts["claims"])  # type: ignore[arg-type] - facts of any kind
+    who = dataclasses.replace(who, certificate_digest=facts["certificate_digest"])
     rights = {name: facts[name] for name in ("relations", "columns", "functions", "door")}
     arguments = facts["arguments"] if facts["tool"] == "shop.query" else {"id": 1, "rate": 0.5}
     return planned(who, facts["tool"], arguments, **rights)  # type: ignore[arg-type] - facts of any kind

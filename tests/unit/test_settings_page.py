@@ -23,6 +23,8 @@ def settings() -> Iterator[tuple[str, str, str | None]]:
                     default = f'`"{field.default}"`'
                 case tuple():
                     default = f"`{list(field.default)}`"
+                case bool():
+                    default = str(field.default).lower()
                 case int():
                     default = f"{field.default:,}"
                 case _:

@@ -73,7 +73,8 @@ class Front:
         if method != "POST":
             raise Problem(405, "unimplemented", "only POST is accepted here", (b"allow", b"POST"))
         credential = Credential(peer.certificate_pem, _token(headers))
-        with self._turns.taken(self._desk.guests.greet(credential.token)):
+        has_certificate = bool(credential.certificate_pem)
+        with self._turns.taken(self._desk.guests.greet(credential.token, has_certificate=has_certificate)):
             body = await body_of(headers, receive, self._max_bytes)
             asked = Asked(path, headers, body, credential, peer, self._threads)
             if path == MCP_PATH:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import Final
 
+from sandbox.deployment import Misconfigured
+from sandbox.identity.bearer import BearerRule
+from sandbox.presence import parsed_address
 from sandbox.settings import HttpSettings
 from sandbox.values import JsonObject
 
@@ -23,9 +26,26 @@ def metadata_json(address: str, settings: HttpSettings) -> bytes:
         "resource": resource_of(address, settings),
         "resource_name": "sandbox",
         "bearer_methods_supported": ["header"],
-        "tls_client_certificate_bound_access_tokens": True,
+        "tls_client_certificate_bound_access_tokens": not settings.bearer_tokens,
     }
-    return json.dumps(document).encode()
+    servers: JsonObject = {"authorization_servers": [*settings.authorization_servers]}
+    return json.dumps({**document, **servers} if settings.authorization_servers else document).encode()
+
+
+def bearer_rule(settings: HttpSettings) -> BearerRule | None:
+    """Return what a bearer token must be; None where none is accepted.
+
+    Raises `Misconfigured` where they are turned on and nobody can tell beforehand for which resource they are.
+    """
+    if not settings.bearer_tokens:
+        return None
+    if not settings.listen:
+        raise Misconfigured("`http.bearer_tokens` needs the HTTP door; set `http.listen`")
+    host, port = parsed_address(settings.listen, "http.listen")
+    if not (port or settings.public_url):
+        message = "`http.bearer_tokens` needs `http.public_url`, or a port in `http.listen` that is not 0"
+        raise Misconfigured(f"{message}: a bearer token names its resource")
+    return BearerRule(resource_of(f"{host}:{port}", settings), settings.bearer_minutes * 60)
 
 
 def challenge(address: str, settings: HttpSettings, error: str) -> bytes:

@@ -55,7 +55,7 @@ class HttpDoor:
 
 def open_http_door(desk: Desk, deployment: Deployment, settings: Settings, *, shares_port: bool = False) -> HttpDoor:
     """Listen on `settings.http.listen` and serve; raises `Misconfigured` if the address cannot be taken."""
-    contexts = Contexts(deployment)
+    contexts = Contexts(deployment, needs_certificate=not settings.http.bearer_tokens)
     listening = _listen(settings.http.listen, shares_port=shares_port)
     host, _ = parsed_address(settings.http.listen, "http.listen")
     address = f"{host}:{listening.getsockname()[1]}"

@@ -13,8 +13,13 @@ from sandbox.deployment import Deployment, Misconfigured, read_private
 class Contexts:
     """Mutual TLS that follows the files `pki/server.pem`, `server.key` and `ca.pem`."""
 
-    def __init__(self, deployment: Deployment) -> None:
-        """Read the files; raises `Misconfigured` for a key that others can read or files that do not hold together."""
+    def __init__(self, deployment: Deployment, *, needs_certificate: bool = True) -> None:
+        """Read the files; raises `Misconfigured` for a key that others can read or files that do not hold together.
+
+        Every peer is asked for a certificate, and one that is presented must be of our CA; without
+        `needs_certificate` a peer may have none.
+        """
+        self._verify = ssl.CERT_REQUIRED if needs_certificate else ssl.CERT_OPTIONAL
         self._paths = (deployment.pki / "server.pem", deployment.pki / "server.key", deployment.pki / "ca.pem")
         self._seen = _stamp(self._paths)
         self._newest = self._read()
@@ -39,7 +44,7 @@ class Contexts:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.num_tickets = 0  # WHY: one would be believed for two hours, whatever has become of the authority
-        context.verify_mode = ssl.CERT_REQUIRED
+        context.verify_mode = self._verify
         try:
             context.load_cert_chain(certificate, key)
             context.load_verify_locations(ca)

@@ -90,7 +90,7 @@ def principal(
         claims=claims,  # type: ignore[arg-type]
         token_id="t",
         token_digest=b"",
-        certificate_digest=b"",
+        certificate_digest=b"c",
         expires_at=2**40,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import cedarpy
@@ -102,6 +103,11 @@ def test_the_schema_goes_with_every_request(tmp_path: Path, engine: Engine) -> N
         ("principal.hasTag(resource.connection)", {"who": principal(shop="x")}, {"who": principal(shoq="x")}),
         ('principal.actors.contains("a")', {"who": principal(actors=("a",))}, {"who": principal(actors=("b",))}),
         ('principal.roles.contains("a")', {"who": principal(roles=("a",))}, {"who": principal(roles=("b",))}),
+        (
+            'principal.binding == "bearer"',
+            {"who": dataclasses.replace(principal(), certificate_digest=b"")},
+            {"who": principal()},
+        ),
         ('principal.subject == "a"', {"who": principal("a")}, {"who": principal("b")}),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,14 @@ def test_roles_subject_and_actors_are_read(tmp_path: Path) -> None:
     assert is_permitted(tmp_path, 'principal == Sandbox::Principal::"carol"', who=who)
     assert not is_permitted(tmp_path, 'principal in Sandbox::Role::"boss"', who=who)
     assert not is_permitted(tmp_path, "principal.actors.isEmpty()", who=who)
+
+
+@pytest.mark.requirement("policy:facts:binding")
+def test_what_ties_the_token_to_its_holder_is_read(tmp_path: Path) -> None:
+    bound, borne = principal(), dataclasses.replace(principal(), certificate_digest=b"")
+    assert is_permitted(tmp_path, 'principal.binding == "certificate"', who=bound)
+    assert not is_permitted(tmp_path, 'principal.binding == "certificate"', who=borne)
+    assert is_permitted(tmp_path, 'principal.binding == "bearer"', who=borne)
 
 
 @pytest.mark.requirement("policy:facts:arguments")

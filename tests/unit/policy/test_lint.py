@@ -31,6 +31,17 @@ def place(text: str, needle: str) -> tuple[int, int]:
     return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
 
 
+@pytest.mark.parametrize("comparison", ['principal.binding == "baerer"', '"baerer" != principal.binding'])
+@pytest.mark.requirement("policy:facts:binding")
+def test_a_misspelt_binding_is_found(tmp_path: Path, comparison: str) -> None:
+    text = f'@id("a") forbid (principal, {EXECUTE}, resource)\nwhen {{ {comparison} }};'
+
+    problem = only_problem(tmp_path, text)
+
+    assert (problem.rule, problem.line) == ("policy/unknown-text", 2)
+    assert problem.message == "no principal has the binding `baerer`; did you mean `bearer`?"
+
+
 @pytest.mark.requirement("policy:lint:unknown-tool")
 @pytest.mark.parametrize(
     "text",
