@@ -53,6 +53,8 @@ class Integration(NamedTuple):
     """Of ours, which goes into the same environment; empty: the client starts the bridge, and needs nothing of ours."""
     runs: tuple[tuple[str, ...], ...] = ((),)
     """The driver's words, a run each."""
+    npm_before: str = ""
+    """Of packages of npm: the day that their own dependencies are resolved as of, which pins them."""
     is_short: bool = False
 
     @property
@@ -89,6 +91,13 @@ CLIENTS: Final = (
     Integration("langgraph", "LangGraph", ("langgraph==1.2.22", "langchain==1.5.2"), "langchain", is_short=True),
     Integration("openai-agents", "OpenAI Agents", ("openai-agents==0.24.0",), "openai-agents", is_short=True),
     Integration("pydantic-ai", "Pydantic AI", ("pydantic-ai-slim==2.68.0",), "pydantic-ai", is_short=True),
+    Integration("adk", "Google ADK", ("google-adk[mcp]==2.13.0",)),
+    Integration("llamaindex", "LlamaIndex", ("llama-index-tools-mcp==0.6.0",)),
+    Integration("strands", "Strands Agents", ("strands-agents==1.62.0",)),
+    Integration(
+        "inspector", "MCP Inspector", ("@modelcontextprotocol/inspector-cli==0.15.0",), npm_before="2026-11-20"
+    ),
+    Integration("crewai", "CrewAI", ("crewai[mcp]==1.15.30",)),
 )
 
 
@@ -124,22 +133,35 @@ def wheel(folder: Path) -> Path:
     return next(folder.glob("*.whl"))
 
 
+def install(client: Integration, home: Path) -> None:
+    """Fill a client's new environment. Scripts of npm's packages are not run."""
+    ran([BIN / "uv", "venv", "--quiet", "--python", sys.executable, home])
+    if client.npm_before:
+        if not (shutil.which("node") and shutil.which("npm")):
+            raise NotInstalled("neither node nor npm on PATH")
+        quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"]
+        wanted = [each.replace("==", "@") for each in client.requirements]
+        ran(["npm", "install", *quiet, "--before", client.npm_before, "--prefix", home, *wanted])
+        return
+    ran([BIN / "uv", "pip", "install", "--quiet", "--python", home / "bin" / "python", "--requirements", client.pins])
+
+
 def environment(client: Integration, folder: Path) -> Path:
     """Return the Python of the client's environment: that of the last run, unless the pins have changed."""
     home = CACHE / client.name
     python = home / "bin" / "python"
-    digest = hashlib.sha256(f"{sys.version}\n{home}\n{client.pins.read_text('utf-8')}".encode()).hexdigest()
+    pins = f"{client.requirements} {client.npm_before}" if client.npm_before else client.pins.read_text("utf-8")
+    digest = hashlib.sha256(f"{sys.version}\n{home}\n{pins}".encode()).hexdigest()
     marker = home / "installed"
     if not marker.is_file() or marker.read_text("utf-8") != digest:
         print(f"installing {client.name} into {home}: {', '.join(client.requirements)}", file=sys.stderr, flush=True)
         shutil.rmtree(home, ignore_errors=True)
-        ran([BIN / "uv", "venv", "--quiet", "--python", sys.executable, home])
-        ran([BIN / "uv", "pip", "install", "--quiet", "--python", python, "--requirements", client.pins])
+        install(client, home)
         marker.write_text(digest, "utf-8")
     if client.extra:
         ours = next(folder.glob("*.whl"), None) or wheel(folder)
-        install = [BIN / "uv", "pip", "install", "--quiet", "--python", python, "--no-deps", "--offline"]
-        ran([*install, "--reinstall-package", "tool-sandbox", ours])
+        quiet = ["--quiet", "--python", python, "--no-deps", "--offline"]
+        ran([BIN / "uv", "pip", "install", *quiet, "--reinstall-package", "tool-sandbox", ours])
     return python
 
 
@@ -261,7 +283,8 @@ def main(words: Sequence[str]) -> int:
     clients = [known[name] for name in asked.names] or [each for each in CLIENTS if each.is_short or not asked.short]
     if asked.pin:
         for client in clients:
-            pin(client)
+            if not client.npm_before:
+                pin(client)
         return 0
     begun = time.monotonic()
     shown: list[Row] = []

@@ -14,7 +14,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -36,18 +36,17 @@ def asked_next(told: str | None) -> str | None:
 class Telling:
     """What one client has shown so far. Each `check_…` raises `AssertionError` where it shows something else."""
 
-    def __init__(self, client: str, way: str, era: str) -> None:
+    def __init__(self, client: str, way: str, era: str, version: str) -> None:
         self.deployment, self.sandbox, self.http = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
         self.client = client
         self.way = way
         self.era = era
+        self.version = version
         self.shown: list[str] = []
 
     def check_listed(self, names: list[str]) -> None:
-        """Both of the starter's tools are offered, whatever the client puts before their names."""
-        assert len(names) == len(TOOLS), names
-        plain = [name.replace(".", "__") for name in sorted(names)]
-        assert all(name.endswith(tool) for name, tool in zip(plain, TOOLS, strict=True)), names
+        """Both of the starter's tools are offered, and by these very names but for the dot."""
+        assert sorted(name.replace(".", "__") for name in names) == TOOLS, names
         self.shown.append("list")
 
     def check_refused(self, told: str) -> None:
@@ -78,29 +77,37 @@ class Telling:
             assert done.returncode == 0, done.stdout.decode()
         self.shown.append("receipt")
 
-    def snippet(self, host: str) -> dict[str, Any]:
-        """Run what `sandbox connect HOST` prints, word for word, and return the names that it leaves."""
-        printed = subprocess.run(  # noqa: S603 - our own command
+    def receipt_uri(self, meta: dict[str, Any]) -> str:
+        """Return where the receipt of an answer is to be read, by the answer's `_meta`."""
+        return f"sandbox://calls/{meta['sandbox.v1/receipt']['call_id']}/receipt"
+
+    def printed(self, host: str) -> bytes:
+        """Return what `sandbox connect HOST` prints."""
+        return subprocess.run(  # noqa: S603 - our own command
             [self.sandbox, "connect", host, "--deployment", str(self.deployment)],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             check=True,
         ).stdout
+
+    def snippet(self, host: str) -> dict[str, Any]:
+        """Run what `sandbox connect HOST` prints, word for word, and return the names that it leaves."""
         names: dict[str, Any] = {}
-        exec(compile(printed, f"sandbox connect {host}", "exec"), names)  # noqa: S102 - that it runs is the proof
+        program = compile(self.printed(host), f"sandbox connect {host}", "exec")
+        exec(program, names)  # noqa: S102 - that it runs is the proof
         self.shown.append("snippet")
         return names
 
     def line(self, why: str) -> str:
         """Write the row."""
-        row = {"client": self.client, "version": version(self.client), "way": self.way, "era": self.era}
+        row = {"client": self.client, "version": self.version, "way": self.way, "era": self.era}
         return json.dumps({**row, "shown": self.shown, "ok": not why, "why": why})
 
 
 @contextmanager
-def telling(client: str, way: str, era: str = "") -> Iterator[Telling]:
+def telling(client: str, way: str, era: str = "", version: str = "") -> Iterator[Telling]:
     """Print one JSON line for what the block shows, however it ends."""
-    told = Telling(client, way, era)
+    told = Telling(client, way, era, version or metadata.version(client))
     why = ""
     try:
         yield told

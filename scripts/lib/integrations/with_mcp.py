@@ -7,7 +7,7 @@ import ssl
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Literal
+from typing import Literal
 
 import httpx2
 from mcp import StdioServerParameters
@@ -41,12 +41,6 @@ async def over_http(told: Telling) -> AsyncIterator[Client]:
             yield client
 
 
-async def receipt_of(client: Client, answer: dict[str, Any]) -> str:
-    """Fetch a receipt by the call's id, which every answer names."""
-    found = await client.read_resource(f"sandbox://calls/{answer['call_id']}/receipt")
-    return found.contents[0].text
-
-
 async def main(way: str, era: str) -> None:
     """Show the loop."""
     with telling("mcp", f"MCP, {way}", era) as told:
@@ -58,8 +52,8 @@ async def main(way: str, era: str) -> None:
             told.check_refused(no.content[0].text)
             yes = await client.call_tool("shop.query", {"sql": asked_next(no.content[0].text)})
             assert yes.structured_content == told.check_rows(yes.content[0].text)
-            answers = [answer.meta["sandbox.v1/receipt"] for answer in (no, yes)]
-            told.check_receipts(*[await receipt_of(client, answer) for answer in answers])
+            receipts = [await client.read_resource(told.receipt_uri(answer.meta)) for answer in (no, yes)]
+            told.check_receipts(*[receipt.contents[0].text for receipt in receipts])
 
 
 asyncio.run(main(*sys.argv[4:]))
