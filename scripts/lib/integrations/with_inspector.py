@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,8 @@ from typing import Any
 
 from telling import asked_next, telling
 
-CLI = Path(sys.prefix) / "node_modules" / "@modelcontextprotocol" / "inspector-cli"
+PACKAGES = Path(sys.prefix) / "node_modules" / "@modelcontextprotocol"
+CLI = PACKAGES / "inspector-cli"
 HOST = Path("mcp.json")
 
 
@@ -34,7 +36,9 @@ def call(sql: str | None) -> dict[str, Any]:
 
 
 version = json.loads((CLI / "package.json").read_text("utf-8"))["version"]
-with telling("@modelcontextprotocol/inspector-cli", "MCP, stdio", version=version) as told:
+types = (PACKAGES / "sdk" / "dist" / "esm" / "types.js").read_text("utf-8")
+era = re.search(r"\bLATEST_PROTOCOL_VERSION = '(.+?)'", types)  # its only one, and the service speaks it
+with telling("@modelcontextprotocol/inspector-cli", "MCP, stdio", era[1] if era else "", version) as told:
     HOST.write_bytes(told.printed("claude"))
     told.check_listed([tool["name"] for tool in inspect("--method", "tools/list")["tools"]])
     told.shown.append("snippet")
