@@ -10,6 +10,7 @@ installed is such a line too. Exit code 1 unless every line is `ok`. `--write` p
 from __future__ import annotations
 
 import argparse
+import fcntl
 import hashlib
 import json
 import os
@@ -143,7 +144,8 @@ def install(client: Integration, home: Path) -> None:
         wanted = [each.replace("==", "@") for each in client.requirements]
         ran(["npm", "install", *quiet, "--before", client.npm_before, "--prefix", home, *wanted])
         return
-    ran([BIN / "uv", "pip", "install", "--quiet", "--python", home / "bin" / "python", "--requirements", client.pins])
+    wheels = ["--quiet", "--only-binary", ":all:", "--python", home / "bin" / "python"]
+    ran([BIN / "uv", "pip", "install", *wheels, "--requirements", client.pins])
 
 
 def environment(client: Integration, folder: Path) -> Path:
@@ -201,6 +203,15 @@ def served(folder: Path) -> Iterator[Deployment]:
                 process.communicate()
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Wait until no other run uses the cache folder: another checkout's would put its wheel into the environments."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def failed(client: Integration, why: str, words: Sequence[str] = ()) -> Row:
     """Return the row of a client that could say nothing itself."""
     name, _, version = client.requirements[0].partition("==")
@@ -237,7 +248,7 @@ def drive(client: Integration, python: Path, deployment: Deployment, words: Sequ
 
 def rows(clients: Sequence[Integration]) -> Iterator[Row]:
     """Yield what each client shows, one after another."""
-    with tempfile.TemporaryDirectory(prefix="sandbox-integrations-") as made, served(Path(made)) as deployment:
+    with alone(), tempfile.TemporaryDirectory(prefix="sandbox-integrations-") as made, served(Path(made)) as deployment:
         for client in clients:
             try:
                 python = environment(client, Path(made))

@@ -24,6 +24,9 @@ ROWS = [[12]]
 TOOLS = ["shop__order_by_id", "shop__query"]
 """By the names that models take, which have no dot."""
 
+SHOWN = ("list", "refusal", "result", "receipt", "snippet")
+"""All that can be shown, in the order in which a row has it."""
+
 
 def asked_next(told: str | None) -> str | None:
     """Say what the fake model asks for once told this: first what is refused, then what the refusal proposes."""
@@ -101,7 +104,7 @@ class Telling:
     def line(self, why: str) -> str:
         """Write the row."""
         row = {"client": self.client, "version": self.version, "way": self.way, "era": self.era}
-        return json.dumps({**row, "shown": self.shown, "ok": not why, "why": why})
+        return json.dumps({**row, "shown": sorted(self.shown, key=SHOWN.index), "ok": not why, "why": why})
 
 
 @contextmanager
