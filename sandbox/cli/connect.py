@@ -91,9 +91,13 @@ tools = McpToolset(connection_params=StdioConnectionParams(server_params=bridge)
             file="agent.py",
             install="crewai[mcp]",
             program="""\
-from crewai.mcp import MCPServerStdio
+from crewai.mcp import MCPServerStdio, MCPToolResolver
+from crewai.utilities import Logger
 
-tools = MCPServerStdio(command=COMMAND, args=ARGS)  # `Agent(mcps=[tools], …)`
+bridge = MCPServerStdio(command=COMMAND, args=ARGS)
+tools = MCPToolResolver(agent=None, logger=Logger()).resolve([bridge])  # and `Agent(tools=tools, …)`
+for tool in tools:
+    tool.name = tool.original_tool_name  # CrewAI would call it by the whole command, cut off
 """,
         ),
         "llamaindex": Way(
