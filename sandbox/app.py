@@ -107,6 +107,7 @@ class House:
         """Open the log, then load everything; raises `Misconfigured` (or `LintFailed`) and leaves nothing open."""
         self.deployment = deployment
         self.settings = settings
+        self._on_change: list[Callable[[], None]] = []
         self._settings_source = settings_source
         self._read = read
         self.guests = Authenticator(deployment, settings.identity, bearer=bearer_rule(settings.http))
@@ -166,9 +167,15 @@ class House:
             before.executors.close()  # calls under way give their sessions back to be closed
             _tell_changes(before.digests, self.loaded.digests)
             _tell_served(before.unserved, self.loaded)
+            for callback in self._on_change:
+                callback()
             del before
             gc.collect()  # a generation has cycles, and the collector looks for them rarely
             self.loaded.must_be_served()
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Call back after each reload, from its thread; the callback returns at once."""
+        self._on_change.append(callback)
 
     def test_again(self) -> None:
         """Test the tools in force again, and reload where that ends otherwise; raises as `reload` does.

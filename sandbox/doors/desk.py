@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from sandbox.pipeline import Pipeline
@@ -129,6 +129,10 @@ class Desk(Protocol):
     @property
     def tools(self) -> Tools:
         """What there is, of the current generation."""
+        ...
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Call back, from any thread, when there is another generation."""
         ...
 
     @property

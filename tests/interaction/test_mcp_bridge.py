@@ -227,3 +227,51 @@ def test_without_a_service_each_call_says_so(service: Service) -> None:
             await client.list_tools()
 
     hosted(service, talk)
+
+
+@requirement("mcp:list:changed")
+def test_a_host_hears_that_there_are_other_tools(service: Service) -> None:
+    spec = service.deployment.toolspecs / "shop.order.yaml"
+    text = spec.read_text()
+
+    def change(version: str) -> None:
+        spec.write_text(text.replace("version: 1.0.0", f"version: {version}"))
+        service.house.reload()
+
+    async def talk(client: McpClient) -> None:
+        assert await client.list_tools()
+        async with client.listen(tools_list_changed=True) as events:
+            await anyio.to_thread.run_sync(change, "1.0.1")
+            async for event in events:
+                assert type(event).__name__ == "ToolsListChanged"
+                break
+
+    hosted(service, talk)
+
+
+@requirement("mcp:list:changed")
+def test_a_host_of_before_hears_it_too(service: Service) -> None:
+    spec = service.deployment.toolspecs / "shop.order.yaml"
+    heard = anyio.Event()
+    words = ["-m", "sandbox.cli.main", "mcp", "--deployment", str(service.deployment.root)]
+
+    async def hear(message: object) -> None:
+        if isinstance(message, mcp_types.ToolListChangedNotification):
+            heard.set()
+
+    def change() -> None:
+        spec.write_text(spec.read_text().replace("version: 1.0.0", "version: 1.0.1"))
+        service.house.reload()
+
+    async def host() -> None:
+        started = stdio_client(StdioServerParameters(command=sys.executable, args=words))
+        with anyio.fail_after(PATIENCE_S):
+            async with McpClient(started, mode="legacy", message_handler=hear) as client:
+                assert client.server_capabilities is not None
+                assert client.server_capabilities.tools is not None
+                assert client.server_capabilities.tools.list_changed
+                await client.list_tools()
+                await anyio.to_thread.run_sync(change)
+                await heard.wait()
+
+    anyio.run(host)

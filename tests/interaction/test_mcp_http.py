@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack, suppress
 from hashlib import sha256
 from typing import Any, Final
 
@@ -162,3 +163,39 @@ def test_who_asks_for_progress_hears_how_long_a_call_has_run(
 
     assert len(heard) > 5
     assert heard == sorted(heard)
+
+
+@requirement("mcp:list:changed")
+def test_who_listens_hears_of_a_reload_and_is_let_go_at_the_end(deployment: Deployment) -> None:
+    spec = deployment.toolspecs / "shop.order.yaml"
+    with https_service(deployment) as https:
+        house = https.service.house  # type: ignore[union-attr]  # one process
+
+        async def talk(client: McpClient) -> None:
+            async with client.listen(tools_list_changed=True) as events:
+                spec.write_text(spec.read_text().replace("version: 1.0.0", "version: 1.0.1"))
+                await anyio.to_thread.run_sync(house.reload)
+                async for event in events:
+                    assert type(event).__name__ == "ToolsListChanged"
+                    break
+
+        hosted(https, talk, "auto")
+
+
+@requirement("mcp:list:changed")
+def test_who_listens_does_not_hold_up_the_end(deployment: Deployment) -> None:
+    ended: list[bool] = []
+    with ExitStack() as service:
+        https = service.enter_context(https_service(deployment))
+
+        async def talk(client: McpClient) -> None:
+            async with client.listen(tools_list_changed=True) as events:
+                await anyio.to_thread.run_sync(service.close)
+                async for _ in events:
+                    raise AssertionError
+                ended.append(True)
+
+        with suppress(Exception):  # how a client tells that a server has gone is its own
+            hosted(https, talk, "auto")
+
+    assert ended

@@ -6,12 +6,13 @@ https://modelcontextprotocol.io/specification/2026-07-28/basic/transports#stream
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Final, cast, final
 
 import jiter
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
@@ -93,13 +94,39 @@ class Mcp:
 
     def __init__(self, desk: Desk, version: str, max_bytes: int) -> None:
         """Serve what `desk` offers."""
+        self._desk = desk
         self._tools = ToolService(desk, DOOR)
-        server = mcp_server(self._service_of, version)
+        self._bus = InMemorySubscriptionBus()
+        self._listening = ListenHandler(self._bus)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._telling: set[asyncio.Future[None]] = set()
+        """Kept until they are done: the loop itself holds them weakly."""
+        server = mcp_server(self._service_of, version, self._listening)
         self._manager = StreamableHTTPSessionManager(server, stateless=True, max_request_body_size=max_bytes)
 
-    def running(self) -> AbstractAsyncContextManager[None]:
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
         """Serve for the block; once."""
-        return self._manager.run()
+        self._loop = loop = asyncio.get_running_loop()
+
+        def changed() -> None:
+            with suppress(RuntimeError):  # the loop has ended: nobody listens
+                loop.call_soon_threadsafe(self._tell_changed)
+
+        self._desk.on_change(changed)
+        async with self._manager.run():
+            yield
+
+    def let_go(self) -> None:
+        """End the streams of those who listen, from any thread: they have no end of their own."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # it has ended, and with it the streams
+                self._loop.call_soon_threadsafe(self._listening.close)
+
+    def _tell_changed(self) -> None:
+        telling = asyncio.ensure_future(self._bus.publish(ToolsListChanged()))
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
 
     async def take(self, asked: Asked, scope: Scope, send: Send, receive: Receive) -> None:
         """Answer one request, whose body has been read."""

@@ -39,10 +39,12 @@ class HttpDoor:
     _server: uvicorn.Server
     _thread: threading.Thread
     _threads: ThreadPoolExecutor
+    _mcp: Mcp
 
     def close(self, grace_s: float) -> None:
         """Take no new requests, give running ones `grace_s` seconds, then end."""
         self._server.config.timeout_graceful_shutdown = max(round(grace_s), 1)
+        self._mcp.let_go()
         self._server.should_exit = True
         self._thread.join()
         # Whoever ran was told to stop with its connection: what is left is to write down how it ended.
@@ -85,7 +87,7 @@ def open_http_door(desk: Desk, deployment: Deployment, settings: Settings, *, sh
     server.has_begun.wait()
     if not server.started:
         raise Fault("http door")
-    return HttpDoor(address, server, thread, threads)
+    return HttpDoor(address, server, thread, threads, mcp)
 
 
 @final

@@ -7,12 +7,16 @@ receipt is verified before an answer is passed on.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final, final
 
 import anyio
+from mcp.server.lowlevel.server import NotificationOptions
+from mcp.server.session import ServerSession
 from mcp.server.stdio import stdio_server
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
 from sandbox.client import AsyncClient, ClientError, Identity, Tool, Unavailable, address_of
 from sandbox.client.answers import read_answer
@@ -118,17 +122,57 @@ def _untold(error: ClientError) -> Untold:
     return Untold(str(error), error.reason, error.retry_after_s if isinstance(error, Unavailable) else 0.0)
 
 
+LOOK_EVERY_S: Final = 5.0
+"""How often the bridge looks whether there are other tools."""
+
+
+@final
+class _Listening:
+    """Tells a host that its tools are others now, in the words of its revision."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self._bridge = bridge
+        self._bus = InMemorySubscriptionBus()
+        self.handler = ListenHandler(self._bus)
+        self.ended = anyio.Event()
+        self.session: ServerSession | None = None
+        """The host's, of a revision that begins with a handshake."""
+
+    async def look(self) -> None:
+        """Look until it has ended; a service that is away has no other tools."""
+        known: list[tuple[str, str]] | None = None
+        while not self.ended.is_set():
+            with suppress(Untold):
+                found = [(tool.name, tool.spec_digest) for tool in await self._bridge.tools()]
+                if known is not None and found != known:
+                    await self._tell()
+                known = found
+            with anyio.move_on_after(LOOK_EVERY_S):
+                await self.ended.wait()
+
+    async def _tell(self) -> None:
+        await self._bus.publish(ToolsListChanged())
+        if self.session is not None:
+            await self.session.send_tool_list_changed()
+
+
 def serve_stdio(bridge: Bridge, version: str, *, has_plain_names: bool) -> None:
     """Speak MCP over stdin and stdout until the host closes them."""
+    listening = _Listening(bridge)
 
-    async def service_of(_: Context) -> Bridge:
+    async def service_of(context: Context) -> Bridge:
+        if context.protocol_version in HANDSHAKE_PROTOCOL_VERSIONS:
+            listening.session = context.session
         return bridge
 
     async def speak() -> None:
-        server = mcp_server(service_of, version, has_plain_names=has_plain_names)
+        server = mcp_server(service_of, version, listening.handler, has_plain_names=has_plain_names)
+        options = server.create_initialization_options(NotificationOptions(tools_changed=True))
         try:
-            async with stdio_server() as (reading, writing):
-                await server.run(reading, writing, server.create_initialization_options())
+            async with stdio_server() as (reading, writing), anyio.create_task_group() as group:
+                group.start_soon(listening.look)
+                await server.run(reading, writing, options)
+                listening.ended.set()
         finally:
             await bridge.close()
 

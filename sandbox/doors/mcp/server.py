@@ -13,6 +13,7 @@ import anyio
 from mcp.server.caching import CacheHint
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.server import Server
+from mcp.server.subscriptions import ListenHandler
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
     INTERNAL_ERROR,
@@ -166,9 +167,16 @@ def _plain_names(tools: Sequence[Tool]) -> dict[str, str]:
 
 
 def mcp_server(
-    service_of: Callable[[Context], Awaitable[Service]], version: str, *, has_plain_names: bool = False
+    service_of: Callable[[Context], Awaitable[Service]],
+    version: str,
+    listening: ListenHandler,
+    *,
+    has_plain_names: bool = False,
 ) -> Server[dict[str, object]]:
-    """Return a server of both eras that asks, for each request, the service of whoever asks."""
+    """Return a server of both eras that asks, for each request, the service of whoever asks.
+
+    Who listens (2026-07-28, `subscriptions/listen`) hears what `listening` is told.
+    """
     handlers = _Handlers(service_of, has_plain_names)
     return Server(
         NAME,
@@ -176,6 +184,7 @@ def mcp_server(
         instructions=INSTRUCTIONS,
         get_tool_input_schema=lambda _: None,  # PERF: no spec asks for `Mcp-Param-…`; else each call lists all tools
         cache_hints={"tools/list": CacheHint(ttl_ms=0, scope="private")},
+        on_subscriptions_listen=listening,
         on_list_tools=handlers.list_tools,
         on_call_tool=handlers.call_tool,
         on_list_resources=handlers.list_resources,
