@@ -100,6 +100,31 @@ def test_a_bearer_token_calls_without_a_certificate_and_its_record_says_so(https
 
 
 @requirement("https:bearer:answers")
+def test_an_mcp_host_needs_nothing_but_the_token(https: Https, sandbox: CommandLine) -> None:
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+        "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+    }
+    params = {"name": "shop.query", "arguments": {"sql": "SELECT count(*) AS n FROM orders"}, "_meta": meta}
+    headers = {
+        **minted(https),
+        "accept": "application/json, text/event-stream",
+        "mcp-protocol-version": "2026-07-28",
+        "mcp-method": "tools/call",
+        "mcp-name": "shop.query",
+    }
+
+    reply = https.ask("/mcp", {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}, headers, name="")
+
+    assert reply.status == 200, reply.body
+    sandbox.over(https.service.deployment.root)
+    listed = sandbox.run("log", "list", "--tool", "shop.query", "--json").json()["records"]
+    assert isinstance(listed, list)
+    assert [(record["status"], record["binding"]) for record in listed] == [("ok", "bearer")]
+
+
+@requirement("https:bearer:answers")
 def test_the_record_of_a_reading_says_so_too(https: Https, sandbox: CommandLine) -> None:
     deployment = https.service.deployment
     arguments = b64encode(b'{"sql": "SELECT count(*) AS n FROM orders"}').decode()
