@@ -154,8 +154,8 @@ def test_a_folder_that_is_no_deployment_stays_as_it_is(tmp_path: Path) -> None:
 
 @pytest.mark.requirement("doors:standard:ends")
 def test_a_door_that_closes_lets_go_of_its_threads(deployment: Deployment) -> None:
-    with opened_house(deployment.root, listen="127.0.0.1:0", grace_s=0.0) as (_, door):
-        pools = (door.streams.holders, door.reflections.holders)
+    with opened_house(deployment.root, listen="127.0.0.1:0", grace_s=0.0) as (_, doors):
+        pools = (doors.rpc.streams.holders, doors.rpc.reflections.holders)
     for pool in pools:
         with pytest.raises(RuntimeError, match="after shutdown"):
             pool.submit(str)
