@@ -37,7 +37,7 @@ def union_told(node: exp.Expr, lexed: Lexed) -> str:
 
 def _within(output: str, aggregate: str, node: exp.Expr, lexed: Lexed) -> str:
     """Return a query around the SELECT that aggregates, as a text to read."""
-    inner = " ".join(("SELECT", aggregate, "AS total FROM …", _having(node, lexed), "LIMIT 1000"))
+    inner = " ".join(("SELECT", aggregate, "AS total FROM …", _having(node, lexed), "LIMIT 1000000"))
     return " ".join(("SELECT", output, "FROM", f"({inner})", "AS x"))
 
 

@@ -29,9 +29,10 @@ def main() -> int:
             (work / name).write_text(text, "utf-8")
         shutil.copytree(ROOT / "protos", work / "protos")
         path = f"{_node(work)}:{work / 'node_modules' / '.bin'}:{os.environ['PATH']}"
-        environment = {**os.environ, "PATH": path}
+        # WHY: Node.js brings authorities of its own; a machine behind a proxy has its own, which pip believes too.
+        environment = {**os.environ, "PATH": path, "NODE_OPTIONS": "--use-system-ca"}
         for command in (
-            ["npm", "install", "--no-audit", "--no-fund", "--loglevel=error"],
+            ["npm", "install", "--no-audit", "--no-fund", "--loglevel=error", "--fetch-retries=1"],
             ["buf", "generate"],
             ["tsc"],
         ):
@@ -52,10 +53,9 @@ def main() -> int:
 def _node(work: Path) -> Path:
     """Install Node.js and return the folder of its commands."""
     _tell(NODE)
-    uv, environment = str(Path(sys.executable).with_name("uv")), work / "node"
-    subprocess.run([uv, "venv", "--quiet", str(environment)], check=True)  # noqa: S603 - the house's own
-    python = environment / "bin" / "python"
-    subprocess.run([uv, "pip", "install", "--quiet", "--python", str(python), NODE], check=True)  # noqa: S603 - the same
+    environment = work / "node"
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--prefix", str(environment), NODE]
+    subprocess.run(install, check=True)  # noqa: S603 - the house's own
     return environment / "bin"
 
 

@@ -133,16 +133,18 @@ def _why_not_there(use: GuardedUse, select: exp.Select, selects: _Selects, name:
         return "its aggregates are outputs by themselves here; what is made of them goes into a query around"
     if use.origin not in selects.demanded(select):
         needed = f"`HAVING count({name}) >= {selects.least}`"
-        further = "further conditions go into a query around it, and it ends with `LIMIT 1000` then"
-        return f"that SELECT needs {needed}, alone; {further}"
+        return f"that SELECT needs {needed}, alone; {_FURTHER}"
     if not _is_kept_apart(select):
         return _CONDITIONS
     return ""
 
 
-_CONDITIONS: Final = (
-    "conditions of the query around it could be evaluated first; end the inner SELECT with `LIMIT 1000`"
+_LIMIT: Final = "a `LIMIT` above the number of its groups, such as `LIMIT 1000000`"
+_FURTHER: Final = (
+    "other columns are filtered in its WHERE, and what is asked of the aggregate goes into a query around it, where"
+    f" that SELECT ends with {_LIMIT}"
 )
+_CONDITIONS: Final = f"conditions of the query around it could be evaluated first; end the inner SELECT with {_LIMIT}"
 
 
 _PLACES: Final[Mapping[type[exp.Expr], str]] = {

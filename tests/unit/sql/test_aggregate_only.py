@@ -32,7 +32,7 @@ LEFT_OUT: Final = ("||", "FILTER")
         "SELECT region, sum(cents) FROM orders GROUP BY region HAVING count(cents) >= 5 ORDER BY sum(cents) LIMIT 3",
         (
             "SELECT region, s FROM (SELECT region, sum(cents) AS s FROM orders GROUP BY region HAVING count(cents) >= 5"
-            " LIMIT 1000) x WHERE s > 100"
+            " LIMIT 1000000) x WHERE s > 100"
         ),
         (
             "WITH x AS (SELECT region, avg(cents) AS a FROM orders GROUP BY region HAVING count(cents) >= 5 LIMIT 9)"
@@ -81,11 +81,11 @@ def test_on_mariadb_an_aggregate_is_an_output_by_itself(sql: str) -> None:
 ALONE, GROUP, ONCE, OWN, STAR, JOIN, APART = (
     "are accepted, without DISTINCT, FILTER or OVER",
     "that SELECT needs `HAVING count(cents) >= 5`, alone",
-    "further conditions go into a query around it",
+    "what is asked of the aggregate goes into a query around it",
     "it is aggregated in a SELECT from its table alone",
     "`*` holds a column that is for aggregates alone",
     "and cannot join rows",
-    "end the inner SELECT with `LIMIT 1000`",
+    "end the inner SELECT with a `LIMIT` above the number of its groups, such as `LIMIT 1000000`",
 )
 
 
