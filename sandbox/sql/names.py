@@ -147,6 +147,7 @@ class Names:
         level: Scope | None = scope
         while level is not None:
             if self._column_at(level, name, qualifier, this, scope):
+                scope.reach(level)
                 if row is not None and qualifier is None and self._naming.has_whole_rows:
                     # WHY: DuckDB takes the row of a nearer source of that name before a column further out.
                     self._whole_row(row, this, name)
@@ -157,6 +158,7 @@ class Names:
         if qualifier is None and self._naming.has_string_names and self._text[start] == '"':
             self._strings.append((name, start))
         elif qualifier is None and row is not None and self._naming.has_whole_rows:
+            scope.reach(None)
             self._whole_row(row, this, name)
         else:
             self.find("column", this, name)
@@ -168,6 +170,7 @@ class Names:
         while level is not None:
             for source in level.sources:
                 if source.name == name:
+                    scope.reach(level)
                     self._whole_row(source, table, name)
                     return
             level = level.outer

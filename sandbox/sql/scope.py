@@ -98,6 +98,15 @@ class Scope:
     is_doubtful: bool = False
     """Whether the clause being read may see the SELECTs around in place of the sources: what it names there has to be
     allowed too."""
+    is_correlated: bool = False
+    """Whether something in it, however deep, names what is further out."""
+
+    def reach(self, level: Scope | None) -> None:
+        """Note that what stands here names something of `level`, which is this SELECT or one around it."""
+        within: Scope | None = self
+        while within is not None and within is not level:
+            within.is_correlated = True
+            within = within.outer
 
 
 def computed(origin: Origin) -> Origin:

@@ -129,6 +129,9 @@ def _why_not_there(use: GuardedUse, select: exp.Select, selects: _Selects, name:
     """Say what is wrong with the SELECT in which it is aggregated."""
     if repeats := selects.repeats(select):
         return f"{quoted(repeats)} could repeat a row of that SELECT; it is accepted in a query around it"
+    if use.scope is not None and use.scope.is_correlated:
+        # WHY: a group of the caller's choosing for each row; two of them that differ by one value list all values.
+        return "that SELECT names something of a query around it; it is accepted where it names its own table alone"
     if selects.dialect.has_early_outputs and not _is_output(use):
         return "its aggregates are outputs by themselves here; what is made of them goes into a query around"
     if use.origin not in selects.demanded(select):

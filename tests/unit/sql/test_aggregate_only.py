@@ -350,3 +350,30 @@ def test_a_whole_row_may_not_hold_one(sql: str) -> None:
     with pytest.raises(Refused) as caught:
         prove(replace(given, tables={"sales.orders": replace(rules, aggregate_only=("cents",))}))
     assert caught.value.rule == "sql/aggregate-only"
+
+
+ENOUGH: Final = "HAVING count(cents) >= 5 LIMIT 1000000"
+WITH_ONE: Final = f"SELECT sum(cents) AS s FROM orders AS i WHERE i.id = o.id OR i.region = 'EU' {ENOUGH}"  # noqa: S608 - constants
+BUT_ONE: Final = f"SELECT avg(cents) AS s FROM orders WHERE id <> one {ENOUGH}"  # noqa: S608 - constants
+DEEP: Final = f"SELECT count(cents) AS s FROM orders AS i WHERE i.id IN (SELECT o.id) {ENOUGH}"  # noqa: S608 - constants
+
+
+@pytest.mark.requirement("sql:aggregate-only:correlated")
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    "sql",
+    [
+        f"SELECT o.id, ({WITH_ONE}) AS s FROM orders AS o",  # noqa: S608 - constants
+        f"SELECT o.id FROM orders AS o WHERE ({WITH_ONE}) > 3",  # noqa: S608 - constants
+        f"WITH k AS (SELECT id AS one FROM orders) SELECT one, ({BUT_ONE}) AS s FROM k",  # noqa: S608 - constants
+        f"SELECT o.id, ({DEEP}) AS s FROM orders AS o",  # noqa: S608 - constants
+    ],
+)
+def test_a_group_for_each_row_of_a_query_around_is_refused(engine: SqlEngine, sql: str) -> None:
+    with pytest.raises(Refused) as caught:
+        ask(engine, sql, "cents")
+
+    assert caught.value.rule == "sql/aggregate-only"
+    assert "names something of a query around it" in caught.value.message
+    within = "SELECT sum(cents) AS s FROM orders AS i WHERE EXISTS (SELECT 1 FROM orders AS c WHERE c.id = i.id)"
+    ask(engine, f"SELECT o.id, ({within} {ENOUGH}) AS s FROM orders AS o", "cents")  # noqa: S608 - constants
